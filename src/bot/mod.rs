@@ -1,0 +1,5 @@
+//! The retention bot: receive → decrypt → record → segment → ship.
+
+pub mod disk;
+pub mod record;
+pub mod segment;

@@ -1,0 +1,2 @@
+//! retaind
+fn main() {}

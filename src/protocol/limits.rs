@@ -1,0 +1,47 @@
+//! Every limit of the protocol, with its unit last and the reason beside it.
+//!
+//! A limit that both sides must agree on stands here and nowhere else.
+
+/// Largest frame between device and network. A commit that creates a group of some thousand members,
+/// with its ratchet tree, is the largest thing sent in one piece; everything larger is streamed.
+pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Largest frame before a device has logged in: a stranger may make the network hold this much, no more.
+pub const FRAME_BYTES_MAX_BEFORE_LOGIN: usize = 64 * 1024;
+
+/// Largest encoded message content. A text of 1 MiB with every byte escaped still fits a record.
+pub const CONTENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Largest MLS ciphertext of one application message: content, padding and framing.
+pub const CIPHERTEXT_BYTES_MAX: usize = CONTENT_BYTES_MAX + 64 * 1024;
+
+/// Largest attachment, in bytes of plaintext.
+pub const ATTACHMENT_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+
+/// Plaintext bytes of one chunk of an attachment stream. Memory of sender, network and bot is a few of these.
+pub const ATTACHMENT_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Largest range of a blob that one request may read or write.
+pub const BLOB_RANGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Longest user name. The guide's names are e-mail addresses; 254 is their longest.
+pub const USER_NAME_BYTES_MAX: usize = 254;
+
+/// Longest file name kept in a message. Longer than any file system allows.
+pub const FILE_NAME_BYTES_MAX: usize = 4096;
+
+/// Most one-time key packages that a device may have on the network at once.
+pub const KEY_PACKAGES_MAX: usize = 1000;
+
+/// Most users whose key packages one request may claim.
+pub const CLAIM_USERS_MAX: usize = 4096;
+
+/// Most devices of one user.
+pub const DEVICES_OF_USER_MAX: usize = 32;
+
+/// Most unacknowledged messages of one conversation that the network pushes to a device, so that a
+/// conversation that waits for an attachment cannot fill the window of all others.
+pub const PUSH_MESSAGES_PER_CONVERSATION_MAX: usize = 1024;
+
+/// Deepest and widest things that the decoders accept in lists: members, links, participants, attributes.
+pub const LIST_ITEMS_MAX: usize = 65_536;

@@ -1,0 +1,9 @@
+//! What devices and network share: pure values, no disk, no clock, no sockets.
+
+pub mod attachment;
+pub mod content;
+pub mod credential;
+pub mod endpoint;
+pub mod ids;
+pub mod limits;
+pub mod wire;

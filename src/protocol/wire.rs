@@ -1,0 +1,597 @@
+//! What a device and the network say to each other.
+//!
+//! One TLS connection a device. Each direction is a sequence of frames: four bytes of length (big endian,
+//! at most [`FRAME_BYTES_MAX`](super::limits::FRAME_BYTES_MAX)), then one [`ClientFrame`] or [`ServerFrame`].
+//! A request carries an `id` that its answer repeats; answers may come in another order than the requests.
+//! A server frame with `id` 0 is pushed: a [`Delivery`] or a [`Notice`].
+//!
+//! Invariants of the network that devices rely on:
+//! - `seq` of a conversation starts at 1 and has no gap: every accepted handshake or application message is one.
+//! - An application message or commit is accepted only in the conversation's current epoch. A device that is
+//!   behind gets [`RefusalCode::StaleEpoch`], reads what it missed and tries again. So whoever reads a conversation in
+//!   order can always decrypt: no past epoch is ever needed.
+//! - A request that changes something carries a `send_id` chosen at random by the device. Repeated with the
+//!   same `send_id`, it gives the same answer and changes nothing: a lost answer never doubles a message.
+//! - What was accepted is on stable storage before the answer is sent, and is kept for a device until that
+//!   device has acknowledged it.
+//!
+//! Not here: any plaintext. The network sees membership, sizes and times.
+
+use prost::{Enumeration, Message, Oneof};
+
+/// Version of this protocol; a network refuses what it does not know.
+pub const WIRE_VERSION: u32 = 1;
+
+/// What is signed at registration: this label, the network's nonce, the signature public key.
+pub const REGISTER_LABEL: &[u8] = b"retaind register v1";
+/// What is signed at log-in: this label, the network id, the network's nonce, the device id.
+pub const LOGIN_LABEL: &[u8] = b"retaind login v1";
+
+/// From a device to the network.
+#[derive(Clone, PartialEq, Message)]
+pub struct ClientFrame {
+    /// Repeated in the answer; never 0.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// What is asked.
+    #[prost(oneof = "Request", tags = "2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19")]
+    pub request: Option<Request>,
+}
+
+/// From the network to a device.
+#[derive(Clone, PartialEq, Message)]
+pub struct ServerFrame {
+    /// Of the request that is answered; 0 for what is pushed.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// What is answered or pushed.
+    #[prost(oneof = "Answer", tags = "2,3,4,5,6,7,8,9,10,11,12,13,14,15,16")]
+    pub answer: Option<Answer>,
+}
+
+/// All that a device may ask.
+#[derive(Clone, PartialEq, Oneof)]
+#[allow(missing_docs)]
+pub enum Request {
+    #[prost(message, tag = "2")]
+    Hello(Hello),
+    #[prost(message, tag = "3")]
+    Register(Register),
+    #[prost(message, tag = "4")]
+    Login(Login),
+    #[prost(message, tag = "5")]
+    PublishKeyPackages(PublishKeyPackages),
+    #[prost(message, tag = "6")]
+    CountKeyPackages(CountKeyPackages),
+    #[prost(message, tag = "7")]
+    ClaimKeyPackages(ClaimKeyPackages),
+    #[prost(message, tag = "8")]
+    CreateConversation(CreateConversation),
+    #[prost(message, tag = "9")]
+    SendHandshake(SendHandshake),
+    #[prost(message, tag = "10")]
+    SendApplication(SendApplication),
+    #[prost(message, tag = "11")]
+    Fetch(Fetch),
+    #[prost(message, tag = "12")]
+    ListConversations(ListConversations),
+    #[prost(message, tag = "13")]
+    Subscribe(Subscribe),
+    #[prost(message, tag = "14")]
+    Acknowledge(Acknowledge),
+    #[prost(message, tag = "15")]
+    BlobCreate(BlobCreate),
+    #[prost(message, tag = "16")]
+    BlobPut(BlobPut),
+    #[prost(message, tag = "17")]
+    BlobFinish(BlobFinish),
+    #[prost(message, tag = "18")]
+    BlobGet(BlobGet),
+    #[prost(message, tag = "19")]
+    BlobStat(BlobStat),
+}
+
+/// All that the network may answer or push.
+#[derive(Clone, PartialEq, Oneof)]
+#[allow(missing_docs)]
+pub enum Answer {
+    #[prost(message, tag = "2")]
+    Refused(Refused),
+    #[prost(message, tag = "3")]
+    NetworkInfo(NetworkInfo),
+    #[prost(message, tag = "4")]
+    Registered(Registered),
+    #[prost(message, tag = "5")]
+    Done(Done),
+    #[prost(message, tag = "6")]
+    KeyPackageCount(KeyPackageCount),
+    #[prost(message, tag = "7")]
+    ClaimedKeyPackages(ClaimedKeyPackages),
+    #[prost(message, tag = "8")]
+    Accepted(Accepted),
+    #[prost(message, tag = "9")]
+    Deliveries(Deliveries),
+    #[prost(message, tag = "10")]
+    Conversations(Conversations),
+    #[prost(message, tag = "11")]
+    BlobCreated(BlobCreated),
+    #[prost(message, tag = "12")]
+    BlobRange(BlobRange),
+    #[prost(message, tag = "13")]
+    BlobState(BlobState),
+    #[prost(message, tag = "15")]
+    Delivery(Delivery),
+    #[prost(message, tag = "16")]
+    Notice(Notice),
+}
+
+/// First request on a connection.
+#[derive(Clone, PartialEq, Message)]
+pub struct Hello {
+    /// [`WIRE_VERSION`] of the device.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+}
+
+/// What a network says of itself; answer to [`Hello`].
+#[derive(Clone, PartialEq, Message)]
+pub struct NetworkInfo {
+    /// Name of the network, for example `12345678`.
+    #[prost(string, tag = "1")]
+    pub network_id: String,
+    /// Authentication key: uncompressed P-384 point. Every credential of the network is signed by it.
+    #[prost(bytes = "vec", tag = "2")]
+    pub authentication_key: Vec<u8>,
+    /// MLS cipher suites that conversations may have; the first is the default.
+    #[prost(uint32, repeated, tag = "3")]
+    pub cipher_suites: Vec<u32>,
+    /// The network's external senders, one for each of `cipher_suites` in the same order (MLS-encoded
+    /// `SigningIdentity`). Every conversation's group context must name the one of its suite.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub external_senders: Vec<Vec<u8>>,
+    /// Users (bots) that must be members of every conversation; empty while data retention is off.
+    #[prost(string, repeated, tag = "5")]
+    pub retention_users: Vec<String>,
+    /// 32 random bytes, to be signed at registration and log-in on this connection.
+    #[prost(bytes = "vec", tag = "6")]
+    pub nonce: Vec<u8>,
+}
+
+/// Makes a new device of a user (with an invite code) or of a bot account (with its password).
+#[derive(Clone, PartialEq, Message)]
+pub struct Register {
+    /// Single-use code of an invite; empty for a bot account.
+    #[prost(string, tag = "1")]
+    pub invite_code: String,
+    /// Bot account; empty with an invite.
+    #[prost(string, tag = "2")]
+    pub bot_user: String,
+    /// Password of the bot account.
+    #[prost(string, tag = "3")]
+    pub bot_password: String,
+    /// MLS cipher suite of the device's keys.
+    #[prost(uint32, tag = "4")]
+    pub cipher_suite: u32,
+    /// Signature public key of the device, as the suite encodes it.
+    #[prost(bytes = "vec", tag = "5")]
+    pub signature_key: Vec<u8>,
+    /// Signature by that key over [`REGISTER_LABEL`], nonce, `signature_key`: proof of possession.
+    #[prost(bytes = "vec", tag = "6")]
+    pub proof: Vec<u8>,
+}
+
+/// The new device and its credential; answer to [`Register`]. The connection is logged in from then on.
+#[derive(Clone, PartialEq, Message)]
+pub struct Registered {
+    /// User that the device belongs to.
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub device: Vec<u8>,
+    /// Encoded [`SignedCredential`](super::credential::SignedCredential).
+    #[prost(bytes = "vec", tag = "3")]
+    pub credential: Vec<u8>,
+}
+
+/// Logs a device in on this connection. Answered by [`Done`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Login {
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub device: Vec<u8>,
+    /// Signature over [`LOGIN_LABEL`], network id, nonce, device id.
+    #[prost(bytes = "vec", tag = "2")]
+    pub proof: Vec<u8>,
+}
+
+/// Adds key packages (MLS messages) of this device. Answered by [`Done`].
+#[derive(Clone, PartialEq, Message)]
+pub struct PublishKeyPackages {
+    /// Each is given out once.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub one_time: Vec<Vec<u8>>,
+    /// Replaces the last-resort package, which is given out when no one-time package is left; empty = keep.
+    #[prost(bytes = "vec", tag = "2")]
+    pub last_resort: Vec<u8>,
+}
+
+/// How many one-time packages of this device are left? Answered by [`KeyPackageCount`].
+#[derive(Clone, PartialEq, Message)]
+pub struct CountKeyPackages {}
+
+/// Answer to [`CountKeyPackages`].
+#[derive(Clone, PartialEq, Message)]
+pub struct KeyPackageCount {
+    /// One-time packages not yet given out.
+    #[prost(uint32, tag = "1")]
+    pub one_time: u32,
+    /// Is there a last-resort package?
+    #[prost(bool, tag = "2")]
+    pub last_resort: bool,
+}
+
+/// Asks for one key package of each active device of these users. Answered by [`ClaimedKeyPackages`].
+#[derive(Clone, PartialEq, Message)]
+pub struct ClaimKeyPackages {
+    /// User names.
+    #[prost(string, repeated, tag = "1")]
+    pub users: Vec<String>,
+    /// MLS cipher suite.
+    #[prost(uint32, tag = "2")]
+    pub cipher_suite: u32,
+}
+
+/// Answer to [`ClaimKeyPackages`]; a user without a usable device makes the whole request refused.
+#[derive(Clone, PartialEq, Message)]
+pub struct ClaimedKeyPackages {
+    /// One for each device.
+    #[prost(message, repeated, tag = "1")]
+    pub packages: Vec<ClaimedKeyPackage>,
+}
+
+/// A key package to add a device with.
+#[derive(Clone, PartialEq, Message)]
+pub struct ClaimedKeyPackage {
+    /// User of the device.
+    #[prost(string, tag = "1")]
+    pub user: String,
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub device: Vec<u8>,
+    /// MLS message.
+    #[prost(bytes = "vec", tag = "3")]
+    pub key_package: Vec<u8>,
+    /// Is it the last-resort package, which others may hold too?
+    #[prost(bool, tag = "4")]
+    pub last_resort: bool,
+}
+
+/// Starts a conversation. Answered by [`Accepted`] with the `seq` of the commit (1).
+#[derive(Clone, PartialEq, Message)]
+pub struct CreateConversation {
+    /// 16 random bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub send_id: Vec<u8>,
+    /// MLS GroupInfo of epoch 0 with the ratchet tree: the creator alone.
+    #[prost(bytes = "vec", tag = "2")]
+    pub group_info: Vec<u8>,
+    /// MLS commit (public message) of epoch 0 that adds the first members.
+    #[prost(bytes = "vec", tag = "3")]
+    pub commit: Vec<u8>,
+    /// MLS Welcome for them.
+    #[prost(bytes = "vec", tag = "4")]
+    pub welcome: Vec<u8>,
+}
+
+/// Sends a commit or proposal (MLS public message). Answered by [`Accepted`].
+#[derive(Clone, PartialEq, Message)]
+pub struct SendHandshake {
+    /// 16 random bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub send_id: Vec<u8>,
+    /// MLS public message; names its conversation as group id.
+    #[prost(bytes = "vec", tag = "2")]
+    pub message: Vec<u8>,
+    /// MLS Welcome, when members are added; else empty.
+    #[prost(bytes = "vec", tag = "3")]
+    pub welcome: Vec<u8>,
+}
+
+/// Sends an application message (MLS private message). Answered by [`Accepted`].
+#[derive(Clone, PartialEq, Message)]
+pub struct SendApplication {
+    /// 16 random bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub send_id: Vec<u8>,
+    /// MLS private message; names its conversation as group id, and its epoch.
+    #[prost(bytes = "vec", tag = "2")]
+    pub message: Vec<u8>,
+}
+
+/// Accepted and on stable storage.
+#[derive(Clone, PartialEq, Message)]
+pub struct Accepted {
+    /// Place in the conversation.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+}
+
+/// Reads messages of one conversation. Answered by [`Deliveries`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Fetch {
+    /// 64 ASCII bytes.
+    #[prost(string, tag = "1")]
+    pub conversation: String,
+    /// Only what has a greater `seq`.
+    #[prost(uint64, tag = "2")]
+    pub after_seq: u64,
+    /// Leave application messages out: for a device that only sends.
+    #[prost(bool, tag = "3")]
+    pub handshakes_only: bool,
+    /// At most this many payload bytes, but at least one message.
+    #[prost(uint32, tag = "4")]
+    pub bytes_max: u32,
+}
+
+/// Answer to [`Fetch`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Deliveries {
+    /// In order of `seq`.
+    #[prost(message, repeated, tag = "1")]
+    pub deliveries: Vec<Delivery>,
+    /// Highest `seq` that this answer accounts for: whatever is not listed up to here was left out on request.
+    #[prost(uint64, tag = "2")]
+    pub through_seq: u64,
+    /// Newest `seq` of the conversation.
+    #[prost(uint64, tag = "3")]
+    pub head_seq: u64,
+}
+
+/// One message of a conversation for this device.
+#[derive(Clone, PartialEq, Message)]
+pub struct Delivery {
+    /// 64 ASCII bytes.
+    #[prost(string, tag = "1")]
+    pub conversation: String,
+    /// Place in the conversation, from 1, without gaps.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// What `payload` is.
+    #[prost(enumeration = "DeliveryKind", tag = "3")]
+    pub kind: i32,
+    /// Device that sent it (16 bytes), empty for the network itself. Told by the network, not authenticated by MLS.
+    #[prost(bytes = "vec", tag = "4")]
+    pub sender_device: Vec<u8>,
+    /// User of that device.
+    #[prost(string, tag = "5")]
+    pub sender_user: String,
+    /// When the network accepted it, microseconds since 1970, UTC.
+    #[prost(int64, tag = "6")]
+    pub accepted_at_micros: i64,
+    /// MLS message.
+    #[prost(bytes = "vec", tag = "7")]
+    pub payload: Vec<u8>,
+}
+
+/// What a delivery holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
+#[repr(i32)]
+pub enum DeliveryKind {
+    /// Not set: refused by every reader.
+    Unspecified = 0,
+    /// MLS private message.
+    Application = 1,
+    /// MLS public message: commit or proposal.
+    Handshake = 2,
+    /// MLS Welcome: in place of the commit that added this device.
+    Welcome = 3,
+}
+
+/// Lists the conversations that this device is a member of or still has messages of. Answered by [`Conversations`].
+#[derive(Clone, PartialEq, Message)]
+pub struct ListConversations {
+    /// Only ids greater than this one (for the next page); empty = from the start.
+    #[prost(string, tag = "1")]
+    pub after: String,
+}
+
+/// Answer to [`ListConversations`]: one page.
+#[derive(Clone, PartialEq, Message)]
+pub struct Conversations {
+    /// In order of id.
+    #[prost(message, repeated, tag = "1")]
+    pub conversations: Vec<ConversationState>,
+    /// Is there another page?
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+
+/// What the network holds of a conversation for this device.
+#[derive(Clone, PartialEq, Message)]
+pub struct ConversationState {
+    /// 64 ASCII bytes.
+    #[prost(string, tag = "1")]
+    pub conversation: String,
+    /// Highest acknowledged `seq` of this device.
+    #[prost(uint64, tag = "2")]
+    pub acknowledged_seq: u64,
+    /// Newest `seq`.
+    #[prost(uint64, tag = "3")]
+    pub head_seq: u64,
+}
+
+/// From now on every message of every conversation is pushed, starting after what was acknowledged. Answered by [`Done`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Subscribe {
+    /// Most unacknowledged messages on the way.
+    #[prost(uint32, tag = "1")]
+    pub window_messages: u32,
+    /// Most unacknowledged payload bytes on the way (one message may pass it).
+    #[prost(uint64, tag = "2")]
+    pub window_bytes: u64,
+}
+
+/// The device has these safe: the network need not keep them for it. Answered by [`Done`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Acknowledge {
+    /// One a conversation.
+    #[prost(message, repeated, tag = "1")]
+    pub cursors: Vec<Cursor>,
+}
+
+/// All of a conversation up to and with `seq`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Cursor {
+    /// 64 ASCII bytes.
+    #[prost(string, tag = "1")]
+    pub conversation: String,
+    /// Highest `seq`.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+}
+
+/// Starts a blob: the ciphertext of an attachment. Answered by [`BlobCreated`].
+#[derive(Clone, PartialEq, Message)]
+pub struct BlobCreate {
+    /// Bytes that it will have.
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+}
+
+/// Answer to [`BlobCreate`].
+#[derive(Clone, PartialEq, Message)]
+pub struct BlobCreated {
+    /// 32 random bytes: who knows them may read the blob.
+    #[prost(bytes = "vec", tag = "1")]
+    pub blob: Vec<u8>,
+}
+
+/// Writes a range; ranges come in order. Answered by [`BlobState`].
+#[derive(Clone, PartialEq, Message)]
+pub struct BlobPut {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub blob: Vec<u8>,
+    /// Where the range starts: the bytes that the network has.
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    /// At most [`BLOB_RANGE_BYTES_MAX`](super::limits::BLOB_RANGE_BYTES_MAX).
+    #[prost(bytes = "vec", tag = "3")]
+    pub bytes: Vec<u8>,
+}
+
+/// All is written: makes the blob durable and readable. Answered by [`Done`].
+#[derive(Clone, PartialEq, Message)]
+pub struct BlobFinish {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub blob: Vec<u8>,
+}
+
+/// Reads a range of a finished blob. Answered by [`BlobRange`].
+#[derive(Clone, PartialEq, Message)]
+pub struct BlobGet {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub blob: Vec<u8>,
+    /// First byte.
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    /// At most [`BLOB_RANGE_BYTES_MAX`](super::limits::BLOB_RANGE_BYTES_MAX).
+    #[prost(uint32, tag = "3")]
+    pub length: u32,
+}
+
+/// Answer to [`BlobGet`].
+#[derive(Clone, PartialEq, Message)]
+pub struct BlobRange {
+    /// Shorter than asked only at the end.
+    #[prost(bytes = "vec", tag = "1")]
+    pub bytes: Vec<u8>,
+    /// Size of the whole blob.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+}
+
+/// How far is a blob? Answered by [`BlobState`]: where an interrupted upload goes on.
+#[derive(Clone, PartialEq, Message)]
+pub struct BlobStat {
+    /// 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub blob: Vec<u8>,
+}
+
+/// Answer to [`BlobPut`] and [`BlobStat`].
+#[derive(Clone, PartialEq, Message)]
+pub struct BlobState {
+    /// Bytes that the network has.
+    #[prost(uint64, tag = "1")]
+    pub received: u64,
+    /// Bytes that it will have.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// May it be read?
+    #[prost(bool, tag = "3")]
+    pub finished: bool,
+}
+
+/// Done, and on stable storage where it changed something.
+#[derive(Clone, PartialEq, Message)]
+pub struct Done {}
+
+/// Something that all devices should know at once; pushed.
+#[derive(Clone, PartialEq, Message)]
+pub struct Notice {
+    /// Users (bots) that must be members of every conversation; empty = data retention is now off.
+    #[prost(string, repeated, tag = "1")]
+    pub retention_users: Vec<String>,
+    /// Text for people: `Data Retention Turned On` or `Data Retention Turned Off`.
+    #[prost(string, tag = "2")]
+    pub text: String,
+}
+
+/// The network will not do it.
+#[derive(Clone, PartialEq, Message)]
+pub struct Refused {
+    /// What a program can act on.
+    #[prost(enumeration = "RefusalCode", tag = "1")]
+    pub code: i32,
+    /// What a person can act on: names the thing, the limit and the remedy; never anybody else's secrets.
+    #[prost(string, tag = "2")]
+    pub message: String,
+}
+
+/// Why the network refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
+#[repr(i32)]
+pub enum RefusalCode {
+    /// Not set.
+    Unspecified = 0,
+    /// The request is not well-formed or not allowed in this state of the connection; repeating cannot help.
+    Invalid = 1,
+    /// Unknown wire version.
+    Version = 2,
+    /// Invite code unknown, used or expired.
+    Invite = 3,
+    /// Bot account or password wrong.
+    Password = 4,
+    /// Log in first, or the proof is wrong.
+    Unauthenticated = 5,
+    /// The device acts for another device.
+    NotYourDevice = 6,
+    /// The device is not (or no more) a member of the conversation.
+    NotMember = 7,
+    /// The user or device is suspended.
+    Suspended = 8,
+    /// The conversation has moved on: read what is new, then try again.
+    StaleEpoch = 9,
+    /// Data retention is on and the bot is not in the conversation: commit the network's proposal, then try again.
+    BotMissing = 10,
+    /// No such user, device, conversation or blob.
+    NotFound = 11,
+    /// A limit is passed; the message names it.
+    Limit = 12,
+    /// The network has trouble of its own (disk full, …): try again later.
+    Unavailable = 13,
+}
