@@ -1,25 +1,163 @@
-//! Attachments travel encrypted under a key of their own.
+//! Attachments: any file up to 16 GiB, encrypted under a key of its own, sealed and opened in flat memory.
+//!
+//! The construction is STREAM (Hoang, Reyhanitabar, Rogaway, Vizár 2015) over AES-256-GCM. The plaintext is cut into
+//! chunks of [`ATTACHMENT_CHUNK_BYTES`]; each is sealed under the nonce `0^7 ‖ counter (4 bytes, big-endian) ‖ last`,
+//! where `last` is 1 for the last chunk only. What travels (the *blob*) is
+//!
+//! ```text
+//! block 0 = header (16 bytes) ‖ chunk 0 ‖ tag (16 bytes)      block i = chunk i ‖ tag (16 bytes)
+//! header  = "RTA" ‖ version 1 ‖ chunk bytes (4, big-endian) ‖ plaintext bytes (8, big-endian)
+//! ```
+//!
+//! The header is associated data of every chunk. An empty file is one empty last chunk; a file that fills its last
+//! chunk has no empty one behind it, so that every size has one encoding and one [`Layout`].
+//!
+//! # Invariants
+//!
+//! - **A nonce never meets two plaintexts.** [`Encryptor::new`] makes the key itself, so no two attachments share one,
+//!   and that is why the nonce's prefix can be zero. Within one attachment a chunk may be sealed again (an upload goes
+//!   on after a lost connection), but only to the bytes it was first sealed to: the tags are kept (16 bytes for each
+//!   256 KiB), and a file that has changed under the sender is refused before any ciphertext leaves.
+//! - **What has been opened is what was sealed.** A damaged, missing, exchanged or foreign block is refused where it
+//!   stands, without output; [`Verified`] exists only after the last block and the SHA-256 that the message states.
+//!   That hash also commits to the key: no second key opens the same blob to another accepted file.
+//! - One GCM key sees at most 65,536 chunks of 16,384 blocks: 2^30 blocks, far below its bounds.
+//!
+//! # Crash
+//!
+//! Keys live in memory until the message is sent: a sender that dies starts over with a new key. A receiver goes on
+//! at a block boundary: it feeds what it has on disk to [`Decryptor::skip_chunk`], and the hash tells at the end
+//! whether the disk had kept it.
+//!
+//! # Not here
+//!
+//! Transfer, files, names. Hiding the size: the network sees it anyway.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+mod layout;
+mod open;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENT_CHUNK_BYTES};
+
+pub use layout::Layout;
+pub use open::{DecryptingWriter, Decryptor, Verified};
+pub use seal::{EncryptingReader, Encryptor, Sealed};
+
 /// Bytes of an attachment's key (AES-256).
 pub const ATTACHMENT_KEY_BYTES: usize = 32;
+/// Bytes of the tag behind each chunk.
+const TAG_BYTES: usize = 16;
+/// Bytes of the header in front of the first chunk.
+const HEADER_BYTES: usize = 16;
+/// First bytes of every blob that holds an attachment.
+const MAGIC: [u8; 3] = *b"RTA";
+/// The only version there is.
+const VERSION: u8 = 1;
 
 /// Why an attachment could not be sealed or opened.
 #[derive(Debug, Error)]
 pub enum AttachmentError {
-    /// The message holds a key of another length.
+    /// The message holds a key of another length. For good: the message is not of this protocol.
     #[error("attachment key has {bytes} bytes, {ATTACHMENT_KEY_BYTES} are needed")]
     Key {
         /// Bytes that were given.
         bytes: usize,
     },
-    /// The system gave no randomness.
+    /// The system gave no randomness. Try again.
     #[error("no random key for an attachment could be made: the system gave no randomness")]
     Randomness,
+    /// Larger than the protocol allows. For good.
+    #[error("attachment of {bytes} bytes is larger than {ATTACHMENT_BYTES_MAX}: send it in parts")]
+    TooLarge {
+        /// Bytes of plaintext.
+        bytes: u64,
+    },
+    /// The cipher refused a chunk: never seen, kept so that nothing is assumed.
+    #[error("chunk {index} of the attachment could not be encrypted")]
+    Seal {
+        /// Counted from 0.
+        index: u32,
+    },
+    /// A block out of turn: a mistake of the caller.
+    #[error("block {found} of the attachment came where block {expected} belongs")]
+    OutOfOrder {
+        /// Next block.
+        expected: u32,
+        /// Block that came.
+        found: u32,
+    },
+    /// A block (or, for the sender, a chunk of plaintext) of another length: cut short, or the file was.
+    #[error("block {index} of the attachment has {found} bytes where {expected} belong: cut short or not this file")]
+    Length {
+        /// Counted from 0.
+        index: u32,
+        /// Bytes that belong there.
+        expected: usize,
+        /// Bytes that came.
+        found: usize,
+    },
+    /// Something was sealed before that is not in the file any more. Send it anew.
+    #[error("file changed while it was sent (chunk {index} differs, or it grew): send it again when it is complete")]
+    Changed {
+        /// Counted from 0.
+        index: u32,
+    },
+    /// The blob is not of the size that follows from the message. For good, unless the upload was not complete.
+    #[error("blob has {found} bytes, the attachment in the message makes {expected}: cut, padded or another file")]
+    BlobSize {
+        /// From the message.
+        expected: u64,
+        /// From the network.
+        found: u64,
+    },
+    /// The blob does not begin as an attachment does. For good.
+    #[error("blob does not begin with the header of an attachment: it is damaged or something else")]
+    Header,
+    /// Written by a newer sender. For good, until this program is updated.
+    #[error("attachment has format version {version}, this program knows {VERSION}: update retaind")]
+    Version {
+        /// In the header.
+        version: u8,
+    },
+    /// The header contradicts the message. For good.
+    #[error("header of the attachment contradicts the size in the message: another file, or it was altered")]
+    Mismatch,
+    /// Damaged, altered, exchanged, or under another key. Fetch it once more; then for good.
+    #[error("block {index} of the attachment is not authentic: damaged on the way, altered, or under another key")]
+    Authentication {
+        /// Counted from 0.
+        index: u32,
+    },
+    /// The end came before the last block.
+    #[error("attachment ends after {have} of {blocks} blocks: the rest is missing")]
+    Truncated {
+        /// Blocks that were there.
+        have: u32,
+        /// Blocks that belong there.
+        blocks: u32,
+    },
+    /// Something follows the last block.
+    #[error("attachment goes on behind its last block")]
+    Trailing,
+    /// All blocks were authentic, yet the whole is not what the message says. For good.
+    #[error("attachment's SHA-256 is not the one in the message: the sender sent another file than announced")]
+    Digest,
+    /// The file that is sent could not be read.
+    #[error("file to be sent could not be read")]
+    Read(#[source] io::Error),
+    /// The file that is received could not be written.
+    #[error("received attachment could not be written: is the disk full")]
+    Write(#[source] io::Error),
 }
 
 /// The AES-256 key of one attachment. Wiped on drop; neither printed, cloned nor serialised.
@@ -47,10 +185,24 @@ impl AttachmentKey {
     pub fn expose(&self) -> &[u8; ATTACHMENT_KEY_BYTES] {
         &self.0
     }
+
+    fn cipher(&self) -> Result<LessSafeKey, AttachmentError> {
+        let key = UnboundKey::new(&AES_256_GCM, self.expose().as_slice())
+            .map_err(|_| AttachmentError::Key { bytes: ATTACHMENT_KEY_BYTES })?;
+        Ok(LessSafeKey::new(key))
+    }
 }
 
 impl std::fmt::Debug for AttachmentKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("AttachmentKey(..)")
     }
+}
+
+/// `0^7 ‖ index ‖ last`. Each index occurs once a key: see the invariants.
+fn nonce(layout: &Layout, index: u32) -> Nonce {
+    let [a, b, c, d] = index.to_be_bytes();
+    let last = u8::from(layout.is_last(index));
+    let nonce: [u8; NONCE_LEN] = [0, 0, 0, 0, 0, 0, 0, a, b, c, d, last];
+    Nonce::assume_unique_for_key(nonce)
 }

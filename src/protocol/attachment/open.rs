@@ -1,0 +1,206 @@
+//! The receiver's side: blocks of the blob in, authentic plaintext out, and at the end a proof.
+
+use std::io::{self, Write};
+use std::ops::Range;
+
+use aws_lc_rs::aead::{Aad, LessSafeKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::{AttachmentError, AttachmentKey, HEADER_BYTES, Layout, MAGIC, TAG_BYTES, VERSION, nonce};
+use crate::protocol::limits::BLOB_RANGE_BYTES_MAX;
+
+/// Opens one attachment, block by block, in order.
+pub struct Decryptor {
+    cipher: LessSafeKey,
+    layout: Layout,
+    header: [u8; HEADER_BYTES],
+    next: u32,
+    digest: Context,
+}
+
+impl Decryptor {
+    /// For the attachment that the message describes: its key, and its size in bytes of plaintext.
+    pub fn new(key: &AttachmentKey, plaintext_size: u64) -> Result<Self, AttachmentError> {
+        let layout = Layout::new(plaintext_size)?;
+        Ok(Self { cipher: key.cipher()?, layout, header: layout.header(), next: 0, digest: Context::new(&SHA256) })
+    }
+
+    /// Where chunks and blocks lie.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Place of the next block in the blob; `None` when all are there.
+    pub fn next_block(&self) -> Option<Range<u64>> {
+        self.layout.block_range(self.next)
+    }
+
+    /// Opens the next block, all of it, and appends its plaintext to `out`. On an error `out` is as before and the
+    /// same block may be tried again, fetched anew.
+    pub fn open_block(&mut self, block: &[u8], out: &mut Vec<u8>) -> Result<(), AttachmentError> {
+        let index = self.expect_block(block.len(), self.layout.block_bytes(self.next))?;
+        let sealed = if index == 0 { self.check_header(block)? } else { block };
+        let (ciphertext, tag) =
+            sealed.split_last_chunk::<TAG_BYTES>().ok_or(AttachmentError::Authentication { index })?;
+        let start = out.len();
+        out.resize(start.saturating_add(ciphertext.len()), 0);
+        let plaintext = out.get_mut(start..).unwrap_or_default();
+        let opened = self.cipher.open_separate_gather(
+            nonce(&self.layout, index),
+            Aad::from(&self.header),
+            ciphertext,
+            tag,
+            plaintext,
+        );
+        if opened.is_err() {
+            plaintext.fill(0);
+            out.truncate(start);
+            return Err(AttachmentError::Authentication { index });
+        }
+        self.digest.update(plaintext);
+        self.next = index.saturating_add(1);
+        Ok(())
+    }
+
+    /// Passes the next chunk by: its `plaintext`, all of it, is there from an earlier attempt.
+    /// [`finish`](Self::finish) tells whether it was right.
+    pub fn skip_chunk(&mut self, plaintext: &[u8]) -> Result<(), AttachmentError> {
+        let index = self.expect_block(plaintext.len(), self.layout.chunk_bytes(self.next))?;
+        self.digest.update(plaintext);
+        self.next = index.saturating_add(1);
+        Ok(())
+    }
+
+    fn expect_block(&self, found: usize, expected: usize) -> Result<u32, AttachmentError> {
+        let index = self.next;
+        if index >= self.layout.blocks() {
+            return Err(AttachmentError::Trailing);
+        }
+        if found != expected {
+            return Err(AttachmentError::Length { index, expected, found });
+        }
+        Ok(index)
+    }
+
+    /// Reads the header of the first block and returns what follows it.
+    fn check_header<'block>(&self, block: &'block [u8]) -> Result<&'block [u8], AttachmentError> {
+        let (header, rest) = block.split_first_chunk::<HEADER_BYTES>().ok_or(AttachmentError::Header)?;
+        let [m0, m1, m2, version, ..] = *header;
+        if [m0, m1, m2] != MAGIC {
+            return Err(AttachmentError::Header);
+        }
+        if version != VERSION {
+            return Err(AttachmentError::Version { version });
+        }
+        if *header != self.header {
+            return Err(AttachmentError::Mismatch);
+        }
+        Ok(rest)
+    }
+
+    /// All blocks are there, and their SHA-256 is the one in the message (32 bytes).
+    pub fn finish(self, expected_sha256: &[u8]) -> Result<Verified, AttachmentError> {
+        if self.next != self.layout.blocks() {
+            return Err(AttachmentError::Truncated { have: self.next, blocks: self.layout.blocks() });
+        }
+        let mut sha256 = [0u8; 32];
+        sha256.copy_from_slice(self.digest.finish().as_ref());
+        verify_slices_are_equal(&sha256, expected_sha256).map_err(|_| AttachmentError::Digest)?;
+        Ok(Verified { plaintext_size: self.layout.plaintext_size(), sha256 })
+    }
+}
+
+/// Proof that an attachment was received whole, authentic, and is the file that its message announces.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verified {
+    plaintext_size: u64,
+    sha256: [u8; 32],
+}
+
+impl Verified {
+    /// Bytes of plaintext.
+    pub fn plaintext_size(&self) -> u64 {
+        self.plaintext_size
+    }
+
+    /// SHA-256 of the plaintext.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+}
+
+/// Takes a blob in pieces of any length and writes the plaintext: memory is two blocks, whatever the file's size.
+///
+/// Nothing is written but authentic chunks, in order; yet the file is the announced one only once
+/// [`finish`](Self::finish) has said so.
+pub struct DecryptingWriter<W> {
+    target: W,
+    decryptor: Decryptor,
+    block: Vec<u8>,
+    plaintext: Vec<u8>,
+    /// A chunk that was opened has not reached the target: there will be no proof.
+    lost: bool,
+}
+
+impl<W: Write> DecryptingWriter<W> {
+    /// Writes what `decryptor` (fresh, or with chunks skipped that `target` holds) opens to `target`.
+    pub fn new(target: W, decryptor: Decryptor) -> Self {
+        Self { target, decryptor, block: Vec::new(), plaintext: Vec::new(), lost: false }
+    }
+
+    /// What to fetch next: at most [`BLOB_RANGE_BYTES_MAX`] of the blob; `None` when all is there.
+    pub fn next_range(&self) -> Option<Range<u64>> {
+        let buffered = u64::try_from(self.block.len()).unwrap_or(u64::MAX);
+        let start = self.decryptor.next_block()?.start.saturating_add(buffered);
+        let most = u64::try_from(BLOB_RANGE_BYTES_MAX).unwrap_or(u64::MAX);
+        Some(start..start.saturating_add(most).min(self.decryptor.layout().ciphertext_size()))
+    }
+
+    /// The next `bytes` of the blob. After [`AttachmentError::Authentication`] what is buffered is forgotten:
+    /// [`next_range`](Self::next_range) says what to fetch anew. After a failed write the target is of no use.
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), AttachmentError> {
+        while !bytes.is_empty() {
+            if self.decryptor.next_block().is_none() {
+                return Err(AttachmentError::Trailing);
+            }
+            let whole = self.decryptor.layout.block_bytes(self.decryptor.next);
+            let missing = whole.saturating_sub(self.block.len());
+            let (head, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
+            bytes = rest;
+            if self.block.is_empty() && head.len() == whole {
+                self.open(head)?;
+                continue;
+            }
+            self.block.reserve_exact(missing);
+            self.block.extend_from_slice(head);
+            if self.block.len() == whole {
+                let mut block = std::mem::take(&mut self.block);
+                let opened = self.open(&block);
+                block.clear();
+                self.block = block;
+                opened?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, block: &[u8]) -> Result<(), AttachmentError> {
+        self.plaintext.clear();
+        self.decryptor.open_block(block, &mut self.plaintext)?;
+        self.target.write_all(&self.plaintext).map_err(|error| {
+            self.lost = true;
+            AttachmentError::Write(error)
+        })
+    }
+
+    /// The blob has ended: gives the target back with the proof. Does not flush or sync: that is the caller's.
+    pub fn finish(self, expected_sha256: &[u8]) -> Result<(W, Verified), AttachmentError> {
+        if self.lost {
+            return Err(AttachmentError::Write(io::Error::other("an earlier write of this attachment failed")));
+        }
+        let verified = self.decryptor.finish(expected_sha256)?;
+        Ok((self.target, verified))
+    }
+}
