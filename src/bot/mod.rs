@@ -3,4 +3,3 @@
 pub mod disk;
 pub mod record;
 pub mod segment;
-pub mod ship;

@@ -1,3 +1,9 @@
 //! An MLS device: key store, session, send, receive. The bot and `retaind client` are both devices.
 
+pub mod account;
+pub mod blob;
+pub mod connection;
+pub mod conversations;
+pub mod mls;
+pub mod store;
 pub mod vault;

@@ -1,1 +1,128 @@
-//! In work.
+//! Where a network is and how its certificate is checked, and the one-string invite that a person passes on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::BASE64URL_NOPAD;
+use prost::Message;
+use thiserror::Error;
+
+const INVITE_PREFIX: &str = "rti1_";
+/// A certificate and two names are below 4 KiB; a longer text is not an invite.
+const INVITE_BYTES_MAX: usize = 16 * 1024;
+
+/// What is wrong with an invite that somebody pasted.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum InviteError {
+    /// Another thing than an invite.
+    #[error(
+        "this is not an invite: an invite starts with `rti1_`; pass on the whole string that `retaind network invite` printed"
+    )]
+    NotAnInvite,
+    /// Cut off or mistyped.
+    #[error("the invite is damaged: pass on the whole string that `retaind network invite` printed, in one piece")]
+    Damaged,
+}
+
+/// A network to connect to.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct Endpoint {
+    /// `host:port`.
+    #[prost(string, tag = "1")]
+    pub address: String,
+    /// Name that the network's certificate must hold.
+    #[prost(string, tag = "2")]
+    pub server_name: String,
+    /// Certificate (DER) that must have issued, or must be, the network's.
+    #[prost(bytes = "vec", tag = "3")]
+    pub ca_der: Vec<u8>,
+}
+
+/// Lets its holder register one device. A secret: print it only for the one who asked for it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// Network that invites.
+    pub endpoint: Endpoint,
+    /// Single-use code.
+    pub code: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct EncodedInvite {
+    #[prost(message, tag = "1")]
+    endpoint: Option<Endpoint>,
+    #[prost(string, tag = "2")]
+    code: String,
+}
+
+impl fmt::Display for Invite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = EncodedInvite { endpoint: Some(self.endpoint.clone()), code: self.code.clone() }.encode_to_vec();
+        write!(f, "{INVITE_PREFIX}{}", BASE64URL_NOPAD.encode(&bytes))
+    }
+}
+
+impl fmt::Debug for Invite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invite").field("address", &self.endpoint.address).finish_non_exhaustive()
+    }
+}
+
+impl FromStr for Invite {
+    type Err = InviteError;
+
+    fn from_str(text: &str) -> Result<Self, InviteError> {
+        let encoded = text.trim().strip_prefix(INVITE_PREFIX).ok_or(InviteError::NotAnInvite)?;
+        if encoded.len() > INVITE_BYTES_MAX {
+            return Err(InviteError::NotAnInvite);
+        }
+        let bytes = BASE64URL_NOPAD.decode(encoded.as_bytes()).map_err(|_| InviteError::Damaged)?;
+        let EncodedInvite { endpoint: Some(endpoint), code } =
+            EncodedInvite::decode(bytes.as_slice()).map_err(|_| InviteError::Damaged)?
+        else {
+            return Err(InviteError::Damaged);
+        };
+        if endpoint.address.is_empty() || endpoint.server_name.is_empty() || code.is_empty() {
+            return Err(InviteError::Damaged);
+        }
+        Ok(Self { endpoint, code })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invite() -> Invite {
+        Invite {
+            endpoint: Endpoint {
+                address: "127.0.0.1:4433".into(),
+                server_name: "retaind-network".into(),
+                ca_der: vec![0x30; 400],
+            },
+            code: "a-code".into(),
+        }
+    }
+
+    #[test]
+    fn an_invite_survives_being_passed_on_as_text() {
+        assert_eq!(format!("  {}\n", invite()).parse(), Ok(invite()));
+    }
+
+    #[test]
+    fn a_damaged_invite_says_so() {
+        let text = invite().to_string();
+        assert_eq!(text[1..].parse::<Invite>(), Err(InviteError::NotAnInvite));
+        assert_eq!(text[..100].parse::<Invite>(), Err(InviteError::Damaged));
+        assert_eq!("rti1_".parse::<Invite>(), Err(InviteError::Damaged));
+        assert_eq!(
+            format!("rti1_{}", "A".repeat(INVITE_BYTES_MAX + 1)).parse::<Invite>(),
+            Err(InviteError::NotAnInvite)
+        );
+    }
+
+    #[test]
+    fn an_invite_in_a_log_keeps_its_code() {
+        assert!(!format!("{:?}", invite()).contains("a-code"));
+    }
+}

@@ -1,0 +1,126 @@
+//! What goes from stage to stage: deliveries in, chunks of records on, acknowledgements back.
+
+use crate::device::mls::StoredSession;
+use crate::protocol::ids::ConversationId;
+use crate::protocol::wire::DeliveryKind;
+
+/// A message as it was delivered, its names parsed.
+#[derive(Debug)]
+pub struct Delivered {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// Its place, from 1.
+    pub seq: u64,
+    /// What `payload` is.
+    pub kind: DeliveryKind,
+    /// User that the network names as sender; not authenticated.
+    pub sender_user: String,
+    /// Device that the network names as sender (hex), empty for the network itself; not authenticated.
+    pub sender_device: String,
+    /// When the network accepted it, microseconds since 1970.
+    pub accepted_at_micros: i64,
+    /// MLS message.
+    pub payload: Vec<u8>,
+    /// When the bot received it, microseconds since 1970.
+    pub received_at_micros: i64,
+}
+
+/// Consecutive messages of one conversation, decrypted and formatted: to be committed as a whole.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// Highest `seq` that the records account for.
+    pub cursor: u64,
+    /// The lines.
+    pub records: RecordBuffer,
+    /// MLS state after `cursor`.
+    pub session: SessionChange,
+    /// Files that were written beside the records, under temporary names.
+    pub files: Vec<WrittenFile>,
+    /// Number of the worker's turn that made it: an entry of its cache may go once this is committed.
+    pub turn: Turn,
+}
+
+/// Which worker's how-manieth turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Index of the worker.
+    pub worker: usize,
+    /// Counted from 1.
+    pub number: u64,
+}
+
+/// What becomes of the stored MLS state.
+pub enum SessionChange {
+    /// The new state.
+    Stored(StoredSession),
+    /// There is none (any more).
+    None,
+}
+
+impl std::fmt::Debug for SessionChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Stored(_) => "stored",
+            Self::None => "none",
+        })
+    }
+}
+
+/// A file in the attachment directory that is on stable storage under a temporary name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenFile {
+    /// Name it has.
+    pub temporary: String,
+    /// Name it gets after the commit.
+    pub name: String,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// Lines of records, one after the other.
+#[derive(Debug, Default)]
+pub struct RecordBuffer {
+    bytes: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    end: usize,
+    received_at_micros: i64,
+}
+
+impl RecordBuffer {
+    /// Appends what `format` writes: one whole line.
+    pub fn push(&mut self, received_at_micros: i64, format: impl FnOnce(&mut Vec<u8>)) {
+        format(&mut self.bytes);
+        self.lines.push(Line { end: self.bytes.len(), received_at_micros });
+    }
+
+    /// How many lines.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// How many bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Each line with the time at which its message was received.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], i64)> {
+        let mut start = 0;
+        self.lines.iter().map(move |line| {
+            let bytes = self.bytes.get(start..line.end).unwrap_or_default();
+            start = line.end;
+            (bytes, line.received_at_micros)
+        })
+    }
+}

@@ -1,0 +1,300 @@
+//! Files beside the records: attachments fetched and verified, ciphertexts that could not be read.
+//!
+//! A file is written under a temporary name (`.<random>.part`), made durable, and gets its final name only after the
+//! commit that also holds its record. So after a crash every file with a final name has a record, and what is left of
+//! uncommitted attempts is recognised by its name and removed at the start.
+//!
+//! The network away: the fetch waits and goes on where it was. Missing is only what the network says it does not have,
+//! or what is not the file that the message announced, and that is a record with the reason.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use thiserror::Error;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::batch::{Chunk, Delivered, WrittenFile};
+use super::decrypt::{Input, Output, worker_of};
+use super::names::{attachment_name, ciphertext_name};
+use super::record::{FileOutcome, RecordBody, RecordContext};
+use crate::device::blob::{BlobError, download_step};
+use crate::device::connection::Connection;
+use crate::protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
+use crate::protocol::content::{Attachment, Body, Content};
+
+/// Attachments fetched at the same time.
+pub const FETCHES_MAX: usize = 8;
+/// A block that is not authentic is fetched this often before the attachment counts as damaged.
+const TRIES_MAX: u32 = 3;
+/// Pause after an error of the network, before the same range is asked for again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Bytes gathered before they are written.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+/// Why a file could not be put beside its record. Restart is the recovery.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// The disk.
+    #[error("file `{path}` cannot be {operation}, is the disk full or the directory not writable (WICKRIO_COMP_FILEDEST)?")]
+    Disk {
+        /// `created`, `written`, `synced`, `listed` or `removed`.
+        operation: &'static str,
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No randomness.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// A chunk whose last record waits for a file.
+#[derive(Debug)]
+pub struct FileJob {
+    /// All before it.
+    pub chunk: Chunk,
+    /// Context of the record.
+    pub context: RecordContext,
+    /// The message; its body is [`Body::File`].
+    pub content: Content,
+}
+
+/// Gives out the names of files in the attachment directory, each once.
+pub struct Names {
+    directory: PathBuf,
+    given: Mutex<HashSet<String>>,
+}
+
+impl Names {
+    /// For this directory.
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), given: Mutex::default() }
+    }
+
+    /// Removes what uncommitted attempts left; `settled` are the temporary names that a commit has made valid.
+    pub fn clean(&self, settled: &HashSet<String>) -> Result<usize, FetchError> {
+        let listed = |source| self.failed("listed", &self.directory, source);
+        let mut removed = 0;
+        for entry in std::fs::read_dir(&self.directory).map_err(listed)? {
+            let entry = entry.map_err(listed)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_temporary(&name) && !settled.contains(&name) {
+                std::fs::remove_file(entry.path()).map_err(|e| self.failed("removed", &entry.path(), e))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Keeps the ciphertext of a message that could not be read.
+    pub fn keep_ciphertext(&self, delivered: &Delivered) -> Result<WrittenFile, FetchError> {
+        let (temporary, mut file) = self.temporary()?;
+        let path = self.directory.join(&temporary);
+        file.write_all(&delivered.payload).map_err(|e| self.failed("written", &path, e))?;
+        file.sync_data().map_err(|e| self.failed("synced", &path, e))?;
+        let name = self.reserve(|bump| {
+            ciphertext_name(delivered.received_at_micros, bump, &delivered.conversation, delivered.seq)
+        });
+        Ok(WrittenFile { temporary, name, length: u64::try_from(delivered.payload.len()).unwrap_or(u64::MAX) })
+    }
+
+    fn temporary(&self) -> Result<(String, File), FetchError> {
+        let mut random = [0u8; 16];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| FetchError::Random)?;
+        let name = format!(".{}.part", HEXLOWER.encode(&random));
+        let path = self.directory.join(&name);
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|source| self.failed("created", &path, source))?;
+        Ok((name, file))
+    }
+
+    /// The first name, counted up by milliseconds, that nobody has.
+    fn reserve(&self, name: impl Fn(u32) -> String) -> String {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bump = 0u32;
+        loop {
+            let candidate = name(bump);
+            if !given.contains(&candidate) && !self.directory.join(&candidate).exists() {
+                given.insert(candidate.clone());
+                return candidate;
+            }
+            bump = bump.saturating_add(1);
+        }
+    }
+
+    /// The file has its final name: the directory itself remembers it from now on.
+    pub fn settled(&self, name: &str) {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    fn failed(&self, operation: &'static str, path: &Path, source: std::io::Error) -> FetchError {
+        FetchError::Disk { operation, path: path.display().to_string(), source }
+    }
+}
+
+fn is_temporary(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".part")
+}
+
+/// Fetches files for chunks, several at once; passes everything else on in order.
+pub struct Fetcher {
+    /// Where names come from.
+    pub names: Arc<Names>,
+    /// The connection of the moment.
+    pub connection: watch::Receiver<Option<Arc<Connection>>>,
+    /// To the committer.
+    pub chunks: mpsc::Sender<Chunk>,
+    /// Back to the workers.
+    pub workers: Vec<mpsc::Sender<Input>>,
+}
+
+impl Fetcher {
+    /// Runs until `outputs` ends (then what is still being fetched is given up: it is not acknowledged).
+    pub async fn run(self, mut outputs: mpsc::Receiver<Output>) -> Result<(), FetchError> {
+        let this = Arc::new(self);
+        let free = Arc::new(Semaphore::new(FETCHES_MAX));
+        let mut fetches = tokio::task::JoinSet::new();
+        loop {
+            let output = tokio::select! {
+                Some(done) = fetches.join_next(), if !fetches.is_empty() => {
+                    done.unwrap_or(Ok(()))?;
+                    continue;
+                }
+                output = outputs.recv() => output,
+            };
+            match output {
+                Some(Output::Chunk(chunk)) => {
+                    if this.chunks.send(chunk).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Some(Output::File(job)) => {
+                    let (this, free) = (this.clone(), free.clone());
+                    fetches.spawn(async move {
+                        let _turn = free.acquire().await;
+                        this.fetch(job).await
+                    });
+                }
+                None => {
+                    fetches.abort_all();
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn fetch(&self, job: FileJob) -> Result<(), FetchError> {
+        let FileJob { mut chunk, context, content } = job;
+        let conversation = chunk.conversation;
+        if let Body::File(attachment) = &content.body {
+            let outcome = self.download(attachment, &context).await?;
+            let file = match &outcome {
+                Outcome::Saved(written, verified) => FileOutcome::Saved {
+                    localfilename: &written.name,
+                    sha256: verified.sha256(),
+                    size: verified.plaintext_size(),
+                },
+                Outcome::Missing(reason) => FileOutcome::Missing { reason },
+            };
+            let body = RecordBody::Content { content: &content, file: Some(file) };
+            chunk.records.push(context.received_micros, |out| context.append_line(&body, out));
+            if let Outcome::Saved(written, _) = outcome {
+                chunk.files.push(written);
+            }
+        }
+        let workers = std::num::NonZeroUsize::new(self.workers.len()).unwrap_or(std::num::NonZeroUsize::MIN);
+        // the chunk first: the conversation may go on only behind it
+        if self.chunks.send(chunk).await.is_ok()
+            && let Some(worker) = self.workers.get(worker_of(&conversation, workers))
+        {
+            // a worker that is gone is stopping
+            let _ = worker.send(Input::Resume(conversation)).await;
+        }
+        Ok(())
+    }
+
+    async fn download(&self, attachment: &Attachment, context: &RecordContext) -> Result<Outcome, FetchError> {
+        let decryptor = match Decryptor::new(&attachment.key, attachment.size) {
+            Ok(decryptor) => decryptor,
+            Err(error) => return Ok(Outcome::Missing(error.to_string())),
+        };
+        let (temporary, file) = self.names.temporary()?;
+        let path = self.names.directory.join(&temporary);
+        let mut writer = DecryptingWriter::new(BufWriter::with_capacity(WRITE_BYTES, file), decryptor);
+        let finished = match self.read_all(attachment, &mut writer).await? {
+            Ok(()) => writer.finish(&attachment.sha256).map_err(|error| error.to_string()),
+            Err(reason) => Err(reason),
+        };
+        let (mut target, verified) = match finished {
+            Ok(finished) => finished,
+            Err(reason) => {
+                tracing::error!(conversation = %context.conversation, seq = context.seq, reason, "attachment is missing");
+                std::fs::remove_file(&path).map_err(|e| self.names.failed("removed", &path, e))?;
+                return Ok(Outcome::Missing(reason));
+            }
+        };
+        let sync = tokio::task::spawn_blocking(move || {
+            target.flush()?;
+            target.get_ref().sync_data()
+        });
+        sync.await.unwrap_or_else(|e| Err(e.into())).map_err(|e| self.names.failed("synced", &path, e))?;
+        let name = self
+            .names
+            .reserve(|bump| attachment_name(context.sent_at_micros, bump, &attachment.name));
+        let length = verified.plaintext_size();
+        Ok(Outcome::Saved(WrittenFile { temporary, name, length }, verified))
+    }
+
+    /// Outer error: this disk. Inner error: why the file will never come.
+    async fn read_all<W: Write>(
+        &self,
+        attachment: &Attachment,
+        writer: &mut DecryptingWriter<W>,
+    ) -> Result<Result<(), String>, FetchError> {
+        let mut connection = self.connection.clone();
+        let mut tries = 0u32;
+        loop {
+            let Ok(current) = connection.wait_for(Option::is_some).await.map(|current| current.clone()) else {
+                // the bot is stopping: wait to be given up
+                return std::future::pending().await;
+            };
+            let Some(current) = current else { continue };
+            match download_step(&current, &attachment.blob, writer).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Ok(())),
+                Err(error) if error.is_missing() => {
+                    return Ok(Err("network does not have the attachment".to_owned()));
+                }
+                Err(BlobError::Attachment(AttachmentError::Write(source))) => {
+                    return Err(self.names.failed("written", &self.names.directory, source));
+                }
+                Err(BlobError::Attachment(error)) => {
+                    tries = tries.saturating_add(1);
+                    if tries >= TRIES_MAX {
+                        return Ok(Err(error.to_string()));
+                    }
+                }
+                Err(BlobError::Connection(error)) if !error.is_temporary() => return Ok(Err(error.to_string())),
+                Err(error) => {
+                    tracing::warn!(%error, "attachment waits for the network");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+enum Outcome {
+    Saved(WrittenFile, Verified),
+    Missing(String),
+}

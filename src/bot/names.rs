@@ -1,0 +1,105 @@
+//! Names of the files beside the records.
+//!
+//! `attachment_<yyyyMMddHHmmssSSS>_<original name>`: the time is the message's; a second file of the same
+//! name and millisecond takes the next free millisecond. The original name is cleaned so that it is one harmless path
+//! component on any system and in an object store; untouched it stays in the record.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::protocol::ids::ConversationId;
+
+/// Longest name of a file on the usual file systems.
+pub const NAME_BYTES_MAX: usize = 255;
+/// Longest extension that is worth keeping when a name is cut.
+const EXTENSION_BYTES_MAX: usize = 32;
+const MICROS_PER_MILLI: i64 = 1000;
+
+/// `yyyyMMddHHmmssSSS` in UTC, `bump` milliseconds later.
+fn stamp(micros: i64, bump: u32) -> String {
+    let micros = micros.saturating_add(i64::from(bump).saturating_mul(MICROS_PER_MILLI));
+    // a time that no calendar has (a hostile sender's) becomes the epoch; the record has the true one
+    let time = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC);
+    time.strftime("%Y%m%d%H%M%S%3f").to_string()
+}
+
+/// Name of an attachment that was sent at `micros`.
+pub fn attachment_name(micros: i64, bump: u32, original: &str) -> String {
+    let prefix = format!("attachment_{}_", stamp(micros, bump));
+    let room = NAME_BYTES_MAX.saturating_sub(prefix.len());
+    prefix + &clean(original, room)
+}
+
+/// Name of the kept ciphertext of a message that could not be read.
+pub fn ciphertext_name(micros: i64, bump: u32, conversation: &ConversationId, seq: u64) -> String {
+    format!("ciphertext_{}_{conversation}_{seq}.mls", stamp(micros, bump))
+}
+
+/// One harmless path component of at most `room` bytes: no path, no control or reserved characters, extension kept.
+pub fn clean(original: &str, room: usize) -> String {
+    let base = original.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or("");
+    let replaced: String = base.chars().map(|c| if is_harmless(c) { c } else { '_' }).collect();
+    let trimmed = replaced.trim_matches(['.', ' ']);
+    if trimmed.is_empty() {
+        return "unnamed".to_owned();
+    }
+    if trimmed.len() <= room {
+        return trimmed.to_owned();
+    }
+    let (stem, extension) = match trimmed.rsplit_once('.') {
+        Some((stem, extension)) if extension.len() < EXTENSION_BYTES_MAX => (stem, format!(".{extension}")),
+        _ => (trimmed, String::new()),
+    };
+    let end = stem.floor_char_boundary(room.saturating_sub(extension.len()));
+    stem.get(..end).unwrap_or_default().to_owned() + &extension
+}
+
+fn is_harmless(c: char) -> bool {
+    let direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !direction && !matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*' | '\\' | '/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_as_documented() {
+        assert_eq!(
+            attachment_name(1_691_176_544_000_000, 0, "quarterly-report.pdf"),
+            "attachment_20230804191544000_quarterly-report.pdf"
+        );
+        assert_eq!(attachment_name(1_691_176_544_000_000, 7, "a"), "attachment_20230804191544007_a");
+    }
+
+    #[test]
+    fn no_name_leaves_the_directory() {
+        for (hostile, cleaned) in [
+            ("../../etc/passwd", "passwd"),
+            ("C:\\windows\\system.ini", "system.ini"),
+            ("..", "unnamed"),
+            ("", "unnamed"),
+            ("/", "unnamed"),
+            ("a\0b\nc", "a_b_c"),
+            ("x<y>:z?.txt", "x_y__z_.txt"),
+            ("gpj.\u{202e}exe", "gpj._exe"),
+            ("日本語.pdf", "日本語.pdf"),
+        ] {
+            assert_eq!(clean(hostile, 200), cleaned, "{hostile:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_cut_at_a_character_and_keeps_its_extension() {
+        let name = attachment_name(0, 0, &format!("{}.docx", "ü".repeat(400)));
+        assert!(name.len() <= NAME_BYTES_MAX && name.len() >= NAME_BYTES_MAX - 1);
+        assert!(name.ends_with("ü.docx"));
+    }
+
+    #[test]
+    fn a_time_that_no_calendar_has_is_survived() {
+        for micros in [i64::MIN, i64::MAX] {
+            assert!(attachment_name(micros, u32::MAX, "a").ends_with("_a"));
+        }
+    }
+}

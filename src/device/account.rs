@@ -1,0 +1,228 @@
+//! Registration and log-in: how a device gets its credential and shows that it holds the key.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mls_rs::mls_rs_codec::MlsDecode;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use super::connection::{Connection, ConnectionError, Push};
+use super::mls::{self, Engine, EngineError, KeyPackageUse};
+use super::store::{Store, StoreError, StoredIdentity, StoredKeyPackages};
+use crate::protocol::credential::{CredentialError, Identity, Verifier};
+use crate::protocol::endpoint::Endpoint;
+use crate::protocol::wire::{
+    Answer, CountKeyPackages, LOGIN_LABEL, Login, NetworkInfo, PublishKeyPackages, REGISTER_LABEL, Register, Request,
+};
+
+/// Key packages made at a time when the network runs low.
+pub const KEY_PACKAGES_BATCH: usize = 50;
+/// Fewer than this many left on the network: more are made.
+pub const KEY_PACKAGES_LOW: u32 = 20;
+
+/// Why a device could not register or log in.
+#[derive(Debug, Error)]
+pub enum AccountError {
+    /// The network.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The local state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Keys.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The network's credential.
+    #[error("network gave a credential that it should not have signed: {0}")]
+    Credential(#[from] CredentialError),
+    /// There is a device already.
+    #[error("state already belongs to device `{device}` of `{user}`, use another state directory for another device")]
+    Registered {
+        /// Its user.
+        user: String,
+        /// Its id.
+        device: String,
+    },
+    /// There is no device.
+    #[error("state holds no registered device, register one first")]
+    NotRegistered,
+    /// The network is not the one the device belongs to.
+    #[error("network is `{theirs}`, this device belongs to `{ours}`")]
+    OtherNetwork {
+        /// Answered.
+        theirs: String,
+        /// Stored.
+        ours: String,
+    },
+    /// The network allows none of the suites this program speaks.
+    #[error("network allows no cipher suite that this program knows")]
+    NoSuite,
+}
+
+/// What opens the door for a new device.
+pub enum Proof<'a> {
+    /// Code of an invite.
+    Invite(&'a str),
+    /// Bot account and password.
+    Bot(&'a str, &'a str),
+}
+
+/// A device that is logged in.
+pub struct LoggedIn {
+    /// Who it is.
+    pub identity: Identity,
+    /// What is stored of it.
+    pub stored: StoredIdentity,
+    /// Its signature key.
+    pub signature_key: Zeroizing<Vec<u8>>,
+    /// Checks everybody's credentials.
+    pub verifier: Verifier,
+    /// The connection.
+    pub connection: Arc<Connection>,
+    /// What the network pushes.
+    pub pushes: mpsc::Receiver<Push>,
+    /// Its state.
+    pub store: Arc<Mutex<Store>>,
+}
+
+impl LoggedIn {
+    /// An engine with this device's keys; one a thread. Key packages are looked up in `packages`.
+    pub fn engine(&self, packages: Arc<Mutex<Store>>) -> Result<Engine, AccountError> {
+        let suite = suite(&self.stored)?;
+        Ok(Engine::new(
+            suite,
+            &self.stored.credential,
+            &self.signature_key,
+            self.verifier.clone(),
+            Arc::new(StoredKeyPackages(packages)),
+        )?)
+    }
+
+    /// The network's external sender for this device's suite, checked against the authentication key.
+    pub fn external_sender(&self) -> Result<Vec<u8>, AccountError> {
+        let info = self.connection.info();
+        let place = info.cipher_suites.iter().position(|suite| *suite == self.stored.cipher_suite);
+        let sender = place.and_then(|place| info.external_senders.get(place)).ok_or(AccountError::NoSuite)?.clone();
+        let identity = mls_rs::identity::SigningIdentity::mls_decode(&mut sender.as_slice())
+            .map_err(|e| AccountError::Engine(e.into()))?;
+        self.verifier.identity_of(&identity)?;
+        Ok(sender)
+    }
+
+    /// Makes sure that the network has key packages of this device, the last-resort one included.
+    pub async fn replenish_key_packages(&self, engine: &Engine, batch: usize) -> Result<(), AccountError> {
+        let Answer::KeyPackageCount(count) =
+            self.connection.call(Request::CountKeyPackages(CountKeyPackages {})).await?
+        else {
+            return Err(ConnectionError::Protocol("count of key packages was not answered").into());
+        };
+        if count.one_time >= KEY_PACKAGES_LOW.min(u32::try_from(batch).unwrap_or(u32::MAX)) && count.last_resort {
+            return Ok(());
+        }
+        let mut made = Vec::new();
+        for _ in 0..batch {
+            made.push(engine.key_package(KeyPackageUse::Once)?);
+        }
+        let one_time = made.iter().map(|package| package.message.clone()).collect();
+        let mut last_resort = Vec::new();
+        if !count.last_resort {
+            let package = engine.key_package(KeyPackageUse::LastResort)?;
+            last_resort = package.message.clone();
+            made.push(package);
+        }
+        // the private parts are safe before anybody can use the public ones
+        self.store
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .transaction(|tx| made.iter().try_for_each(|package| tx.put_key_package(package)))?;
+        let publish = PublishKeyPackages { one_time, last_resort };
+        Ok(self.connection.call_done(Request::PublishKeyPackages(publish)).await?)
+    }
+}
+
+/// Makes this state a new device. `window` = most pushed messages on the way.
+///
+/// A crash before the network answers leaves a state without a device; an invite that was used by then has to be
+/// made again.
+pub async fn register(
+    store: Store,
+    endpoint: &Endpoint,
+    proof: Proof<'_>,
+    window: usize,
+) -> Result<LoggedIn, AccountError> {
+    if let Some((identity, _)) = store.identity()? {
+        let verifier = Verifier::new(&identity.network_id, &identity.authentication_key);
+        let identity = verifier.verify(&identity.credential)?;
+        return Err(AccountError::Registered { user: identity.user.to_string(), device: identity.device.to_string() });
+    }
+    let mut store = store;
+    let (connection, pushes) = Connection::open(endpoint, window).await?;
+    let info = connection.info().clone();
+    let suite = info
+        .cipher_suites
+        .iter()
+        .find_map(|suite| u16::try_from(*suite).ok().filter(|suite| mls::suite_is_supported(*suite)))
+        .ok_or(AccountError::NoSuite)?;
+    let (secret, public) = mls::generate_signature_key(suite)?;
+    let signed = mls::sign(suite, &secret, &[REGISTER_LABEL, &info.nonce, &public].concat())?;
+    let (invite_code, bot_user, bot_password) = match proof {
+        Proof::Invite(code) => (code.to_owned(), String::new(), String::new()),
+        Proof::Bot(user, password) => (String::new(), user.to_owned(), password.to_owned()),
+    };
+    let register = Register {
+        invite_code,
+        bot_user,
+        bot_password,
+        cipher_suite: suite.into(),
+        signature_key: public.clone(),
+        proof: signed,
+    };
+    let Answer::Registered(registered) = connection.call(Request::Register(register)).await? else {
+        return Err(ConnectionError::Protocol("registration was not answered").into());
+    };
+    let verifier = Verifier::new(&info.network_id, &info.authentication_key);
+    let identity = verifier.verify(&registered.credential)?;
+    if identity.signature_key != public {
+        return Err(CredentialError::Key.into());
+    }
+    let stored = StoredIdentity {
+        address: endpoint.address.clone(),
+        server_name: endpoint.server_name.clone(),
+        ca_der: endpoint.ca_der.clone(),
+        network_id: info.network_id,
+        authentication_key: info.authentication_key,
+        cipher_suite: suite.into(),
+        credential: registered.credential,
+    };
+    store.set_identity(&stored, &secret)?;
+    let store = Arc::new(Mutex::new(store));
+    Ok(LoggedIn { identity, stored, signature_key: secret, verifier, connection: Arc::new(connection), pushes, store })
+}
+
+/// Logs the device of this state in. `endpoint`: where the network is now, if not where it was.
+pub async fn login(
+    store: Arc<Mutex<Store>>,
+    endpoint: Option<&Endpoint>,
+    window: usize,
+) -> Result<LoggedIn, AccountError> {
+    let stored = store.lock().unwrap_or_else(PoisonError::into_inner).identity()?;
+    let (stored, signature_key) = stored.ok_or(AccountError::NotRegistered)?;
+    let verifier = Verifier::new(&stored.network_id, &stored.authentication_key);
+    let identity = verifier.verify(&stored.credential)?;
+    let endpoint = endpoint.cloned().unwrap_or_else(|| stored.endpoint());
+    let (connection, pushes) = Connection::open(&endpoint, window).await?;
+    let NetworkInfo { network_id, nonce, authentication_key, .. } = connection.info().clone();
+    if network_id != stored.network_id || authentication_key != stored.authentication_key {
+        return Err(AccountError::OtherNetwork { theirs: network_id, ours: stored.network_id });
+    }
+    let device = identity.device.as_bytes();
+    let message = [LOGIN_LABEL, network_id.as_bytes(), &nonce, device].concat();
+    let proof = mls::sign(suite(&stored)?, &signature_key, &message)?;
+    connection.call_done(Request::Login(Login { device: device.to_vec(), proof })).await?;
+    Ok(LoggedIn { identity, stored, signature_key, verifier, connection: Arc::new(connection), pushes, store })
+}
+
+fn suite(stored: &StoredIdentity) -> Result<u16, AccountError> {
+    u16::try_from(stored.cipher_suite).map_err(|_| AccountError::NoSuite)
+}

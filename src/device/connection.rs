@@ -1,0 +1,279 @@
+//! One TLS connection of a device to its network: requests, answers, pushes.
+//!
+//! A reader task takes frames apart: answers wake whoever asked, pushes go into a bounded queue. The queue has room for
+//! the whole window that was subscribed to, so a well-behaved network never blocks the reader; one that pushes more than
+//! the window is cut off rather than allowed to fill memory. When the connection ends, everybody who waits is told.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use prost::Message;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
+
+use crate::protocol::endpoint::Endpoint;
+use crate::protocol::limits::FRAME_BYTES_MAX;
+use crate::protocol::wire::{
+    Answer, ClientFrame, Delivery, Hello, NetworkInfo, Notice, RefusalCode, Request, ServerFrame, WIRE_VERSION,
+};
+
+/// How long a network may take to accept a connection and say who it is.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Requests that may wait for the socket.
+const REQUESTS_QUEUED_MAX: usize = 256;
+/// Pushes that may wait when nothing was subscribed to: notices.
+const NOTICES_QUEUED_MAX: usize = 64;
+
+/// Why the network could not be asked, or what it refused.
+#[derive(Debug, Error)]
+pub enum ConnectionError {
+    /// No TCP connection.
+    #[error("network `{address}` cannot be reached, is it running and is the address right?")]
+    Unreachable {
+        /// `host:port`.
+        address: String,
+        /// The system's word.
+        #[source]
+        source: std::io::Error,
+    },
+    /// TLS failed.
+    #[error(
+        "network `{address}` did not prove that it is the one that was named (TLS), was its certificate replaced or the invite made by another network?"
+    )]
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// TLS's word.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The endpoint cannot be used.
+    #[error("network endpoint is not valid: {0}")]
+    Endpoint(String),
+    /// The connection ended.
+    #[error("connection to the network ended")]
+    Closed,
+    /// No answer in time.
+    #[error("network `{address}` did not answer within {seconds} s", seconds = CONNECT_TIMEOUT.as_secs())]
+    Timeout {
+        /// `host:port`.
+        address: String,
+    },
+    /// The network said something that has no place.
+    #[error("network broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// The network refused.
+    #[error("network refused: {message}")]
+    Refused {
+        /// What a program can act on.
+        code: RefusalCode,
+        /// What a person can act on.
+        message: String,
+    },
+}
+
+impl ConnectionError {
+    /// What the network refused with, if it did.
+    pub fn refusal(&self) -> Option<RefusalCode> {
+        match self {
+            Self::Refused { code, .. } => Some(*code),
+            Self::Unreachable { .. }
+            | Self::Tls { .. }
+            | Self::Endpoint(_)
+            | Self::Closed
+            | Self::Timeout { .. }
+            | Self::Protocol(_) => None,
+        }
+    }
+
+    /// May the same thing succeed later without anybody changing anything?
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Closed | Self::Timeout { .. } => true,
+            Self::Refused { code, .. } => *code == RefusalCode::Unavailable,
+            Self::Tls { .. } | Self::Endpoint(_) | Self::Protocol(_) => false,
+        }
+    }
+}
+
+/// What the network pushed.
+#[derive(Debug)]
+pub enum Push {
+    /// A message of a conversation.
+    Delivery(Delivery),
+    /// Something all devices should know.
+    Notice(Notice),
+}
+
+type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>>;
+
+/// A connection on which the network has said who it is. Cheap to share by reference; ends when dropped.
+pub struct Connection {
+    info: NetworkInfo,
+    requests: mpsc::Sender<Bytes>,
+    waiting: Waiting,
+    next_id: AtomicU64,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // only sockets and waiting askers are released here; nothing is acknowledged or forgotten
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Connection {
+    /// Connects, checks the network's certificate, says hello. `window` = most pushed messages on the way.
+    pub async fn open(endpoint: &Endpoint, window: usize) -> Result<(Self, mpsc::Receiver<Push>), ConnectionError> {
+        let timeout = || ConnectionError::Timeout { address: endpoint.address.clone() };
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect(endpoint)).await.map_err(|_| timeout())??;
+        let framed = LengthDelimitedCodec::builder().max_frame_length(FRAME_BYTES_MAX).new_framed(stream);
+        let (requests, outgoing) = mpsc::channel(REQUESTS_QUEUED_MAX);
+        let (pushes, pushed) = mpsc::channel(window.saturating_add(NOTICES_QUEUED_MAX));
+        let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
+        let tasks = start(framed, outgoing, pushes, waiting.clone());
+        let mut connection =
+            Self { info: NetworkInfo::default(), requests, waiting, next_id: AtomicU64::new(1), tasks };
+        let hello = connection.call(Request::Hello(Hello { version: WIRE_VERSION }));
+        connection.info = match tokio::time::timeout(CONNECT_TIMEOUT, hello).await.map_err(|_| timeout())?? {
+            Answer::NetworkInfo(info) => info,
+            _ => return Err(ConnectionError::Protocol("hello was not answered by what the network is")),
+        };
+        Ok((connection, pushed))
+    }
+
+    /// What the network says of itself.
+    pub fn info(&self) -> &NetworkInfo {
+        &self.info
+    }
+
+    /// Asks and waits for the answer. A refusal is an error.
+    pub async fn call(&self, request: Request) -> Result<Answer, ConnectionError> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        match self.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(waiting) => waiting.insert(id, sender),
+            None => return Err(ConnectionError::Closed),
+        };
+        let frame = ClientFrame { id, request: Some(request) }.encode_to_vec();
+        if frame.len() > FRAME_BYTES_MAX {
+            return Err(ConnectionError::Refused {
+                code: RefusalCode::Limit,
+                message: format!("request of {} bytes is larger than a frame may be ({FRAME_BYTES_MAX})", frame.len()),
+            });
+        }
+        self.requests.send(frame.into()).await.map_err(|_| ConnectionError::Closed)?;
+        match answer.await.map_err(|_| ConnectionError::Closed)? {
+            Answer::Refused(refused) => Err(ConnectionError::Refused {
+                code: RefusalCode::try_from(refused.code).unwrap_or(RefusalCode::Unspecified),
+                message: refused.message,
+            }),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Asks for something that is answered by [`Done`](crate::protocol::wire::Done).
+    pub async fn call_done(&self, request: Request) -> Result<(), ConnectionError> {
+        match self.call(request).await? {
+            Answer::Done(_) => Ok(()),
+            _ => Err(ConnectionError::Protocol("answer is not `done`")),
+        }
+    }
+
+    /// Asks for something that is answered by a place in a conversation.
+    pub async fn call_accepted(&self, request: Request) -> Result<u64, ConnectionError> {
+        match self.call(request).await? {
+            Answer::Accepted(accepted) => Ok(accepted.seq),
+            _ => Err(ConnectionError::Protocol("answer is not `accepted`")),
+        }
+    }
+}
+
+async fn connect(endpoint: &Endpoint) -> Result<TlsStream<TcpStream>, ConnectionError> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from(endpoint.ca_der.clone()))
+        .map_err(|error| ConnectionError::Endpoint(format!("certificate of the network's authority: {error}")))?;
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| ConnectionError::Endpoint(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(endpoint.server_name.clone())
+        .map_err(|_| ConnectionError::Endpoint(format!("`{}` is not a server name", endpoint.server_name)))?;
+    let address = endpoint.address.clone();
+    let tcp = TcpStream::connect(&endpoint.address)
+        .await
+        .map_err(|source| ConnectionError::Unreachable { address: address.clone(), source })?;
+    tcp.set_nodelay(true).map_err(|source| ConnectionError::Unreachable { address: address.clone(), source })?;
+    TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await
+        .map_err(|source| ConnectionError::Tls { address, source })
+}
+
+fn start(
+    framed: Framed<TlsStream<TcpStream>, LengthDelimitedCodec>,
+    mut outgoing: mpsc::Receiver<Bytes>,
+    pushes: mpsc::Sender<Push>,
+    waiting: Waiting,
+) -> [JoinHandle<()>; 2] {
+    let (mut sink, mut stream) = framed.split();
+    let writer = tokio::spawn(async move {
+        while let Some(frame) = outgoing.recv().await {
+            if sink.feed(frame).await.is_err() {
+                return;
+            }
+            // what else is ready goes out with it
+            while let Ok(frame) = outgoing.try_recv() {
+                if sink.feed(frame).await.is_err() {
+                    return;
+                }
+            }
+            if sink.flush().await.is_err() {
+                return;
+            }
+        }
+    });
+    let reader = tokio::spawn(async move {
+        while let Some(Ok(bytes)) = stream.next().await {
+            let Ok(ServerFrame { id, answer: Some(answer) }) = ServerFrame::decode(bytes) else { break };
+            let pushed = match (id, answer) {
+                (0, Answer::Delivery(delivery)) => pushes.try_send(Push::Delivery(delivery)),
+                (0, Answer::Notice(notice)) => pushes.try_send(Push::Notice(notice)),
+                (0, _) => break,
+                (id, answer) => {
+                    let asked = waiting
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .as_mut()
+                        .and_then(|waiting| waiting.remove(&id));
+                    // whoever asked may have stopped waiting
+                    asked.map(|asked| asked.send(answer));
+                    Ok(())
+                }
+            };
+            if let Err(error) = pushed {
+                tracing::warn!(%error, "network pushed more than the window, or nobody listens: connection is closed");
+                break;
+            }
+        }
+        // dropping the senders wakes everybody who waits
+        waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+    });
+    [writer, reader]
+}

@@ -1,0 +1,507 @@
+//! A device at work: creates conversations, sends, changes membership, reads.
+//!
+//! A message's life on the sending side: encrypt, store the new state, send. If the network says that the conversation
+//! has moved on, the device reads what it missed and encrypts anew; nothing was delivered, so nothing is doubled. If
+//! the answer is lost, the same `send_id` is sent again and gets the same answer.
+//!
+//! A commit takes effect here only when it is read back from the conversation at its place, like everybody else's: one
+//! path for one's own and for others' changes, also after a crash between sending and reading.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use super::account::{AccountError, KEY_PACKAGES_BATCH, LoggedIn};
+use super::connection::{Connection, ConnectionError, Push};
+use super::mls::{Engine, EngineError, Membership, Received, Session};
+use super::store::{Store, StoreError};
+use crate::protocol::content::{Content, ContentError};
+use crate::protocol::credential::Identity;
+use crate::protocol::ids::{ConversationId, ConversationKind, DeviceId, IdError, UserName};
+use crate::protocol::wire::{
+    Acknowledge, Answer, ClaimKeyPackages, CreateConversation, Cursor, Deliveries, Delivery, DeliveryKind, Fetch,
+    ListConversations, RefusalCode, Request, SendApplication, SendHandshake, Subscribe,
+};
+
+/// Sessions kept open in memory.
+const SESSIONS_OPEN_MAX: usize = 1024;
+/// Payload bytes asked for at a time.
+const FETCH_BYTES_MAX: u32 = 4 * 1024 * 1024;
+/// How often a change is made anew because others were faster. Each try follows somebody else's success.
+const TRIES_MAX: u32 = 64;
+
+/// Why a device could not do what it was asked.
+#[derive(Debug, Error)]
+pub enum DeviceError {
+    /// Registration or log-in.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The network.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The local state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// MLS.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The message.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// A name.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// Not in it.
+    #[error("this device is not a member of conversation `{0}`")]
+    NotMember(ConversationId),
+    /// Nobody of that name is in it.
+    #[error("user `{user}` is not a member of conversation `{conversation}`")]
+    NoSuchMember {
+        /// Named.
+        user: UserName,
+        /// Where.
+        conversation: ConversationId,
+    },
+    /// Others were always faster.
+    #[error("conversation `{0}` changed {TRIES_MAX} times while this device tried to send, try again later")]
+    Contended(ConversationId),
+    /// No randomness.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// How much of a conversation a device wants to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Everything.
+    All,
+    /// Only what changes the keys: for a device that only sends. Messages passed over cannot be read later.
+    HandshakesOnly,
+}
+
+/// Something that happened in a conversation.
+#[derive(Debug)]
+pub struct Event {
+    /// Where.
+    pub conversation: ConversationId,
+    /// Its place.
+    pub seq: u64,
+    /// When the network accepted it, microseconds since 1970.
+    pub accepted_at_micros: i64,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum What {
+    /// This device was added; these are the members.
+    Joined(Vec<Identity>),
+    /// A message.
+    Message {
+        /// From whom.
+        sender: Identity,
+        /// What it says.
+        content: Content,
+    },
+    /// A handshake.
+    Handshake(Received),
+    /// A message that could not be read, and why.
+    Unreadable(String),
+}
+
+struct Open {
+    session: Session,
+    cursor: u64,
+}
+
+/// A device that is logged in and can work.
+pub struct Device {
+    account: LoggedIn,
+    engine: Engine,
+    open: LruCache<ConversationId, Open>,
+}
+
+impl Device {
+    /// Takes up work: makes sure that there are key packages.
+    pub async fn start(account: LoggedIn) -> Result<Self, DeviceError> {
+        Self::start_with_key_packages(account, KEY_PACKAGES_BATCH).await
+    }
+
+    /// As [`Self::start`], with `batch` one-time key packages at a time.
+    pub async fn start_with_key_packages(account: LoggedIn, batch: usize) -> Result<Self, DeviceError> {
+        let engine = account.engine(account.store.clone())?;
+        account.replenish_key_packages(&engine, batch).await?;
+        let open = LruCache::new(NonZeroUsize::new(SESSIONS_OPEN_MAX).unwrap_or(NonZeroUsize::MIN));
+        Ok(Self { account, engine, open })
+    }
+
+    /// Who this is.
+    pub fn identity(&self) -> &Identity {
+        &self.account.identity
+    }
+
+    /// The connection, for attachments.
+    pub fn connection(&self) -> &Connection {
+        &self.account.connection
+    }
+
+    /// What the network pushes, after [`Self::subscribe`].
+    pub fn pushes(&mut self) -> &mut mpsc::Receiver<Push> {
+        &mut self.account.pushes
+    }
+
+    /// Gives the account back, with its connection and its state.
+    pub fn into_account(self) -> LoggedIn {
+        self.account
+    }
+
+    /// Asks for everything to be pushed from now on.
+    pub async fn subscribe(&self, window_messages: u32, window_bytes: u64) -> Result<(), DeviceError> {
+        let subscribe = Subscribe { window_messages, window_bytes };
+        Ok(self.connection().call_done(Request::Subscribe(subscribe)).await?)
+    }
+
+    /// Starts a conversation with `users` (and the retention bot where the network asks for it).
+    pub async fn create(&mut self, kind: ConversationKind, users: &[UserName]) -> Result<ConversationId, DeviceError> {
+        let conversation = ConversationId::from_random(kind, random()?);
+        let mut names: Vec<String> = users.iter().map(|user| user.as_str().to_owned()).collect();
+        names.extend(self.connection().info().retention_users.iter().cloned());
+        names.retain(|name| name != self.identity().user.as_str());
+        names.sort_unstable();
+        names.dedup();
+        let packages = self.claim(names).await?;
+        let sender = self.account.external_sender()?;
+        let (mut session, group_info) = self.engine.create(&conversation, &sender)?;
+        let pending = session.commit(&packages, &[])?;
+        self.save(&mut session, 0)?;
+        self.open.put(conversation, Open { session, cursor: 0 });
+        let create = CreateConversation {
+            send_id: random::<16>()?.to_vec(),
+            group_info,
+            commit: pending.commit,
+            welcome: pending.welcome,
+        };
+        self.connection().call_accepted(Request::CreateConversation(create)).await?;
+        self.sync(&conversation, Reading::All).await?;
+        Ok(conversation)
+    }
+
+    /// Sends a message. Returns its place in the conversation.
+    pub async fn send(&mut self, conversation: &ConversationId, content: &Content) -> Result<u64, DeviceError> {
+        self.send_while(conversation, content, Reading::All, &mut Vec::new()).await
+    }
+
+    /// Sends a message; what is read on the way goes to `events`.
+    pub async fn send_while(
+        &mut self,
+        conversation: &ConversationId,
+        content: &Content,
+        reading: Reading,
+        events: &mut Vec<Event>,
+    ) -> Result<u64, DeviceError> {
+        let data = content.encode()?;
+        for _ in 0..TRIES_MAX {
+            if self.session(conversation)?.session.has_proposals() {
+                self.commit_once(conversation, &[], &[], reading, events).await?;
+                continue;
+            }
+            let open = self.session(conversation)?;
+            let message = open.session.encrypt(&data)?;
+            let cursor = open.cursor;
+            let stored = open.session.save()?;
+            self.put(conversation, cursor, &stored)?;
+            let send = SendApplication { send_id: random::<16>()?.to_vec(), message };
+            match self.connection().call_accepted(Request::SendApplication(send)).await {
+                Ok(seq) => return Ok(seq),
+                Err(error) => self.catch_up(conversation, error, reading, events).await?,
+            }
+        }
+        Err(DeviceError::Contended(*conversation))
+    }
+
+    /// Adds and removes users in one commit.
+    pub async fn change(
+        &mut self,
+        conversation: &ConversationId,
+        add: &[UserName],
+        remove: &[UserName],
+        reading: Reading,
+        events: &mut Vec<Event>,
+    ) -> Result<(), DeviceError> {
+        events.extend(self.sync(conversation, reading).await?);
+        let names = add.iter().map(|user| user.as_str().to_owned()).collect();
+        let packages = if add.is_empty() { Vec::new() } else { self.claim(names).await? };
+        for _ in 0..TRIES_MAX {
+            let members = self.session(conversation)?.session.members()?;
+            let mut gone = Vec::new();
+            for user in remove {
+                let devices = members.iter().filter(|member| member.user == *user).map(|member| member.device);
+                let before = gone.len();
+                gone.extend(devices);
+                if gone.len() == before {
+                    return Err(DeviceError::NoSuchMember { user: user.clone(), conversation: *conversation });
+                }
+            }
+            if self.commit_once(conversation, &packages, &gone, reading, events).await? {
+                return Ok(());
+            }
+        }
+        Err(DeviceError::Contended(*conversation))
+    }
+
+    /// Asks the others to remove this device: it takes effect with the next commit.
+    pub async fn leave(&mut self, conversation: &ConversationId) -> Result<u64, DeviceError> {
+        let mut events = Vec::new();
+        for _ in 0..TRIES_MAX {
+            events.extend(self.sync(conversation, Reading::All).await?);
+            let open = self.session(conversation)?;
+            let message = open.session.propose_leave()?;
+            let cursor = open.cursor;
+            let stored = open.session.save()?;
+            self.put(conversation, cursor, &stored)?;
+            let send = SendHandshake { send_id: random::<16>()?.to_vec(), message, welcome: Vec::new() };
+            match self.connection().call_accepted(Request::SendHandshake(send)).await {
+                Ok(seq) => return Ok(seq),
+                Err(error) => self.catch_up(conversation, error, Reading::All, &mut events).await?,
+            }
+        }
+        Err(DeviceError::Contended(*conversation))
+    }
+
+    /// Reads what is new in a conversation.
+    pub async fn sync(&mut self, conversation: &ConversationId, reading: Reading) -> Result<Vec<Event>, DeviceError> {
+        let mut events = Vec::new();
+        loop {
+            let after = match self.session(conversation) {
+                Ok(open) => open.cursor,
+                Err(DeviceError::NotMember(_)) => 0,
+                Err(error) => return Err(error),
+            };
+            let fetch = Fetch {
+                conversation: conversation.to_string(),
+                after_seq: after,
+                handshakes_only: reading == Reading::HandshakesOnly,
+                bytes_max: FETCH_BYTES_MAX,
+            };
+            let Answer::Deliveries(Deliveries { deliveries, through_seq, head_seq }) =
+                self.connection().call(Request::Fetch(fetch)).await?
+            else {
+                return Err(ConnectionError::Protocol("fetch was not answered").into());
+            };
+            let mut last = after;
+            for delivery in &deliveries {
+                if let Some(event) = self.take(delivery)? {
+                    events.push(event);
+                }
+                last = delivery.seq;
+            }
+            let through = through_seq.max(last);
+            if through > after {
+                self.keep(conversation, through)?;
+            }
+            if through >= head_seq || through == after {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// Processes one delivered message; the caller stores the session with [`Self::keep`].
+    fn take(&mut self, delivery: &Delivery) -> Result<Option<Event>, DeviceError> {
+        let conversation: ConversationId = delivery.conversation.parse()?;
+        let event = |what| {
+            Ok(Some(Event { conversation, seq: delivery.seq, accepted_at_micros: delivery.accepted_at_micros, what }))
+        };
+        let own = delivery.sender_device == self.identity().device.as_bytes();
+        let kind = DeliveryKind::try_from(delivery.kind).unwrap_or(DeliveryKind::Unspecified);
+        if kind == DeliveryKind::Welcome {
+            let known = self.session(&conversation).is_ok_and(|open| open.cursor >= delivery.seq);
+            if known {
+                return Ok(None);
+            }
+            let session = self.engine.join(&delivery.payload)?;
+            let members = session.members()?;
+            self.open.put(conversation, Open { session, cursor: delivery.seq });
+            return event(What::Joined(members));
+        }
+        let open = self.session(&conversation)?;
+        if delivery.seq <= open.cursor {
+            return Ok(None);
+        }
+        open.cursor = delivery.seq;
+        match kind {
+            DeliveryKind::Application if own => Ok(None),
+            DeliveryKind::Application | DeliveryKind::Handshake => match open.session.receive(&delivery.payload) {
+                Ok(Received::Application { sender, data }) => match Content::decode(&data) {
+                    Ok(content) => event(What::Message { sender, content }),
+                    Err(error) => event(What::Unreadable(error.to_string())),
+                },
+                Ok(received) => event(What::Handshake(received)),
+                Err(error) => event(What::Unreadable(error.to_string())),
+            },
+            DeliveryKind::Welcome | DeliveryKind::Unspecified => {
+                Err(ConnectionError::Protocol("delivery of no known kind").into())
+            }
+        }
+    }
+
+    /// Processes and stores one pushed message, and acknowledges it.
+    pub async fn receive(&mut self, delivery: &Delivery) -> Result<Option<Event>, DeviceError> {
+        let event = self.take(delivery)?;
+        let conversation: ConversationId = delivery.conversation.parse()?;
+        self.keep(&conversation, delivery.seq)?;
+        self.acknowledge(&conversation, delivery.seq).await?;
+        Ok(event)
+    }
+
+    /// Tells the network that all up to `seq` is safe here.
+    pub async fn acknowledge(&self, conversation: &ConversationId, seq: u64) -> Result<(), DeviceError> {
+        let cursors = vec![Cursor { conversation: conversation.to_string(), seq }];
+        Ok(self.connection().call_done(Request::Acknowledge(Acknowledge { cursors })).await?)
+    }
+
+    /// Conversations of this device on the network.
+    pub async fn conversations(&self) -> Result<Vec<ConversationId>, DeviceError> {
+        let mut all = Vec::new();
+        let mut after = String::new();
+        loop {
+            let Answer::Conversations(page) =
+                self.connection().call(Request::ListConversations(ListConversations { after })).await?
+            else {
+                return Err(ConnectionError::Protocol("list of conversations was not answered").into());
+            };
+            for state in &page.conversations {
+                all.push(state.conversation.parse()?);
+            }
+            match page.conversations.last() {
+                Some(last) if page.more => after = last.conversation.clone(),
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// Members of a conversation as this device knows it.
+    pub fn members(&mut self, conversation: &ConversationId) -> Result<Vec<Identity>, DeviceError> {
+        Ok(self.session(conversation)?.session.members()?)
+    }
+
+    /// One try to commit; `false`: others were faster and their changes have been read.
+    async fn commit_once(
+        &mut self,
+        conversation: &ConversationId,
+        add: &[Vec<u8>],
+        remove: &[DeviceId],
+        reading: Reading,
+        events: &mut Vec<Event>,
+    ) -> Result<bool, DeviceError> {
+        let open = self.session(conversation)?;
+        let pending = open.session.commit(add, remove)?;
+        let cursor = open.cursor;
+        let stored = open.session.save()?;
+        self.put(conversation, cursor, &stored)?;
+        let send =
+            SendHandshake { send_id: random::<16>()?.to_vec(), message: pending.commit, welcome: pending.welcome };
+        match self.connection().call_accepted(Request::SendHandshake(send)).await {
+            Ok(_) => {
+                events.extend(self.sync(conversation, reading).await?);
+                Ok(true)
+            }
+            Err(error) => {
+                self.session(conversation)?.session.clear_pending_commit();
+                self.catch_up(conversation, error, reading, events).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// After a refusal that reading can mend: reads. Everything else is the caller's error.
+    async fn catch_up(
+        &mut self,
+        conversation: &ConversationId,
+        error: ConnectionError,
+        reading: Reading,
+        events: &mut Vec<Event>,
+    ) -> Result<(), DeviceError> {
+        match error.refusal() {
+            Some(RefusalCode::StaleEpoch | RefusalCode::BotMissing) => {
+                let before = self.session(conversation)?.cursor;
+                events.extend(self.sync(conversation, reading).await?);
+                let open = self.session(conversation)?;
+                // nothing new and nothing to commit: trying again would change nothing
+                if open.cursor == before && !open.session.has_proposals() { Err(error.into()) } else { Ok(()) }
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    async fn claim(&self, users: Vec<String>) -> Result<Vec<Vec<u8>>, DeviceError> {
+        if users.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claim = ClaimKeyPackages { users, cipher_suite: self.account.stored.cipher_suite };
+        let Answer::ClaimedKeyPackages(claimed) = self.connection().call(Request::ClaimKeyPackages(claim)).await?
+        else {
+            return Err(ConnectionError::Protocol("claim of key packages was not answered").into());
+        };
+        Ok(claimed.packages.into_iter().map(|package| package.key_package).collect())
+    }
+
+    fn session(&mut self, conversation: &ConversationId) -> Result<&mut Open, DeviceError> {
+        if !self.open.contains(conversation) {
+            let stored = self.store().session(conversation)?;
+            let (cursor, secrets, tree) = stored.ok_or(DeviceError::NotMember(*conversation))?;
+            let session = self.engine.load(conversation, secrets, &tree)?;
+            self.open.put(*conversation, Open { session, cursor });
+        }
+        self.open.get_mut(conversation).ok_or(DeviceError::NotMember(*conversation))
+    }
+
+    /// Stores the session of a conversation as it is after `through`.
+    fn keep(&mut self, conversation: &ConversationId, through: u64) -> Result<(), DeviceError> {
+        let open = self.session(conversation)?;
+        open.cursor = open.cursor.max(through);
+        let cursor = open.cursor;
+        let stored = open.session.save()?;
+        self.put(conversation, cursor, &stored)
+    }
+
+    fn save(&self, session: &mut Session, cursor: u64) -> Result<(), DeviceError> {
+        let stored = session.save()?;
+        let conversation = *session.conversation();
+        self.put(&conversation, cursor, &stored)
+    }
+
+    fn put(
+        &self,
+        conversation: &ConversationId,
+        cursor: u64,
+        stored: &super::mls::StoredSession,
+    ) -> Result<(), DeviceError> {
+        Ok(self.store().transaction(|tx| tx.put_session(conversation, cursor, stored))?)
+    }
+
+    fn store(&self) -> std::sync::MutexGuard<'_, Store> {
+        self.account.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Is this device still in the conversation after what happened?
+pub fn membership(received: &Received) -> Membership {
+    match received {
+        Received::Commit { own, .. } => *own,
+        Received::Application { .. } | Received::Proposal { .. } => Membership::Member,
+    }
+}
+
+/// Fresh random bytes.
+pub fn random<const N: usize>() -> Result<[u8; N], DeviceError> {
+    let mut bytes = [0u8; N];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| DeviceError::Random)?;
+    Ok(bytes)
+}
+
+/// A state that several owners use.
+pub type SharedStore = Arc<Mutex<Store>>;

@@ -1,0 +1,525 @@
+//! The MLS side of a device, without disk and network: bytes in, bytes and states out.
+//!
+//! An [`Engine`] is one device's keys; a [`Session`] is its state in one conversation. What MLS wants stored goes
+//! through a [`Mailbox`]: a session's new state stays in memory until its owner takes it with [`Session::save`] and
+//! stores it, in a transaction of the owner's choice. So the bot can commit the states of a whole batch together with the
+//! records they belong to, and a crash leaves either both or neither.
+//!
+//! A state has two parts: the secrets (small, new with every message) and the ratchet tree (large in large rooms,
+//! new with every commit only). They are stored apart so that a text in a room of a thousand members does not write
+//! the tree again.
+//!
+//! Invariant: a session processes the messages of its conversation in order of `seq`, and the network accepts only
+//! messages of the current epoch. So no past epoch is kept: what was deleted cannot be stolen.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mls_rs::client_builder::{
+    BaseConfig, WithCryptoProvider, WithGroupStateStorage, WithIdentityProvider, WithKeyPackageRepo, WithMlsRules,
+};
+use mls_rs::error::MlsError;
+use mls_rs::extension::built_in::ExternalSendersExt;
+use mls_rs::extension::recommended::LastResortKeyPackageExt;
+use mls_rs::group::proposal::Proposal;
+use mls_rs::group::{CommitEffect, ExportedTree, Group, NewEpoch, ProposalSender, ReceivedMessage};
+use mls_rs::identity::SigningIdentity;
+use mls_rs::mls_rs_codec::{MlsDecode, MlsEncode};
+use mls_rs::mls_rules::{CommitOptions, DefaultMlsRules, EncryptionOptions};
+use mls_rs::{CipherSuite, CipherSuiteProvider, Client, CryptoProvider, ExtensionList, MlsMessage};
+use mls_rs_core::crypto::SignatureSecretKey;
+use mls_rs_core::group::{EpochRecord, GroupState, GroupStateStorage};
+use mls_rs_core::key_package::{KeyPackageData, KeyPackageStorage};
+use mls_rs_crypto_awslc::AwsLcCryptoProvider;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::protocol::credential::{CredentialError, Identity, Verifier, signing_identity};
+use crate::protocol::ids::{ConversationId, DeviceId, IdError};
+
+/// Why MLS refused.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The library's word.
+    #[error("MLS: {0}")]
+    Mls(#[from] MlsError),
+    /// Bytes of a stored state or message do not decode.
+    #[error("MLS bytes do not decode: {0}")]
+    Codec(#[from] mls_rs::mls_rs_codec::Error),
+    /// Somebody's credential is not believed.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// The group's id is not a conversation id.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// The suite is not one that the crypto provider has.
+    #[error("cipher suite {0} is not supported, use 7 (P-384) or 5 (P-521)")]
+    Suite(u16),
+    /// A message of a kind that has no place in this part of the protocol.
+    #[error("message is {0}, which has no place here")]
+    Unexpected(&'static str),
+    /// The sender named in the message is not in the tree.
+    #[error("sender of the message is not a member")]
+    NoSender,
+    /// The group does not name the network as external sender.
+    #[error("conversation does not name this network as external sender")]
+    ExternalSender,
+}
+
+impl EngineError {
+    /// Is this the answer to a Welcome whose key package this device does not hold?
+    pub fn is_unknown_key_package(&self) -> bool {
+        matches!(self, Self::Mls(MlsError::WelcomeKeyPackageNotFound))
+    }
+}
+
+type Config = WithMlsRules<
+    DefaultMlsRules,
+    WithIdentityProvider<
+        Verifier,
+        WithCryptoProvider<
+            AwsLcCryptoProvider,
+            WithGroupStateStorage<Mailbox, WithKeyPackageRepo<Mailbox, BaseConfig>>,
+        >,
+    >,
+>;
+
+/// Where the private parts of this device's key packages are found.
+pub trait KeyPackages: Send + Sync {
+    /// The stored bytes ([`NewKeyPackage::secret`]) of the package with this reference.
+    fn secret(&self, reference: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
+}
+
+/// Holds what MLS wrote until the session's owner takes it.
+#[derive(Clone)]
+struct Mailbox {
+    slots: Arc<Mutex<Slots>>,
+    key_packages: Arc<dyn KeyPackages>,
+}
+
+#[derive(Default)]
+struct Slots {
+    states: HashMap<Vec<u8>, Zeroizing<Vec<u8>>>,
+    new_packages: Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+    used_packages: Vec<Vec<u8>>,
+}
+
+impl Mailbox {
+    fn with<R>(&self, f: impl FnOnce(&mut Slots) -> R) -> R {
+        f(&mut self.slots.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl GroupStateStorage for Mailbox {
+    type Error = MlsError;
+
+    fn state(&self, group_id: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, MlsError> {
+        Ok(self.with(|slots| slots.states.remove(group_id)))
+    }
+
+    fn epoch(&self, _: &[u8], _: u64) -> Result<Option<Zeroizing<Vec<u8>>>, MlsError> {
+        Ok(None)
+    }
+
+    fn write(&mut self, state: GroupState, _: Vec<EpochRecord>, _: Vec<EpochRecord>) -> Result<(), MlsError> {
+        self.with(|slots| slots.states.insert(state.id, state.data));
+        Ok(())
+    }
+
+    fn max_epoch_id(&self, _: &[u8]) -> Result<Option<u64>, MlsError> {
+        Ok(None)
+    }
+}
+
+impl KeyPackageStorage for Mailbox {
+    type Error = MlsError;
+
+    fn delete(&mut self, id: &[u8]) -> Result<(), MlsError> {
+        self.with(|slots| slots.used_packages.push(id.to_vec()));
+        Ok(())
+    }
+
+    fn insert(&mut self, id: Vec<u8>, package: KeyPackageData) -> Result<(), MlsError> {
+        let bytes = Zeroizing::new(package.mls_encode_to_vec()?);
+        self.with(|slots| slots.new_packages.push((id, bytes)));
+        Ok(())
+    }
+
+    fn get(&self, id: &[u8]) -> Result<Option<KeyPackageData>, MlsError> {
+        let Some(bytes) = self.key_packages.secret(id) else { return Ok(None) };
+        Ok(Some(KeyPackageData::mls_decode(&mut bytes.as_slice())?))
+    }
+}
+
+/// A key package that was just made.
+pub struct NewKeyPackage {
+    /// Name of the package: store `secret` under it.
+    pub reference: Vec<u8>,
+    /// Private part, to be stored sealed.
+    pub secret: Zeroizing<Vec<u8>>,
+    /// MLS message to be published.
+    pub message: Vec<u8>,
+}
+
+/// A session's state as it is stored.
+pub struct StoredSession {
+    /// Secrets and everything that changes with each message. To be stored sealed.
+    pub secrets: Zeroizing<Vec<u8>>,
+    /// The ratchet tree; `None` when it is the one stored before.
+    pub tree: Option<Vec<u8>>,
+    /// References of one-time key packages that were used up, to be deleted in the same transaction.
+    pub used_key_packages: Vec<Vec<u8>>,
+}
+
+/// A fresh signature key pair of `suite`: secret and public bytes.
+pub fn generate_signature_key(suite: u16) -> Result<(Zeroizing<Vec<u8>>, Vec<u8>), EngineError> {
+    let (secret, public) = provider(suite)?.signature_key_generate().map_err(|_| EngineError::Suite(suite))?;
+    Ok((Zeroizing::new(secret.as_bytes().to_vec()), public.as_bytes().to_vec()))
+}
+
+/// Signs `data` with a signature key of `suite`.
+pub fn sign(suite: u16, secret: &[u8], data: &[u8]) -> Result<Vec<u8>, EngineError> {
+    provider(suite)?.sign(&SignatureSecretKey::new_slice(secret), data).map_err(|_| EngineError::Suite(suite))
+}
+
+/// Does this program speak `suite`?
+pub fn suite_is_supported(suite: u16) -> bool {
+    provider(suite).is_ok()
+}
+
+fn provider(suite: u16) -> Result<impl CipherSuiteProvider, EngineError> {
+    AwsLcCryptoProvider::new().cipher_suite_provider(CipherSuite::new(suite)).ok_or(EngineError::Suite(suite))
+}
+
+/// One device's keys, ready to create, join and load conversations. One a thread: sessions of one engine share a mailbox.
+pub struct Engine {
+    client: Client<Config>,
+    mailbox: Mailbox,
+    verifier: Verifier,
+    own: Identity,
+}
+
+impl Engine {
+    /// For the device with this `credential` (encoded) and signature `secret` of `suite`.
+    pub fn new(
+        suite: u16,
+        credential: &[u8],
+        secret: &[u8],
+        verifier: Verifier,
+        key_packages: Arc<dyn KeyPackages>,
+    ) -> Result<Self, EngineError> {
+        let own = verifier.verify(credential)?;
+        let mailbox = Mailbox { slots: Arc::default(), key_packages };
+        let rules = DefaultMlsRules::new()
+            .with_commit_options(CommitOptions::new().with_ratchet_tree_extension(true))
+            .with_encryption_options(EncryptionOptions::new(false, Default::default()));
+        let client = Client::builder()
+            .key_package_repo(mailbox.clone())
+            .group_state_storage(mailbox.clone())
+            .crypto_provider(AwsLcCryptoProvider::new())
+            .identity_provider(verifier.clone())
+            .mls_rules(rules)
+            .signing_identity(
+                signing_identity(credential.to_vec(), &own.signature_key),
+                SignatureSecretKey::new_slice(secret),
+                CipherSuite::new(suite),
+            )
+            .build();
+        Ok(Self { client, mailbox, verifier, own })
+    }
+
+    /// Who this device is.
+    pub fn own(&self) -> &Identity {
+        &self.own
+    }
+
+    /// Makes a key package; a last-resort one may be used more than once.
+    pub fn key_package(&self, usage: KeyPackageUse) -> Result<NewKeyPackage, EngineError> {
+        let mut extensions = ExtensionList::new();
+        match usage {
+            KeyPackageUse::LastResort => extensions.set_from(LastResortKeyPackageExt).map_err(MlsError::from)?,
+            KeyPackageUse::Once => {}
+        }
+        let message = self.client.generate_key_package_message(extensions, ExtensionList::new(), None)?.to_bytes()?;
+        let (reference, secret) = self
+            .mailbox
+            .with(|slots| slots.new_packages.pop())
+            .ok_or(EngineError::Unexpected("a key package without its private part"))?;
+        Ok(NewKeyPackage { reference, secret, message })
+    }
+
+    /// Starts a conversation with this device alone in it. `external_sender` is the network's (MLS-encoded).
+    /// Returns the session and the GroupInfo of epoch 0 for the network.
+    pub fn create(
+        &self,
+        conversation: &ConversationId,
+        external_sender: &[u8],
+    ) -> Result<(Session, Vec<u8>), EngineError> {
+        let sender = SigningIdentity::mls_decode(&mut &*external_sender)?;
+        let mut context = ExtensionList::new();
+        context.set_from(ExternalSendersExt::new(vec![sender])).map_err(MlsError::from)?;
+        let group =
+            self.client.create_group_with_id(conversation.as_bytes().to_vec(), context, ExtensionList::new(), None)?;
+        let info = group.group_info_message(true)?.to_bytes()?;
+        Ok((self.session(group)?, info))
+    }
+
+    /// Joins by a Welcome. The used key package is listed by the next [`Session::save`].
+    pub fn join(&self, welcome: &[u8]) -> Result<Session, EngineError> {
+        let message = MlsMessage::from_bytes(welcome)?;
+        let (group, _) = self.client.join_group(None, &message, None)?;
+        self.session(group)
+    }
+
+    /// Brings a stored session back.
+    pub fn load(
+        &self,
+        conversation: &ConversationId,
+        secrets: Zeroizing<Vec<u8>>,
+        tree: &[u8],
+    ) -> Result<Session, EngineError> {
+        self.mailbox.with(|slots| slots.states.insert(conversation.as_bytes().to_vec(), secrets));
+        let tree = ExportedTree::from_bytes(tree)?;
+        let group = self.client.load_group_with_ratchet_tree(conversation.as_bytes(), tree)?;
+        let mut session = self.session(group)?;
+        session.tree_stored = true;
+        Ok(session)
+    }
+
+    fn session(&self, group: Group<Config>) -> Result<Session, EngineError> {
+        Ok(Session {
+            conversation: ConversationId::from_bytes(group.group_id())?,
+            group,
+            verifier: self.verifier.clone(),
+            mailbox: self.mailbox.clone(),
+            tree_stored: false,
+        })
+    }
+}
+
+/// How often a key package may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPackageUse {
+    /// By one Welcome.
+    Once,
+    /// By any Welcome, when no other package is left.
+    LastResort,
+}
+
+/// This device in one conversation.
+pub struct Session {
+    conversation: ConversationId,
+    group: Group<Config>,
+    verifier: Verifier,
+    mailbox: Mailbox,
+    tree_stored: bool,
+}
+
+/// A commit that was made here and awaits the network's word.
+pub struct PendingCommit {
+    /// MLS public message.
+    pub commit: Vec<u8>,
+    /// MLS Welcome; empty when nobody is added.
+    pub welcome: Vec<u8>,
+}
+
+/// What a received message was.
+#[derive(Debug)]
+pub enum Received {
+    /// An application message.
+    Application {
+        /// Who sent it, as MLS authenticates.
+        sender: Identity,
+        /// Encoded content.
+        data: Vec<u8>,
+    },
+    /// A new epoch.
+    Commit {
+        /// Who made it.
+        committer: Identity,
+        /// Devices that are new.
+        added: Vec<Identity>,
+        /// Devices that are gone.
+        removed: Vec<Identity>,
+        /// Is this device one of them?
+        own: Membership,
+        /// The epoch that begins.
+        epoch: u64,
+    },
+    /// Something proposed for a later commit.
+    Proposal {
+        /// `None`: the network.
+        sender: Option<Identity>,
+        /// What is proposed.
+        proposal: Proposed,
+        /// The epoch it is made in.
+        epoch: u64,
+    },
+}
+
+/// Does this device belong to the conversation?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    /// It is a member.
+    Member,
+    /// It was removed: the session is at its end.
+    Removed,
+}
+
+/// What a proposal asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proposed {
+    /// To add this device.
+    Add(Identity),
+    /// To remove this device.
+    Remove(Identity),
+    /// Anything else.
+    Other,
+}
+
+impl Session {
+    /// Which conversation.
+    pub fn conversation(&self) -> &ConversationId {
+        &self.conversation
+    }
+
+    /// The current epoch.
+    pub fn epoch(&self) -> u64 {
+        self.group.current_epoch()
+    }
+
+    /// All devices that are members now, in order of their leaves.
+    pub fn members(&self) -> Result<Vec<Identity>, EngineError> {
+        let roster = self.group.roster();
+        let members: Result<Vec<_>, _> =
+            roster.member_identities_iter().map(|identity| self.verifier.identity_of(identity)).collect();
+        Ok(members?)
+    }
+
+    /// Are there proposals that a commit should take up before anything else is sent?
+    pub fn has_proposals(&self) -> bool {
+        self.group.commit_required() || !self.group.get_cached_proposals().is_empty()
+    }
+
+    /// Processes the next handshake or application message of the conversation. Own application messages must
+    /// not come here (their keys are used up); own commits must: this is how a pending commit takes effect.
+    pub fn receive(&mut self, message: &[u8]) -> Result<Received, EngineError> {
+        let epoch = self.epoch();
+        match self.group.process_incoming_message(MlsMessage::from_bytes(message)?)? {
+            ReceivedMessage::ApplicationMessage(application) => Ok(Received::Application {
+                sender: self.member(application.sender_index)?,
+                data: application.data().to_vec(),
+            }),
+            ReceivedMessage::Commit(commit) => {
+                self.tree_stored = false;
+                let (new, own) = match commit.effect {
+                    CommitEffect::NewEpoch(new) => (new, Membership::Member),
+                    CommitEffect::Removed { new_epoch, .. } => (new_epoch, Membership::Removed),
+                    CommitEffect::ReInit(_) => return Err(EngineError::Unexpected("a re-initialisation")),
+                };
+                let committer = self.identity_in(&new, commit.committer)?;
+                let (added, removed) = self.changes(&new)?;
+                Ok(Received::Commit { committer, added, removed, own, epoch: new.epoch })
+            }
+            ReceivedMessage::Proposal(proposal) => {
+                let sender = match proposal.sender {
+                    ProposalSender::Member(index) => Some(self.member(index)?),
+                    ProposalSender::External(_) => None,
+                    ProposalSender::NewMember => return Err(EngineError::Unexpected("a stranger's proposal")),
+                };
+                let proposal = match &proposal.proposal {
+                    Proposal::Add(add) => Proposed::Add(self.verifier.identity_of(add.signing_identity())?),
+                    Proposal::Remove(remove) => Proposed::Remove(self.member(remove.to_remove())?),
+                    _ => Proposed::Other,
+                };
+                Ok(Received::Proposal { sender, proposal, epoch })
+            }
+            ReceivedMessage::GroupInfo(_) => Err(EngineError::Unexpected("a group info")),
+            ReceivedMessage::Welcome => Err(EngineError::Unexpected("a second welcome")),
+            ReceivedMessage::KeyPackage(_) => Err(EngineError::Unexpected("a key package")),
+        }
+    }
+
+    /// Encrypts content for the current epoch. The session must be saved before the result leaves the device: a key
+    /// that is used twice betrays both messages.
+    pub fn encrypt(&mut self, content: &[u8]) -> Result<Vec<u8>, EngineError> {
+        Ok(self.group.encrypt_application_message(content, Vec::new())?.to_bytes()?)
+    }
+
+    /// Makes a commit of all proposals and these changes. It takes effect when it is received back.
+    pub fn commit(&mut self, add: &[Vec<u8>], remove: &[DeviceId]) -> Result<PendingCommit, EngineError> {
+        self.group.clear_pending_commit();
+        let mut indexes = Vec::new();
+        for device in remove {
+            let found = self.group.roster().members_iter().find_map(|member| {
+                let identity = self.verifier.identity_of(member.signing_identity()).ok()?;
+                (identity.device == *device).then_some(member.index())
+            });
+            indexes.push(found.ok_or(EngineError::NoSender)?);
+        }
+        let mut builder = self.group.commit_builder();
+        for package in add {
+            builder = builder.add_member(MlsMessage::from_bytes(package)?)?;
+        }
+        for index in indexes {
+            builder = builder.remove_member(index)?;
+        }
+        let output = builder.build()?;
+        let welcome = match output.welcome_messages() {
+            [] => Vec::new(),
+            [welcome] => welcome.to_bytes()?,
+            _ => return Err(EngineError::Unexpected("a commit with several welcomes")),
+        };
+        Ok(PendingCommit { commit: output.commit_message().to_bytes()?, welcome })
+    }
+
+    /// Forgets a commit that the network did not take.
+    pub fn clear_pending_commit(&mut self) {
+        self.group.clear_pending_commit();
+    }
+
+    /// Is there a commit that awaits the network's word?
+    pub fn has_pending_commit(&self) -> bool {
+        self.group.has_pending_commit()
+    }
+
+    /// Proposes that this device be removed; another member has to commit it.
+    pub fn propose_leave(&mut self) -> Result<Vec<u8>, EngineError> {
+        let own = self.group.current_member_index();
+        Ok(self.group.propose_remove(own, Vec::new())?.to_bytes()?)
+    }
+
+    /// Takes the state out, to be stored.
+    pub fn save(&mut self) -> Result<StoredSession, EngineError> {
+        self.group.write_to_storage_without_ratchet_tree()?;
+        let tree = if self.tree_stored { None } else { Some(self.group.export_tree().to_bytes()?) };
+        self.tree_stored = true;
+        let (secrets, used_key_packages) = self.mailbox.with(|slots| {
+            (slots.states.remove(self.conversation.as_bytes()), std::mem::take(&mut slots.used_packages))
+        });
+        let secrets = secrets.ok_or(EngineError::Unexpected("a state that was not written"))?;
+        Ok(StoredSession { secrets, tree, used_key_packages })
+    }
+
+    fn member(&self, index: u32) -> Result<Identity, EngineError> {
+        let member = self.group.member_at_index(index).ok_or(EngineError::NoSender)?;
+        Ok(self.verifier.identity_of(member.signing_identity())?)
+    }
+
+    fn identity_in(&self, new: &NewEpoch, index: u32) -> Result<Identity, EngineError> {
+        let member = new.prior_state.member_at_index(index).ok_or(EngineError::NoSender)?;
+        Ok(self.verifier.identity_of(member.signing_identity())?)
+    }
+
+    fn changes(&self, new: &NewEpoch) -> Result<(Vec<Identity>, Vec<Identity>), EngineError> {
+        let (mut added, mut removed) = (Vec::new(), Vec::new());
+        for info in &new.applied_proposals {
+            match &info.proposal {
+                Proposal::Add(add) => added.push(self.verifier.identity_of(add.signing_identity())?),
+                Proposal::Remove(remove) => removed.push(self.identity_in(new, remove.to_remove())?),
+                _ => {}
+            }
+        }
+        Ok((added, removed))
+    }
+}

@@ -1,0 +1,385 @@
+//! What a device keeps on disk: its identity, key packages, one state a conversation, all sealed by the vault.
+//!
+//! One SQLite file (WAL, every commit synced). Changes go through [`Store::transaction`] only, so that what belongs
+//! together is stored together. The bot keeps its own tables in the same file for that reason: MLS state, cursor, segment
+//! and ship queue of a batch are one transaction.
+//!
+//! In clear are only ids of conversations, cursors and sizes; keys, names and rosters are sealed, each to its row.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prost::Message;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::mls::{KeyPackages, NewKeyPackage, StoredSession};
+use super::vault::{Vault, VaultError, VaultHeader};
+use crate::protocol::endpoint::Endpoint;
+use crate::protocol::ids::ConversationId;
+
+/// Version of the tables; a newer one is refused, never changed.
+const SCHEMA_VERSION: i64 = 1;
+/// Prepared statements kept.
+const STATEMENTS_CACHED: usize = 64;
+
+/// Why the state could not be read or written.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// SQLite's word.
+    #[error("state `{path}` cannot be {operation}, is the disk full or the file damaged?")]
+    Sqlite {
+        /// `opened`, `read` or `written`.
+        operation: &'static str,
+        /// The file.
+        path: String,
+        /// SQLite's word.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Written by a newer version.
+    #[error(
+        "state `{path}` has schema version {found}, this version of retaind knows {SCHEMA_VERSION}: use the newer one"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its version.
+        found: i64,
+    },
+    /// The password is wrong, or what it opens was altered.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// A row does not decode.
+    #[error("state holds a row that does not decode: {0}")]
+    Malformed(&'static str),
+}
+
+impl StoreError {
+    /// Is it that the password does not open the state?
+    pub fn is_wrong_password(&self) -> bool {
+        matches!(self, Self::Vault(VaultError::Password))
+    }
+}
+
+/// Who the device is and which network it belongs to.
+#[derive(Clone, PartialEq, Message)]
+pub struct StoredIdentity {
+    /// `host:port` of the network.
+    #[prost(string, tag = "1")]
+    pub address: String,
+    /// TLS name of the network.
+    #[prost(string, tag = "2")]
+    pub server_name: String,
+    /// DER certificate of the authority that vouches for that name.
+    #[prost(bytes = "vec", tag = "3")]
+    pub ca_der: Vec<u8>,
+    /// Name of the network.
+    #[prost(string, tag = "4")]
+    pub network_id: String,
+    /// The network's authentication key.
+    #[prost(bytes = "vec", tag = "5")]
+    pub authentication_key: Vec<u8>,
+    /// MLS cipher suite.
+    #[prost(uint32, tag = "6")]
+    pub cipher_suite: u32,
+    /// Encoded [`SignedCredential`](crate::protocol::credential::SignedCredential); empty until registered.
+    #[prost(bytes = "vec", tag = "7")]
+    pub credential: Vec<u8>,
+}
+
+impl StoredIdentity {
+    /// Where the network is.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { address: self.address.clone(), server_name: self.server_name.clone(), ca_der: self.ca_der.clone() }
+    }
+}
+
+/// What a second connection may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read only.
+    Read,
+    /// Read and write.
+    Write,
+}
+
+/// A device's state file.
+pub struct Store {
+    connection: Connection,
+    vault: Arc<Vault>,
+    path: String,
+}
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS key_package (reference BLOB PRIMARY KEY, secret BLOB NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS session (
+        conversation TEXT PRIMARY KEY, cursor INTEGER NOT NULL, secrets BLOB) STRICT;
+    CREATE TABLE IF NOT EXISTS tree (conversation TEXT PRIMARY KEY, tree BLOB NOT NULL) STRICT;
+";
+
+impl Store {
+    /// Opens the state at `path`; makes it, sealed under `password`, when there is none.
+    pub fn open(path: &Path, password: &[u8]) -> Result<Self, StoreError> {
+        let name = path.display().to_string();
+        let failed = |operation| {
+            let path = name.clone();
+            move |source| StoreError::Sqlite { operation, path, source }
+        };
+        let connection = Connection::open(path).map_err(failed("opened"))?;
+        private_to_owner(path);
+        connection
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;")
+            .map_err(failed("opened"))?;
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed("read"))?;
+        if version > SCHEMA_VERSION {
+            return Err(StoreError::Newer { path: name, found: version });
+        }
+        connection
+            .execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"))
+            .map_err(failed("written"))?;
+        let header: Option<Vec<u8>> = connection
+            .query_row("SELECT value FROM meta WHERE name='vault'", [], |row| row.get(0))
+            .optional()
+            .map_err(failed("read"))?;
+        let vault = match header {
+            Some(header) => Vault::unlock(password, &VaultHeader::decode(&header)?)?,
+            None => {
+                let (vault, header) = Vault::create(password)?;
+                connection
+                    .execute("INSERT INTO meta VALUES ('vault', ?1)", params![header.encode()])
+                    .map_err(failed("written"))?;
+                vault
+            }
+        };
+        Ok(Self::with(connection, Arc::new(vault), name))
+    }
+
+    /// A state that lives in memory only: for devices that exist as long as a replay does.
+    pub fn in_memory(vault: Arc<Vault>) -> Result<Self, StoreError> {
+        let path = "in memory".to_owned();
+        let failed = |source| StoreError::Sqlite { operation: "opened", path: "in memory".to_owned(), source };
+        let connection = Connection::open_in_memory().map_err(failed)?;
+        connection.execute_batch(SCHEMA).map_err(failed)?;
+        Ok(Self::with(connection, vault, path))
+    }
+
+    fn with(connection: Connection, vault: Arc<Vault>, path: String) -> Self {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+        Self { connection, vault, path }
+    }
+
+    /// Another connection to the same file.
+    pub fn again(&self, access: Access) -> Result<Self, StoreError> {
+        let flags = match access {
+            Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        };
+        let connection = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(|e| self.failed("opened", e))?;
+        connection
+            .execute_batch("PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;")
+            .map_err(|e| self.failed("opened", e))?;
+        Ok(Self::with(connection, self.vault.clone(), self.path.clone()))
+    }
+
+    fn failed(&self, operation: &'static str, source: rusqlite::Error) -> StoreError {
+        StoreError::Sqlite { operation, path: self.path.clone(), source }
+    }
+
+    /// Who this device is, once it is registered (or has begun to).
+    pub fn identity(&self) -> Result<Option<(StoredIdentity, Zeroizing<Vec<u8>>)>, StoreError> {
+        let (Some(identity), Some(key)) = (self.meta("identity")?, self.meta("signature_key")?) else {
+            return Ok(None);
+        };
+        let identity = StoredIdentity::decode(identity.as_slice()).map_err(|_| StoreError::Malformed("identity"))?;
+        Ok(Some((identity, key)))
+    }
+
+    /// Stores who this device is.
+    pub fn set_identity(&mut self, identity: &StoredIdentity, key: &[u8]) -> Result<(), StoreError> {
+        self.transaction(|tx| {
+            tx.put_meta("identity", &identity.encode_to_vec())?;
+            tx.put_meta("signature_key", key)
+        })
+    }
+
+    fn meta(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let sealed = self.row("SELECT value FROM meta WHERE name=?1", name, |row| row.get::<_, Vec<u8>>(0))?;
+        sealed.map(|sealed| Ok(self.vault.open(&context("meta", name.as_bytes()), &sealed)?)).transpose()
+    }
+
+    /// Last processed `seq` of a conversation; `None` when nothing was ever processed.
+    pub fn cursor(&self, conversation: &ConversationId) -> Result<Option<u64>, StoreError> {
+        self.row("SELECT cursor FROM session WHERE conversation=?1", conversation.as_str(), |row| row.get(0))
+    }
+
+    /// Stored state of a conversation: cursor, secrets, tree.
+    #[allow(clippy::type_complexity)]
+    pub fn session(
+        &self,
+        conversation: &ConversationId,
+    ) -> Result<Option<(u64, Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>)>, StoreError> {
+        let id = conversation.as_str();
+        let sql = "SELECT cursor, secrets, tree FROM session JOIN tree USING (conversation)
+                   WHERE conversation=?1 AND secrets IS NOT NULL";
+        let row =
+            self.row(sql, id, |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?)))?;
+        let Some((cursor, secrets, tree)) = row else { return Ok(None) };
+        Ok(Some((
+            cursor,
+            self.vault.open(&context("session", id.as_bytes()), &secrets)?,
+            self.vault.open(&context("tree", id.as_bytes()), &tree)?,
+        )))
+    }
+
+    /// All conversations of which something was processed, with their cursors.
+    pub fn conversations(&self) -> Result<Vec<(ConversationId, u64)>, StoreError> {
+        let failed = |e| self.failed("read", e);
+        let mut statement =
+            self.connection.prepare_cached("SELECT conversation, cursor FROM session").map_err(failed)?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).map_err(failed)?;
+        let mut all = Vec::new();
+        for row in rows {
+            let (id, cursor) = row.map_err(failed)?;
+            all.push((id.parse().map_err(|_| StoreError::Malformed("conversation id"))?, cursor));
+        }
+        Ok(all)
+    }
+
+    fn row<T>(
+        &self,
+        sql: &str,
+        key: &str,
+        f: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let failed = |e| self.failed("read", e);
+        self.connection.prepare_cached(sql).map_err(failed)?.query_row([key], f).optional().map_err(failed)
+    }
+
+    /// Rows of tables that a user of this store keeps beside its own.
+    pub(crate) fn rows<T>(
+        &self,
+        sql: &str,
+        f: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let failed = |e| self.failed("read", e);
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        statement.query_map([], f).and_then(Iterator::collect).map_err(failed)
+    }
+
+    /// Adds `schema` to the tables. Each statement must be harmless when repeated.
+    pub(crate) fn extend(&self, schema: &str) -> Result<(), StoreError> {
+        self.connection.execute_batch(&format!("BEGIN IMMEDIATE; {schema} COMMIT;")).map_err(|e| {
+            // a failed batch leaves its transaction open
+            let _ = self.connection.execute_batch("ROLLBACK");
+            self.failed("written", e)
+        })
+    }
+
+    /// Runs `change`; all it wrote is on stable storage when this returns `Ok`, none of it otherwise.
+    pub fn transaction<R, E: From<StoreError>>(
+        &mut self,
+        change: impl FnOnce(&Writer<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let path = self.path.clone();
+        let failed = |source| StoreError::Sqlite { operation: "written", path: path.clone(), source };
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let writer = Writer { tx, vault: &self.vault, path: &path };
+        let result = change(&writer)?;
+        writer.tx.commit().map_err(failed)?;
+        Ok(result)
+    }
+}
+
+/// A transaction under way.
+pub struct Writer<'a> {
+    tx: Transaction<'a>,
+    vault: &'a Vault,
+    path: &'a str,
+}
+
+impl Writer<'_> {
+    fn failed(&self, source: rusqlite::Error) -> StoreError {
+        StoreError::Sqlite { operation: "written", path: self.path.to_owned(), source }
+    }
+
+    /// Changes tables, also those that a user of this store keeps beside its own.
+    pub(crate) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
+        let failed = |e| self.failed(e);
+        self.tx.prepare_cached(sql).map_err(failed)?.execute(params).map_err(failed)?;
+        Ok(())
+    }
+
+    fn put_meta(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let sealed = self.vault.seal(&context("meta", name.as_bytes()), value)?;
+        self.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", params![name, sealed])
+    }
+
+    /// Stores the private part of a key package.
+    pub fn put_key_package(&self, package: &NewKeyPackage) -> Result<(), StoreError> {
+        let sealed = self.vault.seal(&context("key_package", &package.reference), &package.secret)?;
+        self.execute("INSERT OR REPLACE INTO key_package VALUES (?1, ?2)", params![package.reference, sealed])
+    }
+
+    /// Stores the state of a conversation as it is after `cursor`; used key packages go.
+    pub fn put_session(
+        &self,
+        conversation: &ConversationId,
+        cursor: u64,
+        session: &StoredSession,
+    ) -> Result<(), StoreError> {
+        let id = conversation.as_str();
+        let secrets = self.vault.seal(&context("session", id.as_bytes()), &session.secrets)?;
+        self.execute("INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3)", params![id, cursor, secrets])?;
+        if let Some(tree) = &session.tree {
+            let tree = self.vault.seal(&context("tree", id.as_bytes()), tree)?;
+            self.execute("INSERT OR REPLACE INTO tree VALUES (?1, ?2)", params![id, tree])?;
+        }
+        for reference in &session.used_key_packages {
+            self.execute("DELETE FROM key_package WHERE reference=?1", params![reference])?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the keys of a conversation that this device is no member of (any more), and keeps the cursor.
+    pub fn put_cursor(&self, conversation: &ConversationId, cursor: u64) -> Result<(), StoreError> {
+        let id = conversation.as_str();
+        self.execute("INSERT OR REPLACE INTO session VALUES (?1, ?2, NULL)", params![id, cursor])?;
+        self.execute("DELETE FROM tree WHERE conversation=?1", [id])
+    }
+}
+
+/// Finds key packages in a store that may be shared.
+pub struct StoredKeyPackages(pub Arc<Mutex<Store>>);
+
+impl KeyPackages for StoredKeyPackages {
+    fn secret(&self, reference: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sealed: Vec<u8> = store
+            .connection
+            .prepare_cached("SELECT secret FROM key_package WHERE reference=?1")
+            .and_then(|mut statement| statement.query_row([reference], |row| row.get(0)))
+            .inspect_err(|error| {
+                if !matches!(error, rusqlite::Error::QueryReturnedNoRows) {
+                    tracing::error!(%error, "key package cannot be read");
+                }
+            })
+            .ok()?;
+        store.vault.open(&context("key_package", reference), &sealed).ok()
+    }
+}
+
+/// Binds a sealed value to its table and row.
+fn context(table: &str, row: &[u8]) -> Vec<u8> {
+    [table.as_bytes(), b"/", row].concat()
+}
+
+fn private_to_owner(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
+        tracing::warn!(%error, path = %path.display(), "state cannot be made private to its owner");
+    }
+}

@@ -1,0 +1,40 @@
+//! What the bot counts. The names are those of the published metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts up.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// So far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// All counters of one bot.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// `Messages_Rx`: messages received from the network.
+    pub messages_received: Counter,
+    /// `Messages_Rx_Failed`: messages that could not be read; each is a record.
+    pub messages_failed: Counter,
+    /// `Messages_Saved`: records on stable storage.
+    pub messages_saved: Counter,
+    /// `Files_Saved`: attachments on stable storage.
+    pub files_saved: Counter,
+    /// `Files_Saved_Bytes`.
+    pub files_saved_bytes: Counter,
+    /// `Files_Saved_Failed`: attachments that are missing; each is a record with the reason.
+    pub files_failed: Counter,
+    /// `Logins`.
+    pub logins: Counter,
+    /// `Login_Failures`.
+    pub login_failures: Counter,
+}
