@@ -1,1 +1,222 @@
-//! In work.
+//! The only way in which the bot touches files.
+//!
+//! Message files, attachments and what is kept of undecryptable messages are evidence: each call that makes them
+//! durable may fail, and must be able to fail in a test. So the calls are few, they are a trait, and the trait comes
+//! in as a parameter: [`RealDisk`] in the bot; disks that fail the k-th call or lose power in the tests.
+//!
+//! Contract of every [`Disk`]:
+//! - Bytes written are durable after [`DiskFile::sync_data`] has returned, and not before.
+//! - A name (created, renamed, removed) is durable after [`Disk::sync_dir`] of its directory has returned.
+//!   Before that, a loss of power keeps any part of such changes, in any order.
+//! - A call that failed may have been done wholly, in part, or not at all. After a failed `write_all` or `sync_data`
+//!   nothing is known of the file's tail: never try the same call again and go on, but recover from what was committed.
+//! - An open file follows its renames.
+//!
+//! Not here: reading. The bot never needs its own message files to go on; who reads them is `archive`.
+#![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// What a caller may do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handling {
+    /// What failed is away for a while: wait, then do the same again. Nothing is skipped.
+    Retry,
+    /// Only this one thing cannot be done: keep it, say so, go on with the others.
+    Park,
+    /// Going on could lose or forge evidence: stop; the remedy is in the error's text.
+    Halt,
+}
+
+/// The calls of a [`Disk`], for errors and for tests that let one of them fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DiskCall {
+    /// [`Disk::create_new`]
+    CreateNew,
+    /// [`Disk::open_append`]
+    OpenAppend,
+    /// [`DiskFile::write_all`]
+    WriteAll,
+    /// [`DiskFile::sync_data`]
+    SyncData,
+    /// [`DiskFile::set_len`]
+    SetLen,
+    /// [`Disk::len`]
+    Len,
+    /// [`Disk::rename`]
+    Rename,
+    /// [`Disk::remove`]
+    Remove,
+    /// [`Disk::sync_dir`]
+    SyncDir,
+    /// [`Disk::list`]
+    List,
+    /// [`Disk::free_bytes`]
+    FreeBytes,
+}
+
+impl fmt::Display for DiskCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CreateNew => "create",
+            Self::OpenAppend => "open",
+            Self::WriteAll => "write",
+            Self::SyncData => "sync",
+            Self::SetLen => "truncate",
+            Self::Len => "find the length of",
+            Self::Rename => "rename",
+            Self::Remove => "remove",
+            Self::SyncDir => "sync the directory",
+            Self::List => "list the directory",
+            Self::FreeBytes => "find the free space of",
+        })
+    }
+}
+
+/// A call that failed, and on what.
+#[derive(Debug, Error)]
+#[error("cannot {call} `{}`{}", path.display(), hint(source.kind()))]
+pub struct DiskError {
+    /// The call.
+    pub call: DiskCall,
+    /// The file or directory; of a rename, the old name.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+fn hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::StorageFull => ": the disk is full; free some space",
+        io::ErrorKind::QuotaExceeded => ": the disk quota of the bot's user is used up; raise it or free some space",
+        io::ErrorKind::ReadOnlyFilesystem => ": the file system is mounted read-only; mount a writable volume there",
+        io::ErrorKind::PermissionDenied => ": the bot's user is not permitted to; give it the directory",
+        io::ErrorKind::NotADirectory => ": a file stands where a directory is needed; move it away",
+        _ => "",
+    }
+}
+
+impl DiskError {
+    /// An error of `call` on `path`.
+    pub fn new(call: DiskCall, path: &Path, source: io::Error) -> Self {
+        Self { call, path: path.to_path_buf(), source }
+    }
+
+    /// Is there no space left (disk or quota)? Then waiting for space helps, and nothing else is wrong.
+    pub fn is_full(&self) -> bool {
+        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
+/// A directory tree that the bot may write to. Shared by threads. See the contract above.
+pub trait Disk: Send + Sync + 'static {
+    /// Creates a file that does not exist, for appending.
+    fn create_new(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError>;
+    /// Opens a file that exists, for appending.
+    fn open_append(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError>;
+    /// Bytes of a file; `None` if there is nothing of that name.
+    fn len(&self, path: &Path) -> Result<Option<u64>, DiskError>;
+    /// Gives a file another name in the same file system. The caller has made sure that `to` is not taken.
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> Result<(), DiskError>;
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> Result<(), DiskError>;
+    /// Calls `each` with every name in a directory, in no order. Memory stays flat however many there are.
+    fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> Result<(), DiskError>;
+    /// Bytes that the bot's user may still write in the file system of `dir`.
+    fn free_bytes(&self, dir: &Path) -> Result<u64, DiskError>;
+}
+
+/// A file open for appending.
+pub trait DiskFile: Send {
+    /// Appends all of `bytes`.
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), DiskError>;
+    /// Makes content and length durable.
+    fn sync_data(&mut self) -> Result<(), DiskError>;
+    /// Cuts the file to `length` bytes (never longer than it is).
+    fn set_len(&mut self, length: u64) -> Result<(), DiskError>;
+}
+
+/// The file system of the operating system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealDisk;
+
+struct RealFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl RealFile {
+    fn open(call: DiskCall, options: &OpenOptions, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
+        let file = options.open(path).map_err(|e| DiskError::new(call, path, e))?;
+        Ok(Box::new(Self { path: path.to_path_buf(), file }))
+    }
+}
+
+impl Disk for RealDisk {
+    fn create_new(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
+        RealFile::open(DiskCall::CreateNew, OpenOptions::new().append(true).create_new(true), path)
+    }
+
+    fn open_append(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
+        RealFile::open(DiskCall::OpenAppend, OpenOptions::new().append(true), path)
+    }
+
+    fn len(&self, path: &Path) -> Result<Option<u64>, DiskError> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            Ok(_) => {
+                let odd = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file; move it away");
+                Err(DiskError::new(DiskCall::Len, path, odd))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(DiskError::new(DiskCall::Len, path, e)),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        fs::rename(from, to).map_err(|e| DiskError::new(DiskCall::Rename, from, e))
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), DiskError> {
+        fs::remove_file(path).map_err(|e| DiskError::new(DiskCall::Remove, path, e))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), DiskError> {
+        File::open(dir).and_then(|d| d.sync_all()).map_err(|e| DiskError::new(DiskCall::SyncDir, dir, e))
+    }
+
+    fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> Result<(), DiskError> {
+        let failed = |e| DiskError::new(DiskCall::List, dir, e);
+        for entry in fs::read_dir(dir).map_err(failed)? {
+            each(&entry.map_err(failed)?.file_name());
+        }
+        Ok(())
+    }
+
+    fn free_bytes(&self, dir: &Path) -> Result<u64, DiskError> {
+        let stat = rustix::fs::statvfs(dir).map_err(|e| DiskError::new(DiskCall::FreeBytes, dir, e.into()))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+impl DiskFile for RealFile {
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.file.write_all(bytes).map_err(|e| DiskError::new(DiskCall::WriteAll, &self.path, e))
+    }
+
+    fn sync_data(&mut self) -> Result<(), DiskError> {
+        self.file.sync_data().map_err(|e| DiskError::new(DiskCall::SyncData, &self.path, e))
+    }
+
+    fn set_len(&mut self, length: u64) -> Result<(), DiskError> {
+        self.file.set_len(length).map_err(|e| DiskError::new(DiskCall::SetLen, &self.path, e))
+    }
+}

@@ -3,3 +3,4 @@
 pub mod disk;
 pub mod record;
 pub mod segment;
+pub mod ship;

@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 use super::{DataKey, KEY_BYTES, SALT_BYTES, TAG_BYTES, VERSION, VaultError, cipher, nonce};
 
-/// Memory of Argon2id. With two passes and one lane this is OWASP's first choice for a login; it is some ten
-/// milliseconds on a small machine, once a start. The bot's password is long and random by the guide.
+/// Memory of Argon2id. With two passes and one lane this is the least that OWASP advises for passwords: some tens of
+/// milliseconds on a small machine, once a start, and no strain on a host that runs many devices.
 pub const ARGON2_MEMORY_KIB: u32 = 19 * 1024;
 /// Passes of Argon2id over its memory: see [`ARGON2_MEMORY_KIB`].
 pub const ARGON2_PASSES: u32 = 2;

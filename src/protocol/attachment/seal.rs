@@ -123,6 +123,12 @@ pub struct Sealed {
 }
 
 impl Sealed {
+    /// What the message takes over: the key, the SHA-256 and the bytes of plaintext.
+    pub fn into_parts(self) -> (AttachmentKey, [u8; 32], u64) {
+        let size = self.plaintext_size();
+        (self.key, self.sha256, size)
+    }
+
     /// Opens the blob.
     pub fn key(&self) -> &AttachmentKey {
         &self.key

@@ -117,7 +117,8 @@ proptest! {
         }
         prop_assert_eq!(writer.next_range(), None);
         let (out, verified) = writer.finish(sealed.sha256()).unwrap();
-        prop_assert_eq!(verified.sha256(), sealed.sha256());
+        let (_, sha256, size) = sealed.into_parts();
+        prop_assert_eq!((verified.sha256(), verified.plaintext_size()), (&sha256, size));
         prop_assert!(out == plaintext);
     }
 

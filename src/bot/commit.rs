@@ -1,0 +1,289 @@
+//! The one commit point.
+//!
+//! A batch is whatever chunks are ready. Its lines are appended to the open segment, every touched file and directory is
+//! synced, one SQLite transaction holds MLS states, cursors, segment rows, file names and the ship queue, then names
+//! settle, and only then does a [`Durable`] exist, without which nothing can be acknowledged. Chunks that arrive
+//! while a batch is being synced form the next one: the more there is to do, the more share one sync.
+//!
+//! A failure anywhere ends the bot: what was appended but not committed is cut off at the next start, and the network
+//! still has it. Start-up runs the same recovery after a crash, after an error and after a clean stop.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc};
+
+use super::batch::{Chunk, SessionChange, WrittenFile};
+use super::clock::Clock;
+use super::decrypt::Committed;
+use super::disk::{Disk, DiskError};
+use super::fetch::{FetchError, Names};
+use super::segment::{self, Policy, SegmentError, SegmentState, Segments};
+use super::ship::ItemKind;
+use super::state;
+use crate::device::store::{Store, StoreError};
+use crate::protocol::ids::ConversationId;
+use crate::report::counters::Counters;
+
+/// Records of one batch: enough to make a sync cheap for each, few enough for memory.
+const BATCH_RECORDS_MAX: usize = 8192;
+/// Bytes of one batch.
+const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How often the clock is looked at for a rotation when nothing comes.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Why nothing more can be committed. Restart is the recovery.
+#[derive(Debug, Error)]
+pub enum CommitError {
+    /// The segments.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Files beside the records.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Files beside the records.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+}
+
+/// Proof that all of these conversations up to these places are on stable storage. Only a commit makes it.
+#[derive(Debug)]
+#[must_use = "what is durable should be acknowledged"]
+pub struct Durable {
+    cursors: Vec<(ConversationId, u64)>,
+}
+
+impl Durable {
+    /// Conversations with their highest durable `seq`.
+    pub fn cursors(&self) -> &[(ConversationId, u64)] {
+        &self.cursors
+    }
+}
+
+/// Where things are written.
+#[derive(Debug, Clone)]
+pub struct Directories {
+    /// Message files.
+    pub messages: PathBuf,
+    /// Attachments.
+    pub files: PathBuf,
+}
+
+/// The committing stage.
+pub struct Committer {
+    store: Store,
+    disk: Arc<dyn Disk>,
+    segments: Segments,
+    directories: Directories,
+    names: Arc<Names>,
+    clock: Arc<dyn Clock>,
+    /// Names that have settled, to be told to the state with the next transaction.
+    settled_files: HashSet<String>,
+    committed: Vec<Committed>,
+    shipped: Arc<Notify>,
+    counters: Arc<Counters>,
+}
+
+/// What the committer needs from the others.
+pub struct Neighbours {
+    /// One a worker.
+    pub committed: Vec<Committed>,
+    /// Told when there is something to ship.
+    pub ship: Arc<Notify>,
+    /// Counts.
+    pub counters: Arc<Counters>,
+}
+
+impl Committer {
+    /// Recovers: settles what was committed, cuts off what was not. Every start comes here.
+    pub fn recover(
+        mut store: Store,
+        disk: Arc<dyn Disk>,
+        directories: Directories,
+        policy: Policy,
+        names: Arc<Names>,
+        clock: Arc<dyn Clock>,
+        neighbours: Neighbours,
+    ) -> Result<Self, CommitError> {
+        let files = state::unsettled_files(&store)?;
+        settle_files(&*disk, &directories, &files)?;
+        let rows = state::segments(&store)?;
+        let (segments, recovery) = Segments::recover(disk.clone(), &directories.messages, policy, &rows)?;
+        if recovery.cut_bytes > 0 || !recovery.removed_parts.is_empty() {
+            tracing::info!(
+                cut_bytes = recovery.cut_bytes,
+                parts = recovery.removed_parts.len(),
+                "what an interrupted run had written but not committed was cut off; the network delivers it again"
+            );
+        }
+        let settled: HashSet<String> = files.into_iter().map(|file| file.name).collect();
+        store.transaction::<_, CommitError>(|tx| {
+            state::put_segments(tx, &recovery.rows)?;
+            Ok(state::settle_files(tx, &settled)?)
+        })?;
+        let removed = names.clean(&HashSet::new())?;
+        if removed > 0 {
+            tracing::info!(removed, "unfinished attachments of an interrupted run were removed, they are fetched again");
+        }
+        let Neighbours { committed, ship, counters } = neighbours;
+        Ok(Self {
+            store,
+            disk,
+            segments,
+            directories,
+            names,
+            clock,
+            settled_files: HashSet::new(),
+            committed,
+            shipped: ship,
+            counters,
+        })
+    }
+
+    /// Commits chunks until there are no more, then seals the open segment. `rotate` asks for a rotation now.
+    pub fn run(
+        mut self,
+        runtime: &Handle,
+        mut chunks: mpsc::Receiver<Chunk>,
+        mut rotate: mpsc::Receiver<()>,
+        durable: &mpsc::Sender<Durable>,
+    ) -> Result<(), CommitError> {
+        loop {
+            let event = runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    Some(()) = rotate.recv() => Event::Rotate,
+                    chunk = chunks.recv() => chunk.map_or(Event::End, Event::Chunk),
+                    () = tokio::time::sleep(TICK) => Event::Tick,
+                }
+            });
+            match event {
+                Event::Chunk(first) => {
+                    let batch = gather(first, &mut chunks);
+                    self.rotate_if_due()?;
+                    let proof = self.commit(batch)?;
+                    // nobody to tell: the bot is stopping and the network will deliver again what was not acknowledged
+                    let _ = durable.blocking_send(proof);
+                }
+                Event::Tick => {
+                    if self.rotate_if_due()? {
+                        let _ = self.commit(Vec::new())?;
+                    }
+                }
+                Event::Rotate => {
+                    self.segments.rotate()?;
+                    let _ = self.commit(Vec::new())?;
+                }
+                Event::End => {
+                    self.segments.rotate()?;
+                    let _ = self.commit(Vec::new())?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn rotate_if_due(&mut self) -> Result<bool, CommitError> {
+        let due = self.segments.due(self.clock.now_micros());
+        if due {
+            self.segments.rotate()?;
+        }
+        Ok(due)
+    }
+
+    fn commit(&mut self, batch: Vec<Chunk>) -> Result<Durable, CommitError> {
+        let mut records = 0u64;
+        for chunk in &batch {
+            for (line, received) in chunk.records.iter() {
+                self.segments.append(line, received)?;
+                records = records.saturating_add(1);
+            }
+        }
+        let files: Vec<WrittenFile> = batch.iter().flat_map(|chunk| chunk.files.clone()).collect();
+        if !files.is_empty() {
+            self.disk.sync_dir(&self.directories.files)?;
+        }
+        let synced = self.segments.sync()?;
+        let (directories, settled) = (&self.directories, std::mem::take(&mut self.settled_files));
+        let proof = self.store.transaction::<_, CommitError>(|tx| {
+            for chunk in &batch {
+                match &chunk.session {
+                    SessionChange::Stored(session) => tx.put_session(&chunk.conversation, chunk.cursor, session)?,
+                    SessionChange::None => tx.put_cursor(&chunk.conversation, chunk.cursor)?,
+                }
+            }
+            state::put_segments(tx, synced.rows())?;
+            for row in synced.rows().iter().filter(|row| row.state == SegmentState::Sealed && !row.settled) {
+                if let Some(name) = &row.sealed_name {
+                    state::enqueue(tx, ItemKind::Message, &directories.messages, name, row.length)?;
+                }
+            }
+            state::settle_files(tx, &settled)?;
+            state::put_files(tx, &files)?;
+            for file in &files {
+                state::enqueue(tx, ItemKind::File, &directories.files, &file.name, file.length)?;
+            }
+            Ok(segment::Committed::by_transaction())
+        })?;
+        let settled = self.segments.settle(synced, proof)?;
+        if !settled.rows().is_empty() {
+            self.store.transaction::<_, CommitError>(|tx| Ok(state::put_segments(tx, settled.rows())?))?;
+        }
+        settle_files(&*self.disk, &self.directories, &files)?;
+        for file in files {
+            self.names.settled(&file.name);
+            self.settled_files.insert(file.name);
+        }
+        self.shipped.notify_one();
+        self.counters.messages_saved.add(records);
+        let mut cursors: HashMap<ConversationId, u64> = HashMap::new();
+        for chunk in batch {
+            if let Some(committed) = self.committed.get(chunk.turn.worker) {
+                committed.through(chunk.turn.number);
+            }
+            cursors.insert(chunk.conversation, chunk.cursor);
+        }
+        Ok(Durable { cursors: cursors.into_iter().collect() })
+    }
+}
+
+enum Event {
+    Chunk(Chunk),
+    Tick,
+    Rotate,
+    End,
+}
+
+fn gather(first: Chunk, chunks: &mut mpsc::Receiver<Chunk>) -> Vec<Chunk> {
+    let mut records = first.records.len();
+    let mut bytes = first.records.bytes();
+    let mut batch = vec![first];
+    while records < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX {
+        let Ok(chunk) = chunks.try_recv() else { break };
+        records = records.saturating_add(chunk.records.len());
+        bytes = bytes.saturating_add(chunk.records.bytes());
+        batch.push(chunk);
+    }
+    batch
+}
+
+/// Gives committed files their names. Harmless when repeated.
+fn settle_files(disk: &dyn Disk, directories: &Directories, files: &[WrittenFile]) -> Result<(), DiskError> {
+    for file in files {
+        let temporary = directories.files.join(&file.temporary);
+        if disk.exists(&temporary)? {
+            disk.rename(&temporary, &directories.files.join(&file.name))?;
+        }
+    }
+    if !files.is_empty() {
+        disk.sync_dir(&directories.files)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What can be wrong with message files. Nearly all of it halts: the caller's remedy is in the text.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::bot::disk::{DiskError, Handling};
+
+/// Why message files could not be written, sealed or recovered. None of these holds content.
+#[derive(Debug, Error)]
+pub enum SegmentError {
+    /// A call of the disk failed. While writing, the writer is poisoned from then on.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// An earlier call failed, so that the files' tails are unknown.
+    #[error("an earlier write to the message files failed; nothing more is written until a restart has recovered them")]
+    Poisoned,
+    /// The caller mixed up the steps of a commit; nothing was done.
+    #[error("message files: `{0}`")]
+    OutOfTurn(&'static str),
+    /// A record that is not one line; nothing was written.
+    #[error("a record is not one line that ends with a line feed; nothing was written")]
+    NotALine,
+    /// A time outside the years 1970 to 9999; nothing was written.
+    #[error("received time of a record, `{micros}` microseconds, is outside the years 1970 to 9999; set the clock")]
+    Time {
+        /// Microseconds since 1970 UTC.
+        micros: i64,
+    },
+    /// A base name that would leave the directory, hide the files, or be too long for a file system.
+    #[error(
+        "base name `{0}` of message files is empty, longer than 200 bytes, begins with a dot, or holds a slash or a \
+         control character; correct `WICKRIO_COMP_BASENAME`"
+    )]
+    Basename(String),
+    /// A limit of 0 bytes.
+    #[error("message files of at most 0 bytes hold nothing; raise `WICKRIO_COMP_FILESIZE`")]
+    SizeMax,
+    /// A file with committed records is not there.
+    #[error(
+        "message file `{}` is missing, but {committed} bytes of it were committed: it was moved or deleted while the \
+         bot was stopped; put it back", path.display()
+    )]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Bytes that were committed.
+        committed: u64,
+    },
+    /// A file is shorter than what was committed of it.
+    #[error(
+        "message file `{}` has {found} bytes, but {committed} were committed: it was cut, or the disk lost what it \
+         had confirmed; restore it from a copy", path.display()
+    )]
+    Short {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it has.
+        found: u64,
+        /// Bytes that were committed.
+        committed: u64,
+    },
+    /// A finished file is longer than what was committed of it.
+    #[error(
+        "message file `{}` has {found} bytes, but {committed} were committed when it was finished: something else \
+         wrote to it, or the state directory is an older copy; restore the matching pair", path.display()
+    )]
+    Long {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it has.
+        found: u64,
+        /// Bytes that were committed.
+        committed: u64,
+    },
+    /// A file that is not ours stands at a name that we need; it is never overwritten.
+    #[error("`{}` stands where the bot needs that name, and is not its own; move it away", path.display())]
+    NameTaken {
+        /// The name.
+        path: PathBuf,
+    },
+    /// There are sealed files that the state should not know how to make yet.
+    #[error(
+        "message file `{file}` is newer than the bot's state, which has only come to number {number}: the state \
+         directory is an older copy, or two bots share the messages directory; restore the newest state, or start \
+         with an empty state directory"
+    )]
+    StateOlder {
+        /// A sealed file's name.
+        file: String,
+        /// Number of the state's open segment.
+        number: u64,
+    },
+    /// The rows contradict each other.
+    #[error("the state's rows of message files contradict each other: {0}; restore the state directory from a copy")]
+    Rows(&'static str),
+    /// All numbers are used up, or a file was given the last one by hand.
+    #[error("no number is left for a next message file of base name `{0}`; choose another `WICKRIO_COMP_BASENAME`")]
+    NumbersUsedUp(String),
+}
+
+impl SegmentError {
+    /// [`Handling::Retry`] = the disk is full: recover again (in the same process) when there is space.
+    /// [`Handling::Park`] = only this record; it was not written, and the writer goes on. All else halts.
+    pub fn handling(&self) -> Handling {
+        match self {
+            Self::Disk(e) if e.is_full() => Handling::Retry,
+            Self::NotALine | Self::Time { .. } => Handling::Park,
+            Self::Disk(_)
+            | Self::Poisoned
+            | Self::OutOfTurn(_)
+            | Self::Basename(_)
+            | Self::SizeMax
+            | Self::Missing { .. }
+            | Self::Short { .. }
+            | Self::Long { .. }
+            | Self::NameTaken { .. }
+            | Self::StateOlder { .. }
+            | Self::Rows(_)
+            | Self::NumbersUsedUp(_) => Handling::Halt,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What the bot keeps beside its device's state, in the same file and the same transactions: segments, files, ship queue.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use rusqlite::{Row, params};
+
+use super::batch::WrittenFile;
+use super::segment::{SegmentRow, SegmentState};
+use super::ship::{ItemKind, ShipItem};
+use crate::device::store::{Store, StoreError, Writer};
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS segment (
+        number INTEGER PRIMARY KEY, state TEXT NOT NULL, length INTEGER NOT NULL, records INTEGER NOT NULL,
+        chain BLOB NOT NULL, sealed_name TEXT, first_micros INTEGER, last_micros INTEGER, settled INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS unsettled_file (
+        name TEXT PRIMARY KEY, temporary TEXT NOT NULL, length INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS ship (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL,
+        length INTEGER NOT NULL) STRICT;
+";
+
+/// Makes the bot's tables where they are missing.
+pub fn prepare(store: &Store) -> Result<(), StoreError> {
+    store.extend(SCHEMA)
+}
+
+/// Segments that recovery has to know: the open one, and sealed ones whose names are not settled.
+pub fn segments(store: &Store) -> Result<Vec<SegmentRow>, StoreError> {
+    store.rows("SELECT * FROM segment WHERE settled=0 OR state='open' ORDER BY number", segment_row)
+}
+
+/// Highest number that a segment ever had.
+pub fn last_segment(store: &Store) -> Result<Option<u64>, StoreError> {
+    Ok(store.rows("SELECT max(number) FROM segment", |row| row.get::<_, Option<u64>>(0))?.into_iter().flatten().next())
+}
+
+fn segment_row(row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
+    Ok(SegmentRow {
+        number: row.get("number")?,
+        state: match row.get::<_, String>("state")?.as_str() {
+            "open" => SegmentState::Open,
+            _ => SegmentState::Sealed,
+        },
+        length: row.get("length")?,
+        records: row.get("records")?,
+        chain: row.get("chain")?,
+        sealed_name: row.get("sealed_name")?,
+        first_micros: row.get("first_micros")?,
+        last_micros: row.get("last_micros")?,
+        settled: row.get("settled")?,
+    })
+}
+
+/// Stores segments as they are after this transaction.
+pub fn put_segments(tx: &Writer<'_>, rows: &[SegmentRow]) -> Result<(), StoreError> {
+    for row in rows {
+        let state = match row.state {
+            SegmentState::Open => "open",
+            SegmentState::Sealed => "sealed",
+        };
+        tx.execute(
+            "INSERT OR REPLACE INTO segment VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                row.number,
+                state,
+                row.length,
+                row.records,
+                row.chain,
+                row.sealed_name,
+                row.first_micros,
+                row.last_micros,
+                row.settled
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Files whose names are valid but perhaps not yet theirs.
+pub fn unsettled_files(store: &Store) -> Result<Vec<WrittenFile>, StoreError> {
+    store.rows("SELECT name, temporary, length FROM unsettled_file", |row| {
+        Ok(WrittenFile { name: row.get(0)?, temporary: row.get(1)?, length: row.get(2)? })
+    })
+}
+
+/// The names of these files are valid with this transaction.
+pub fn put_files(tx: &Writer<'_>, files: &[WrittenFile]) -> Result<(), StoreError> {
+    files.iter().try_for_each(|file| {
+        let sql = "INSERT INTO unsettled_file (name, temporary, length) VALUES (?1, ?2, ?3)";
+        tx.execute(sql, params![file.name, file.temporary, file.length])
+    })
+}
+
+/// These files have their names.
+pub fn settle_files(tx: &Writer<'_>, names: &HashSet<String>) -> Result<(), StoreError> {
+    names.iter().try_for_each(|name| tx.execute("DELETE FROM unsettled_file WHERE name=?1", [name]))
+}
+
+/// Queues something to be shipped.
+pub fn enqueue(tx: &Writer<'_>, kind: ItemKind, directory: &Path, name: &str, length: u64) -> Result<(), StoreError> {
+    let kind = match kind {
+        ItemKind::Message => "message",
+        ItemKind::File => "file",
+    };
+    let path = directory.join(name);
+    tx.execute(
+        "INSERT INTO ship (kind, path, name, length) VALUES (?1, ?2, ?3, ?4)",
+        params![kind, path.to_string_lossy(), name, length],
+    )
+}
+
+/// The oldest things to be shipped after `after`.
+pub fn queued(store: &Store, after: u64, limit: usize) -> Result<Vec<ShipItem>, StoreError> {
+    let sql = format!("SELECT id, kind, path, name, length FROM ship WHERE id>{after} ORDER BY id LIMIT {limit}");
+    store.rows(&sql, |row| {
+        Ok(ShipItem {
+            id: row.get(0)?,
+            kind: match row.get::<_, String>(1)?.as_str() {
+                "message" => ItemKind::Message,
+                _ => ItemKind::File,
+            },
+            path: row.get::<_, String>(2)?.into(),
+            name: row.get(3)?,
+            length: row.get(4)?,
+        })
+    })
+}
+
+/// Shipped: no longer queued.
+pub fn shipped(tx: &Writer<'_>, id: u64) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM ship WHERE id=?1", [id])
+}
