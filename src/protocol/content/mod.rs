@@ -17,20 +17,23 @@
 //! Not here: who sent it, in which conversation, and in which order. MLS and the network say that, not the content.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-mod codec;
+mod body;
+mod decode;
+mod encode;
+mod fields;
+mod salvage;
 mod schema;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 use thiserror::Error;
 
-use super::attachment::AttachmentKey;
 use super::ids::{MessageId, UserName};
 use super::limits::CONTENT_BYTES_MAX;
+pub use body::*;
+pub use salvage::{Salvage, salvage, without_keys};
 
 /// Newest version of bodies that this program writes and understands.
 pub const CONTENT_VERSION: u32 = 1;
@@ -88,7 +91,7 @@ pub enum ContentError {
         kind: u32,
     },
     /// More list items than [`LIST_ITEMS_MAX`](super::limits::LIST_ITEMS_MAX).
-    #[error("content of kind `{kind}` has more than {max} fields and list items", max = codec::FIELDS_MAX)]
+    #[error("content of kind `{kind}` has more than {max} fields and list items", max = decode::FIELDS_MAX)]
     TooManyItems {
         /// `msgtype` that the envelope names.
         kind: u32,
@@ -172,299 +175,6 @@ pub enum Body {
     },
 }
 
-/// A text.
-#[derive(PartialEq)]
-pub struct Text {
-    /// As typed, any Unicode.
-    pub text: String,
-    /// URLs in the text, as the sender's client found them.
-    pub links: Vec<String>,
-}
-
-/// A step of comparing keys.
-#[derive(PartialEq)]
-pub struct Verification {
-    /// Which step.
-    pub step: VerificationStep,
-    /// The key that is verified (public).
-    pub key: Vec<u8>,
-}
-
-/// Steps of comparing keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VerificationStep {
-    /// Please verify me.
-    Request,
-    /// Verified, and verify me too.
-    ResponseAndRequest,
-    /// Verified.
-    Accept,
-    /// The keys differ.
-    Reject,
-    /// Not now.
-    NotNow,
-}
-
-/// State of a room after a change.
-#[derive(PartialEq)]
-pub struct RoomState {
-    /// What changed: bits of [`changemask`].
-    pub changemask: u32,
-    /// Title.
-    pub title: String,
-    /// Description.
-    pub description: String,
-    /// Users that may change the room.
-    pub masters: Vec<UserName>,
-    /// All users.
-    pub members: Vec<UserName>,
-    /// Seconds that messages of the room live.
-    pub ttl_secs: u64,
-    /// Seconds that messages live once read; 0 = no limit.
-    pub bor_secs: u32,
-}
-
-/// Who came and who went.
-#[derive(PartialEq)]
-pub struct MemberChange {
-    /// Added users.
-    pub added: Vec<UserName>,
-    /// Removed users.
-    pub deleted: Vec<UserName>,
-}
-
-/// What happened to a saved item (file vault) of a room.
-pub struct SavedItem {
-    /// SHA-256 of the file.
-    pub sha256: [u8; 32],
-    /// Id of the item.
-    pub guid: [u8; 16],
-    /// Where it is stored.
-    pub domain: String,
-    /// Its key; never in a record.
-    pub key: AttachmentKey,
-    /// What was done.
-    pub action: SavedItemAction,
-    /// To what, such as `file`.
-    pub target: String,
-    /// Name of the file or folder.
-    pub name: String,
-    /// Folder that it is in.
-    pub path: String,
-    /// Who did it.
-    pub modified_by: UserName,
-    /// When, seconds since 1970 UTC.
-    pub modified_at_secs: i64,
-}
-
-/// What can be done to a saved item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum SavedItemAction {
-    Create,
-    Upload,
-    Save,
-    Rename,
-    Move,
-    Delete,
-}
-
-/// A message was deleted or recalled.
-#[derive(PartialEq)]
-pub struct Deletion {
-    /// The message.
-    pub target: MessageId,
-    /// For whom.
-    pub scope: DeletionScope,
-}
-
-/// For whom a message is deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeletionScope {
-    /// On the sender's own devices.
-    Own,
-    /// Recalled for all.
-    Everyone,
-}
-
-/// A private mark on a message.
-#[derive(PartialEq, Clone, Copy)]
-pub struct Attribute {
-    /// The message.
-    pub message: MessageId,
-    /// Is it starred now?
-    pub starred: bool,
-}
-
-/// Was the conversation pinned or unpinned?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pin {
-    /// It is pinned now.
-    Pinned,
-    /// It is no longer pinned.
-    Unpinned,
-}
-
-/// A file: where its ciphertext is and how to open it.
-pub struct Attachment {
-    /// Id of the blob on the network. Who knows it may read the ciphertext: never in a record.
-    pub blob: [u8; 32],
-    /// Key of the blob; never in a record.
-    pub key: AttachmentKey,
-    /// Plaintext bytes.
-    pub size: u64,
-    /// SHA-256 of the plaintext.
-    pub sha256: [u8; 32],
-    /// Name that the sender gave it: hostile until cleaned, at most
-    /// [`FILE_NAME_BYTES_MAX`](super::limits::FILE_NAME_BYTES_MAX) bytes.
-    pub name: String,
-    /// Id of the file.
-    pub guid: [u8; 16],
-    /// What sort of file the sender's client says it is.
-    pub kind: AttachmentKind,
-}
-
-/// What sort of file it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttachmentKind {
-    /// Nothing special.
-    File,
-    /// A screenshot.
-    Screenshot,
-    /// A recorded voice message.
-    VoiceMemo {
-        /// Its length.
-        seconds: u32,
-    },
-}
-
-/// Something about a call. What is spoken is not a message.
-#[derive(PartialEq)]
-pub struct Call {
-    /// Id of the meeting.
-    pub meeting_id: u64,
-    /// Version of the calling protocol.
-    pub version: u32,
-    /// Must clients check that version?
-    pub version_check: bool,
-    /// What happened.
-    pub phase: CallPhase,
-}
-
-/// What happened to a call.
-#[derive(PartialEq)]
-pub enum CallPhase {
-    /// It starts.
-    Start(CallRoute),
-    /// Somebody is invited to it.
-    Invite {
-        /// Where it is.
-        route: CallRoute,
-        /// Message of the invitation.
-        invite: MessageId,
-        /// Message that started the call.
-        start: MessageId,
-    },
-    /// It is over.
-    End {
-        /// Message that started the call.
-        start: MessageId,
-        /// How it ended.
-        outcome: CallOutcome,
-        /// How long it was.
-        duration_secs: u64,
-    },
-}
-
-/// Where a call is, and for whom.
-#[derive(PartialEq)]
-pub struct CallRoute {
-    /// Address over IPv4.
-    pub uri: String,
-    /// Address over IPv6.
-    pub uri_ipv6: String,
-    /// Users, not by name.
-    pub participants: Vec<UserHash>,
-}
-
-/// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallOutcome {
-    /// It was held.
-    Completed,
-    /// Nobody took it.
-    Missed,
-    /// The caller gave up.
-    Cancelled,
-}
-
-/// A user without the name: SHA-256 of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UserHash(pub [u8; 32]);
-
-impl UserHash {
-    /// Of `user`.
-    pub fn of(user: &UserName) -> Self {
-        Self(sha256(user.as_str().as_bytes()))
-    }
-}
-
-/// A place on Earth, in degrees: both finite and within ±90 and ±180.
-#[derive(Clone, Copy, PartialEq)]
-pub struct Position {
-    /// Degrees north.
-    pub latitude: f64,
-    /// Degrees east.
-    pub longitude: f64,
-}
-
-/// A corrected text.
-#[derive(PartialEq)]
-pub struct TextEdit {
-    /// The message that is corrected.
-    pub original: MessageId,
-    /// Its new text.
-    pub text: String,
-}
-
-/// The sender moved while sharing the location.
-#[derive(Clone, Copy, PartialEq)]
-pub struct LiveLocation {
-    /// Where the sender is now.
-    pub position: Position,
-    /// Until when it is shared, seconds since 1970 UTC, not negative; `None` = sharing has stopped.
-    pub shared_until_secs: Option<i64>,
-}
-
-/// A reaction to a message.
-#[derive(PartialEq)]
-pub struct Reaction {
-    /// The message.
-    pub original: MessageId,
-    /// Usually one emoji.
-    pub reaction: String,
-    /// Was it put or taken away?
-    pub change: ReactionChange,
-}
-
-/// Was a reaction put or taken away?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReactionChange {
-    /// Put.
-    Added,
-    /// Taken away.
-    Removed,
-}
-
-/// The sender has read a message.
-#[derive(Clone, Copy, PartialEq)]
-pub struct ReadReceipt {
-    /// When the message was sent, microseconds since 1970 UTC, not negative.
-    pub message_sent_at_micros: i64,
-    /// When it was read, seconds since 1970 UTC, not negative.
-    pub read_at_secs: i64,
-}
-
 impl Body {
     /// The `msgtype` number.
     pub fn kind(&self) -> u32 {
@@ -491,30 +201,6 @@ impl Body {
     }
 }
 
-impl VerificationStep {
-    /// As in records and in the schema.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Request => 1,
-            Self::ResponseAndRequest => 2,
-            Self::Accept => 3,
-            Self::Reject => 4,
-            Self::NotNow => 5,
-        }
-    }
-}
-
-impl CallOutcome {
-    /// As in records and in the schema.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Completed => 1,
-            Self::Missed => 2,
-            Self::Cancelled => 3,
-        }
-    }
-}
-
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Content")
@@ -528,40 +214,4 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({})", self.kind())
     }
-}
-
-impl fmt::Debug for Attachment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attachment").field("size", &self.size).finish_non_exhaustive()
-    }
-}
-
-impl PartialEq for Attachment {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { blob, key, size, sha256, name, guid, kind } = self;
-        (blob, size, sha256, name, guid, kind)
-            == (&other.blob, &other.size, &other.sha256, &other.name, &other.guid, &other.kind)
-            && same_key(key, &other.key)
-    }
-}
-
-impl PartialEq for SavedItem {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { sha256, guid, domain, key, action, target, name, path, modified_by, modified_at_secs } = self;
-        (sha256, guid, domain, action, target)
-            == (&other.sha256, &other.guid, &other.domain, &other.action, &other.target)
-            && (name, path, modified_by, modified_at_secs)
-                == (&other.name, &other.path, &other.modified_by, &other.modified_at_secs)
-            && same_key(key, &other.key)
-    }
-}
-
-fn same_key(a: &AttachmentKey, b: &AttachmentKey) -> bool {
-    verify_slices_are_equal(a.expose(), b.expose()).is_ok()
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0u8; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    hash
 }
