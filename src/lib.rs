@@ -6,3 +6,4 @@ pub mod config;
 pub mod device;
 pub mod network;
 pub mod protocol;
+pub mod report;

@@ -1,1 +1,456 @@
-//! In work.
+//! From variables to a configuration that is right as a whole, or to everything that is wrong with it.
+//!
+//! [`env`] has the table and reads; [`load`] gives each text its meaning. What comes out is typed: no stage asks again
+//! whether a number is in range or a name fits into a path. Mistakes are collected, never reported one at a time, and
+//! each says under which name and in which file the value was given ([`mistake`]).
+//!
+//! Precedence: environment over Secrets Manager over the table's defaults. Secrets Manager is not read yet; when it is,
+//! its layer goes between the two with [`env::Settings::over`].
+//!
+//! Nothing here touches a directory or the network; `retaind check` may run beside a working bot. Directories are
+//! prepared in [`crate::bot::home`].
+
+pub mod describe;
+pub mod env;
+pub mod mistake;
+mod parse;
+pub mod secret;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::protocol::ids::UserName;
+use env::{Effect, Fallback, Origin, Secrecy, Settings, VARIABLES, Variable};
+use mistake::{Invalid, Mistake, Mistakes, Warning};
+use secret::Secret;
+
+/// The bot's user name; also fit to name a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BotName(UserName);
+
+impl BotName {
+    /// As a user of the network.
+    pub fn user(&self) -> &UserName {
+        &self.0
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The id in `compliance_<network id>_bot`.
+    fn network_id(&self) -> Option<&str> {
+        self.as_str().strip_prefix("compliance_")?.strip_suffix("_bot").filter(|id| parse::network_id(id).is_ok())
+    }
+}
+
+/// What the names of message files start with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseName(String);
+
+impl BaseName {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A `host:port` to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort(String);
+
+impl HostPort {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The message files and attachments.
+#[derive(Debug)]
+pub struct Files {
+    /// Directory of the message files.
+    pub messages: PathBuf,
+    /// Directory of the attachments.
+    pub attachments: PathBuf,
+    /// What the names of message files start with.
+    pub base_name: BaseName,
+    /// Largest message file, in bytes.
+    pub size_max: u64,
+    /// After how long a new message file starts.
+    pub rotate_after: Option<Duration>,
+}
+
+/// Which network the bot serves.
+#[derive(Debug)]
+pub enum Network {
+    /// One that runs in the bot's own process, with its data below the state directory.
+    Embedded {
+        /// Where devices connect.
+        listen: SocketAddr,
+        /// Its name in credentials and records.
+        id: String,
+        /// Whether messages pass only where the bot archives.
+        retention: Retention,
+    },
+    /// One that runs elsewhere.
+    Outside {
+        /// Where it is.
+        address: HostPort,
+        /// Who vouches for its certificate.
+        authority: Authority,
+        /// The name that its certificate holds.
+        server_name: String,
+    },
+}
+
+/// The certificate that another is checked against.
+#[derive(Debug)]
+pub struct Authority {
+    /// Where it was read from.
+    pub file: PathBuf,
+    /// Itself, DER.
+    pub der: Vec<u8>,
+}
+
+/// The switch of the embedded network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// Messages pass only in conversations that the bot archives.
+    On,
+    /// The bot is in no conversation.
+    Off,
+}
+
+/// Where metrics go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metrics {
+    /// To CloudWatch, every 60 s.
+    CloudWatch,
+}
+
+/// AWS settings: checked, and refused by [`Config::refuse_what_is_not_built`] until something reads them.
+#[derive(Debug)]
+pub struct Aws {
+    /// Of services other than S3 and KMS.
+    pub region: String,
+    /// Name or ARN of the secret.
+    pub secret: Option<String>,
+    /// Region of the secret.
+    pub secret_region: String,
+    /// Bucket to upload to.
+    pub bucket: Option<String>,
+    /// Its region.
+    pub bucket_region: Option<String>,
+    /// Key prefix without a trailing slash.
+    pub folder: Option<String>,
+    /// ARN of the KMS key.
+    pub key: Option<String>,
+    /// Its region.
+    pub key_region: Option<String>,
+    /// ARN of the SNS topic.
+    pub topic: Option<String>,
+    /// Where metrics go.
+    pub metrics: Option<Metrics>,
+}
+
+/// A configuration without mistakes.
+#[derive(Debug)]
+pub struct Config {
+    /// The bot's name.
+    pub bot: BotName,
+    /// Its password; asked for on the terminal if it is not here.
+    pub password: Option<Secret>,
+    /// The password to rotate to.
+    pub new_password: Option<Secret>,
+    /// What is archived, and how it is cut into files.
+    pub files: Files,
+    /// The bot's own state.
+    pub state: PathBuf,
+    /// Which network it serves.
+    pub network: Network,
+    /// AWS.
+    pub aws: Aws,
+    /// What is logged.
+    pub log: String,
+    origins: Origins,
+}
+
+/// Where each value came from, by the table's names; what is not in it came from the table.
+#[derive(Debug, Default)]
+struct Origins(BTreeMap<&'static str, Origin>);
+
+impl Origins {
+    fn given(&self, variable: &'static Variable) -> Option<&Origin> {
+        self.0.get(variable.name)
+    }
+
+    fn of(&self, variable: &'static Variable) -> Origin {
+        self.given(variable).cloned().unwrap_or(Origin::Default { name: variable.name })
+    }
+}
+
+impl Config {
+    /// Refuses a configuration that asks for more than this version does, so that nobody believes in an upload or an
+    /// encryption that does not happen.
+    pub fn refuse_what_is_not_built(&self) -> Result<(), Mistakes> {
+        let refused = VARIABLES.iter().filter_map(|variable| match (variable.effect, self.origins.given(variable)) {
+            (Effect::Refused(what), Some(at)) => Some(Mistake::NotBuilt { at: at.clone(), what }),
+            (Effect::Refused(_) | Effect::Works | Effect::Qualifies, _) => None,
+        });
+        Mistakes::none_or(refused.collect())
+    }
+}
+
+/// Reads the configuration from variables (of [`env::process`], or a test's own), or tells all that is wrong with it.
+pub fn load(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<(Config, Vec<Warning>), Mistakes> {
+    let mut mistakes = Vec::new();
+    let settings = env::read(vars, &mut mistakes);
+    understand(settings, mistakes)
+}
+
+/// What is logged: for programs that need nothing else from the environment.
+pub fn load_log_filter(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<String, Mistakes> {
+    // the other variables are not this program's business
+    let ours = vars.into_iter().filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with(env::LOG.name)));
+    let mut mistakes = Vec::new();
+    let mut reader = Reader { settings: env::read(ours, &mut mistakes), mistakes, origins: Origins::default() };
+    let log = reader.read(&env::LOG, parse::log_filter);
+    match log {
+        Some(log) if reader.mistakes.is_empty() => Ok(log),
+        _ => Err(reader.mistakes.into()),
+    }
+}
+
+/// Gives every text its meaning and checks what must fit together.
+fn understand(settings: Settings, mistakes: Vec<Mistake>) -> Result<(Config, Vec<Warning>), Mistakes> {
+    let mut r = Reader { settings, mistakes, origins: Origins::default() };
+
+    let bot = r.read(&env::BOT_NAME, parse::bot_name);
+    let password = r.secret(&env::BOT_PASSWORD, |_| Ok(()));
+    let current = password.as_ref().map(Secret::expose);
+    let new_password = r.secret(&env::ROTATE_PASSWORD, |text| parse::new_password(text, current));
+    let messages = r.read_for(&env::MESSAGES, bot.as_ref(), parse::path);
+    let attachments = r.read_for(&env::ATTACHMENTS, bot.as_ref(), parse::path);
+    let base_name = r.read(&env::BASE_NAME, parse::base_name);
+    let size_max = r.read(&env::FILE_SIZE, parse::file_size);
+    let rotate_after = r.read(&env::TIME_ROTATE, parse::time_rotate);
+    let state = r.read_for(&env::STATE, bot.as_ref(), parse::path);
+    let network = network(&mut r, bot.as_ref());
+    let aws = aws(&mut r);
+    let log = r.read(&env::LOG, parse::log_filter);
+
+    let files = || {
+        Some(Files {
+            messages: messages?,
+            attachments: attachments?,
+            base_name: base_name?,
+            size_max: size_max?,
+            rotate_after: rotate_after?,
+        })
+    };
+    match (bot, files(), state, network, aws, log) {
+        (Some(bot), Some(files), Some(state), Some(network), Some(aws), Some(log)) if r.mistakes.is_empty() => {
+            let origins = r.origins;
+            let config = Config { bot, password, new_password, files, state, network, aws, log, origins };
+            let warnings = warnings(&config);
+            Ok((config, warnings))
+        }
+        // every `None` has left a mistake
+        _ => Err(r.mistakes.into()),
+    }
+}
+
+fn network(r: &mut Reader, bot: Option<&BotName>) -> Option<Network> {
+    let address = r.optional(&env::NETWORK, parse::host_port);
+    let authority = r.optional(&env::NETWORK_CA, parse::certificate);
+    let server_name = r.read(&env::NETWORK_NAME, parse::tls_name);
+    let listen = r.read(&env::LISTEN, parse::listen);
+    let id = match r.optional(&env::NETWORK_ID, parse::network_id) {
+        Some(id) => Some(id),
+        None => Some(bot.and_then(BotName::network_id).unwrap_or("local").to_owned()),
+    };
+    let retention = r.read(&env::RETENTION, parse::retention);
+
+    if r.origins.given(&env::NETWORK).is_none() {
+        return Some(Network::Embedded { listen: listen?, id: id?, retention: retention? });
+    }
+    r.needs(
+        &env::NETWORK,
+        &env::NETWORK_CA,
+        "the network's certificate is made by itself, so that nobody else vouches for it",
+    );
+    Some(Network::Outside { address: address?, authority: authority?, server_name: server_name? })
+}
+
+fn aws(r: &mut Reader) -> Option<Aws> {
+    let region = r.read(&env::AWS_REGION, parse::region);
+    let secret = r.optional(&env::AWS_SECRET_NAME, parse::secret_name);
+    let secret_region = r.read_or(&env::AWS_SECRET_REGION, region.clone(), parse::region);
+    let bucket = r.optional(&env::S3_BUCKET, parse::bucket);
+    let bucket_region = r.optional(&env::S3_REGION, parse::region);
+    let folder = r.optional(&env::S3_FOLDER, parse::folder);
+    let key = r.optional(&env::KMS_KEY, parse::kms_key);
+    let key_region = r.optional(&env::KMS_REGION, |text| {
+        let region = parse::region(text)?;
+        match key.as_deref().and_then(parse::region_of_arn) {
+            Some(arn) if arn != region => Err(Invalid::RegionOfArn { arn: arn.to_owned() }),
+            _ => Ok(region),
+        }
+    });
+    let topic = r.optional(&env::SNS_TOPIC, parse::sns_topic);
+    let metrics = r.optional(&env::METRICS, parse::metrics);
+
+    // what is missing here may stand in the secret
+    if r.origins.given(&env::AWS_SECRET_NAME).is_none() {
+        let nowhere = "without a bucket nothing is uploaded";
+        r.needs(&env::S3_BUCKET, &env::S3_REGION, "a bucket is in one region");
+        r.needs(&env::S3_REGION, &env::S3_BUCKET, nowhere);
+        r.needs(&env::S3_FOLDER, &env::S3_BUCKET, nowhere);
+        r.needs(&env::KMS_KEY, &env::S3_BUCKET, "encryption happens on the way to S3");
+        r.needs(&env::KMS_REGION, &env::KMS_KEY, "it is the region of that key");
+        r.needs(&env::AWS_SECRET_REGION, &env::AWS_SECRET_NAME, "it is the region of that secret");
+    }
+    Some(Aws {
+        region: region?,
+        secret,
+        secret_region: secret_region?,
+        bucket,
+        bucket_region,
+        folder,
+        key,
+        key_region,
+        topic,
+        metrics,
+    })
+}
+
+fn warnings(config: &Config) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if let (Some(size), Some(time), Some(_)) =
+        (config.origins.given(&env::FILE_SIZE), config.origins.given(&env::TIME_ROTATE), config.files.rotate_after)
+    {
+        warnings.push(Warning::BothLimits { size: size.clone(), time: time.clone() });
+    }
+    let (idle, why): (&[&'static Variable], _) = match config.network {
+        Network::Embedded { .. } => {
+            (&[&env::NETWORK_CA, &env::NETWORK_NAME], "it is for an outside network, and `RETAIND_NETWORK` is not set")
+        }
+        Network::Outside { .. } => (
+            &[&env::LISTEN, &env::NETWORK_ID, &env::RETENTION],
+            "it is for the embedded network, and `RETAIND_NETWORK` names an outside one",
+        ),
+    };
+    let given = idle.iter().filter_map(|variable| config.origins.given(variable));
+    warnings.extend(given.map(|at| Warning::NoEffect { at: at.clone(), why }));
+    warnings
+}
+
+/// Takes texts out of the settings, remembers their origins and collects mistakes.
+struct Reader {
+    settings: Settings,
+    mistakes: Vec<Mistake>,
+    origins: Origins,
+}
+
+impl Reader {
+    /// A value that is given or has a default in the table; `None` leaves a mistake behind.
+    fn read<T>(&mut self, variable: &'static Variable, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+        self.read_for(variable, None, parse)
+    }
+
+    /// As [`Reader::read`], for defaults that hold the bot's name.
+    fn read_for<T>(
+        &mut self,
+        variable: &'static Variable,
+        bot: Option<&BotName>,
+        parse: impl FnOnce(&str) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        if self.settings.get(variable).is_some() {
+            return self.optional(variable, parse);
+        }
+        let text = match variable.default {
+            Fallback::Text(text) => text.to_owned(),
+            // without a bot name there is a mistake already
+            Fallback::OfBot(text) => text.replace("<botname>", bot?.as_str()),
+            Fallback::Required => {
+                let why = "the bot needs its user name, such as `compliance_1234567890_bot`";
+                self.mistakes.push(Mistake::Missing { name: variable.name, why });
+                return None;
+            }
+            Fallback::Nothing | Fallback::Same(_) | Fallback::Derived(_) => return None,
+        };
+        let at = Origin::Default { name: variable.name };
+        parse(&text).map_err(|why| self.mistakes.push(Mistake::Value { at, value: Some(text), why })).ok()
+    }
+
+    /// A value that is given, or `other` (whose own mistake is already noted).
+    fn read_or<T>(
+        &mut self,
+        variable: &'static Variable,
+        other: Option<T>,
+        parse: impl FnOnce(&str) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        if self.settings.get(variable).is_some() { self.optional(variable, parse) } else { other }
+    }
+
+    /// A value that may be missing.
+    fn optional<T>(
+        &mut self,
+        variable: &'static Variable,
+        parse: impl FnOnce(&str) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        let given = self.settings.take(variable)?;
+        self.origins.0.insert(variable.name, given.origin.clone());
+        let value = match variable.secrecy {
+            Secrecy::Public => Some(given.text.expose().to_owned()),
+            Secrecy::Secret => None,
+        };
+        let at = given.origin;
+        parse(given.text.expose()).map_err(|why| self.mistakes.push(Mistake::Value { at, value, why })).ok()
+    }
+
+    /// A secret that may be missing.
+    fn secret(
+        &mut self,
+        variable: &'static Variable,
+        check: impl FnOnce(&str) -> Result<(), Invalid>,
+    ) -> Option<Secret> {
+        let given = self.settings.take(variable)?;
+        self.origins.0.insert(variable.name, given.origin.clone());
+        if let Err(why) = check(given.text.expose()) {
+            self.mistakes.push(Mistake::Value { at: given.origin, value: None, why });
+        }
+        Some(given.text)
+    }
+
+    fn needs(&mut self, one: &'static Variable, other: &'static Variable, why: &'static str) {
+        if let (Some(at), None) = (self.origins.given(one), self.origins.given(other)) {
+            self.mistakes.push(Mistake::Needs { at: at.clone(), needs: other.name, why });
+        }
+    }
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::On => "on",
+            Self::Off => "off",
+        })
+    }
+}
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CloudWatch => f.write_str("cloudwatch"),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What can be wrong with a configuration, in words for the operator who must put it right.
+//!
+//! Each names the setting under the name that was used, what is wrong and what would be right. Values are shown unless
+//! they are secret.
+
+use std::fmt;
+use std::io;
+
+use thiserror::Error;
+
+use super::env::Origin;
+
+/// One thing that is wrong. The bot does not start with any.
+#[derive(Debug, Error)]
+pub enum Mistake {
+    /// A name that looks like ours.
+    #[error("`{name}` is not a setting of this bot{}", did_you_mean(nearest.as_deref()))]
+    Unknown {
+        /// As given.
+        name: String,
+        /// The known name that is most like it.
+        nearest: Option<String>,
+    },
+    /// A setting without which nothing works.
+    #[error("`{name}` is not set: {why}")]
+    Missing {
+        /// Its name.
+        name: &'static str,
+        /// What it is needed for.
+        why: &'static str,
+    },
+    /// Two names of one setting disagree.
+    #[error("{first} and {second} set the same thing to different values: leave one out")]
+    Contradiction {
+        /// One of them.
+        first: Origin,
+        /// The other.
+        second: Origin,
+    },
+    /// Not UTF-8.
+    #[error("{at} is not UTF-8 text")]
+    NotText {
+        /// Where it came from.
+        at: Origin,
+    },
+    /// The file of a `<NAME>_FILE` cannot be read.
+    #[error("{at} cannot be read: {source}")]
+    ValueFile {
+        /// Variable and file.
+        at: Origin,
+        /// Why not. Printed here, because a list of mistakes has no chain of causes.
+        source: io::Error,
+    },
+    /// The file of a `<NAME>_FILE` is something else than a value.
+    #[error("{at} is larger than {} KiB: it must hold nothing but the value", super::env::VALUE_FILE_BYTES_MAX / 1024)]
+    ValueFileTooLarge {
+        /// Variable and file.
+        at: Origin,
+    },
+    /// A value that cannot be what it should.
+    #[error("{at}{}: {why}", shown(value.as_deref()))]
+    Value {
+        /// Where it came from.
+        at: Origin,
+        /// The value, unless it is secret.
+        value: Option<String>,
+        /// What is wrong with it, and what would be right.
+        why: Invalid,
+    },
+    /// One setting is senseless without another.
+    #[error("{at} needs `{needs}` as well: {why}")]
+    Needs {
+        /// Where the first came from.
+        at: Origin,
+        /// The one that is missing.
+        needs: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+    /// What is asked for is not in this version.
+    #[error("{at} asks for {what}, which this version cannot do yet: take it out to go on without")]
+    NotBuilt {
+        /// Where it came from.
+        at: Origin,
+        /// What it would be.
+        what: &'static str,
+    },
+}
+
+/// What is wrong with one value.
+#[derive(Debug, Error)]
+pub enum Invalid {
+    /// Not a whole number in range.
+    #[error("not a whole number of {unit} from {min} to {max}")]
+    Number {
+        /// What is counted.
+        unit: &'static str,
+        /// Smallest that is allowed.
+        min: u64,
+        /// Largest that is allowed.
+        max: u64,
+    },
+    /// Cannot be the bot's name.
+    #[error(
+        "not a user name: at most 254 bytes without white space and control characters, and because it names a folder without `/` and not `.` or `..`"
+    )]
+    BotName,
+    /// Cannot start a file name.
+    #[error(
+        "not the start of a file name: at most {max} bytes without `/` and control characters, and without a `.` in front"
+    )]
+    BaseName {
+        /// Most bytes that leave room for what is added.
+        max: usize,
+    },
+    /// Not usable as a directory's path.
+    #[error("not a path: it holds a NUL or another control character")]
+    Path,
+    /// None of the words that are allowed.
+    #[error("must be {allowed}")]
+    Word {
+        /// The words.
+        allowed: &'static str,
+    },
+    /// Too short a password.
+    #[error("a new password has at least {min} characters")]
+    PasswordShort {
+        /// How many it must have.
+        min: usize,
+    },
+    /// The new password is the old one.
+    #[error("the new password must be other than `WICKRIO_BOT_PASSWORD`")]
+    PasswordSame,
+    /// Not `host:port`.
+    #[error("not `host:port`, such as `chat.example.org:7443` or `[2001:db8::1]:7443`")]
+    HostPort,
+    /// Not an address to listen on.
+    #[error("not an address and a port, such as `127.0.0.1:7443` or `[::1]:7443`; names are not looked up here")]
+    Listen,
+    /// Not a name that a certificate can hold.
+    #[error("not a DNS name or IP address, so no certificate can hold it")]
+    TlsName,
+    /// Not a network's id.
+    #[error("not a network id: 1 to 64 letters, digits, `-`, `_` or `.`")]
+    NetworkId,
+    /// Certificate file unreadable.
+    #[error("the certificate cannot be read from it: {0}")]
+    Certificate(String),
+    /// Several certificates, or none.
+    #[error("holds {0} PEM certificates instead of one: give the network's `ca.pem`")]
+    Certificates(usize),
+    /// Not an AWS region.
+    #[error("not an AWS region such as `eu-central-1`")]
+    Region,
+    /// Not a bucket.
+    #[error(
+        "not an S3 bucket: 3 to 63 lower-case letters, digits, `-` and `.`, with a letter or digit at both ends, or an access point's ARN"
+    )]
+    Bucket,
+    /// Not a key prefix.
+    #[error("not a key prefix: at most {max} bytes without control characters, empty parts, `.` and `..`")]
+    Folder {
+        /// Most bytes that leave room for a file name.
+        max: usize,
+    },
+    /// Not an ARN of the service.
+    #[error("not an ARN such as `{example}`")]
+    Arn {
+        /// What a right one looks like.
+        example: &'static str,
+    },
+    /// Not a secret's name or ARN.
+    #[error("not the name (letters, digits and `/_+=.@-`, at most 512) or ARN of a secret")]
+    SecretName,
+    /// A region beside an ARN that says another.
+    #[error("the ARN is of region `{arn}`")]
+    RegionOfArn {
+        /// The ARN's.
+        arn: String,
+    },
+    /// Not a log filter.
+    #[error("not a log filter such as `info` or `info,retaind::bot=debug`")]
+    LogFilter,
+}
+
+/// Everything that is wrong with a configuration, at once.
+#[derive(Debug)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    /// `Err` with them, unless there are none.
+    pub fn none_or(mistakes: Vec<Mistake>) -> Result<(), Self> {
+        if mistakes.is_empty() { Ok(()) } else { Err(Self(mistakes)) }
+    }
+
+    /// At least one.
+    pub fn as_slice(&self) -> &[Mistake] {
+        &self.0
+    }
+}
+
+impl From<Vec<Mistake>> for Mistakes {
+    fn from(mistakes: Vec<Mistake>) -> Self {
+        Self(mistakes)
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [one] => write!(f, "the configuration has a mistake: {one}"),
+            all => {
+                write!(f, "the configuration has {} mistakes:", all.len())?;
+                all.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// What is allowed, but perhaps not meant.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Warning {
+    /// Both limits of message files.
+    #[error("{size} and {time} are both set: a new message file starts at whichever limit comes first")]
+    BothLimits {
+        /// Where the size came from.
+        size: Origin,
+        /// Where the time came from.
+        time: Origin,
+    },
+    /// A setting that nothing reads.
+    #[error("{at} has no effect: {why}")]
+    NoEffect {
+        /// Where it came from.
+        at: Origin,
+        /// Why not.
+        why: &'static str,
+    },
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(name) => format!(": is `{name}` meant?"),
+        None => "; `retaind check` lists all that are".to_owned(),
+    }
+}
+
+fn shown(value: Option<&str>) -> String {
+    /// Most characters of a wrong value that are repeated; a whole file pasted into a variable stays readable.
+    const SHOWN_CHARS_MAX: usize = 80;
+    match value {
+        None => String::new(),
+        Some(value) if value.chars().count() > SHOWN_CHARS_MAX => {
+            format!(" = `{}…`", value.chars().take(SHOWN_CHARS_MAX).collect::<String>().escape_debug())
+        }
+        Some(value) => format!(" = `{}`", value.escape_debug()),
+    }
+}

@@ -1,0 +1,240 @@
+//! One text → one value, or what is wrong with it. Pure but for [`certificate`], which reads the file that it is given.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tracing_subscriber::EnvFilter;
+
+use super::mistake::Invalid;
+use super::{Authority, BaseName, BotName, HostPort, Retention};
+use crate::protocol::ids::UserName;
+
+/// Longest base name of message files, in bytes: `_<time>_<sequence>.txt.manifest.json` must still fit into the 255
+/// bytes that file systems allow.
+const BASE_NAME_BYTES_MAX: usize = 180;
+/// Longest S3 key prefix, in bytes: with a file name of 255 it stays below the 1,024 that S3 allows.
+const FOLDER_BYTES_MAX: usize = 700;
+/// Longest network id, in bytes: with `compliance_` and `_bot` it is still a user name.
+const NETWORK_ID_BYTES_MAX: usize = 64;
+/// Fewest characters of a password to rotate to; the contract's number.
+const NEW_PASSWORD_CHARS_MIN: usize = 12;
+const BYTES_PER_KIB: u64 = 1024;
+/// Largest size that is still a number of bytes.
+const FILE_SIZE_KIB_MAX: u64 = u64::MAX / BYTES_PER_KIB;
+const SECONDS_PER_MINUTE: u64 = 60;
+/// Longest time, in minutes. 8,000 years: whoever says more has mistyped, and it cannot overflow in microseconds.
+const TIME_ROTATE_MINUTES_MAX: u64 = u32::MAX as u64;
+
+pub(super) fn bot_name(text: &str) -> Result<BotName, Invalid> {
+    let name = UserName::new(text).map_err(|_| Invalid::BotName)?;
+    if text.contains('/') || text == "." || text == ".." {
+        return Err(Invalid::BotName);
+    }
+    Ok(BotName(name))
+}
+
+pub(super) fn base_name(text: &str) -> Result<BaseName, Invalid> {
+    let wrong =
+        text.len() > BASE_NAME_BYTES_MAX || text.starts_with('.') || text.chars().any(|c| c == '/' || c.is_control());
+    if wrong { Err(Invalid::BaseName { max: BASE_NAME_BYTES_MAX }) } else { Ok(BaseName(text.to_owned())) }
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, Invalid> {
+    if text.chars().any(char::is_control) { Err(Invalid::Path) } else { Ok(PathBuf::from(text)) }
+}
+
+/// KiB → bytes.
+pub(super) fn file_size(text: &str) -> Result<u64, Invalid> {
+    let kib = number(text, "KiB", 1, FILE_SIZE_KIB_MAX)?;
+    Ok(kib.saturating_mul(BYTES_PER_KIB))
+}
+
+/// Minutes → duration; 0 → none.
+pub(super) fn time_rotate(text: &str) -> Result<Option<Duration>, Invalid> {
+    let minutes = number(text, "minutes", 0, TIME_ROTATE_MINUTES_MAX)?;
+    Ok((minutes > 0).then(|| Duration::from_secs(minutes.saturating_mul(SECONDS_PER_MINUTE))))
+}
+
+fn number(text: &str, unit: &'static str, min: u64, max: u64) -> Result<u64, Invalid> {
+    // digits only: `u64::from_str` would also take a `+`
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if digits && (min..=max).contains(&number) => Ok(number),
+        _ => Err(Invalid::Number { unit, min, max }),
+    }
+}
+
+pub(super) fn new_password(text: &str, current: Option<&str>) -> Result<(), Invalid> {
+    if text.chars().count() < NEW_PASSWORD_CHARS_MIN {
+        return Err(Invalid::PasswordShort { min: NEW_PASSWORD_CHARS_MIN });
+    }
+    if current == Some(text) { Err(Invalid::PasswordSame) } else { Ok(()) }
+}
+
+pub(super) fn host_port(text: &str) -> Result<HostPort, Invalid> {
+    let (host, port) = text.rsplit_once(':').ok_or(Invalid::HostPort)?;
+    let inner = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').filter(|address| address.contains(':')).ok_or(Invalid::HostPort)?,
+        None if host.contains(':') => return Err(Invalid::HostPort),
+        None => host,
+    };
+    let port_is_right =
+        !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0);
+    if !port_is_right || ServerName::try_from(inner).is_err() {
+        return Err(Invalid::HostPort);
+    }
+    Ok(HostPort(text.to_owned()))
+}
+
+pub(super) fn listen(text: &str) -> Result<SocketAddr, Invalid> {
+    text.parse().map_err(|_| Invalid::Listen)
+}
+
+pub(super) fn tls_name(text: &str) -> Result<String, Invalid> {
+    ServerName::try_from(text).map(|_| text.to_owned()).map_err(|_| Invalid::TlsName)
+}
+
+pub(super) fn network_id(text: &str) -> Result<String, Invalid> {
+    let right = (1..=NETWORK_ID_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if right { Ok(text.to_owned()) } else { Err(Invalid::NetworkId) }
+}
+
+pub(super) fn retention(text: &str) -> Result<Retention, Invalid> {
+    match text {
+        "on" => Ok(Retention::On),
+        "off" => Ok(Retention::Off),
+        _ => Err(Invalid::Word { allowed: "`on` or `off`" }),
+    }
+}
+
+pub(super) fn certificate(text: &str) -> Result<Authority, Invalid> {
+    let file = path(text)?;
+    let certificates = read_certificates(&file).map_err(Invalid::Certificate)?;
+    match certificates.as_slice() {
+        [one] => Ok(Authority { file, der: one.to_vec() }),
+        several => Err(Invalid::Certificates(several.len())),
+    }
+}
+
+fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    CertificateDer::pem_file_iter(file)
+        .and_then(|certificates| certificates.collect())
+        .map_err(|error| error.to_string())
+}
+
+/// `cloudwatch` is the only one.
+pub(super) fn metrics(text: &str) -> Result<super::Metrics, Invalid> {
+    match text {
+        "cloudwatch" => Ok(super::Metrics::CloudWatch),
+        _ => Err(Invalid::Word { allowed: "`cloudwatch`, or unset for none" }),
+    }
+}
+
+pub(super) fn region(text: &str) -> Result<String, Invalid> {
+    let parts: Vec<&str> = text.split('-').collect();
+    let right = match parts.as_slice() {
+        [first, middle @ .., number] => {
+            let letters = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+            !middle.is_empty()
+                && letters(first)
+                && middle.iter().all(letters)
+                && !number.is_empty()
+                && number.bytes().all(|b| b.is_ascii_digit())
+        }
+        _ => false,
+    };
+    if right { Ok(text.to_owned()) } else { Err(Invalid::Region) }
+}
+
+pub(super) fn bucket(text: &str) -> Result<String, Invalid> {
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let name = (3..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+        && !text.contains("..")
+        && edge(text.bytes().next())
+        && edge(text.bytes().last());
+    if name || Arn::split(text).is_some_and(|arn| arn.resource.starts_with("accesspoint/")) {
+        Ok(text.to_owned())
+    } else {
+        Err(Invalid::Bucket)
+    }
+}
+
+/// A key prefix, without its trailing slash.
+pub(super) fn folder(text: &str) -> Result<String, Invalid> {
+    let folder = text.strip_suffix('/').unwrap_or(text);
+    let part_is_right = |part: &str| !part.is_empty() && part != "." && part != "..";
+    let right = folder.len() <= FOLDER_BYTES_MAX
+        && !folder.chars().any(char::is_control)
+        && folder.split('/').all(part_is_right);
+    if right { Ok(folder.to_owned()) } else { Err(Invalid::Folder { max: FOLDER_BYTES_MAX }) }
+}
+
+pub(super) fn kms_key(text: &str) -> Result<String, Invalid> {
+    arn(text, "kms", "arn:aws:kms:us-east-1:111122223333:key/12345678-1234-abcd-a617-abababababab", |resource| {
+        resource.starts_with("key/") || resource.starts_with("alias/")
+    })
+}
+
+pub(super) fn sns_topic(text: &str) -> Result<String, Invalid> {
+    arn(text, "sns", "arn:aws:sns:us-east-1:111122223333:compliance-bot", |resource| !resource.contains(':'))
+}
+
+pub(super) fn secret_name(text: &str) -> Result<String, Invalid> {
+    if let Some(parts) = Arn::split(text) {
+        let right = parts.service == "secretsmanager" && parts.resource.starts_with("secret:");
+        return if right { Ok(text.to_owned()) } else { Err(Invalid::SecretName) };
+    }
+    let right = text.len() <= 512 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b));
+    if right { Ok(text.to_owned()) } else { Err(Invalid::SecretName) }
+}
+
+fn arn(
+    text: &str,
+    service: &str,
+    example: &'static str,
+    resource_is_right: impl Fn(&str) -> bool,
+) -> Result<String, Invalid> {
+    match Arn::split(text) {
+        Some(arn) if arn.service == service && resource_is_right(arn.resource) => Ok(text.to_owned()),
+        _ => Err(Invalid::Arn { example }),
+    }
+}
+
+/// The region that an ARN names.
+pub(super) fn region_of_arn(text: &str) -> Option<&str> {
+    Arn::split(text).map(|arn| arn.region)
+}
+
+/// `arn:<partition>:<service>:<region>:<account>:<resource>`, nothing empty.
+struct Arn<'a> {
+    service: &'a str,
+    region: &'a str,
+    resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    fn split(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        let mut part = || parts.next().filter(|part| !part.is_empty());
+        let ("arn", partition, service, region, account, resource) =
+            (part()?, part()?, part()?, part()?, part()?, part()?)
+        else {
+            return None;
+        };
+        let right = partition.starts_with("aws")
+            && account.len() == 12
+            && account.bytes().all(|b| b.is_ascii_digit())
+            && !resource.chars().any(|c| c.is_control() || c.is_whitespace());
+        right.then_some(Self { service, region, resource })
+    }
+}
+
+/// Checked here, so that a mistyped filter is a mistake and not a silent log.
+pub(super) fn log_filter(text: &str) -> Result<String, Invalid> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|_| Invalid::LogFilter)
+}
