@@ -1,7 +1,10 @@
 //! What goes from stage to stage: deliveries in, chunks of records on, acknowledgements back.
 
+use std::sync::Arc;
+
+use super::record::{RecordContext, RecordError, SenderType};
 use crate::device::mls::StoredSession;
-use crate::protocol::ids::ConversationId;
+use crate::protocol::ids::{ConversationId, DeviceId, MessageId, UserName};
 use crate::protocol::wire::DeliveryKind;
 
 /// A message as it was delivered, its names parsed.
@@ -13,10 +16,10 @@ pub struct Delivered {
     pub seq: u64,
     /// What `payload` is.
     pub kind: DeliveryKind,
-    /// User that the network names as sender; not authenticated.
-    pub sender_user: String,
-    /// Device that the network names as sender (hex), empty for the network itself; not authenticated.
-    pub sender_device: String,
+    /// User that the network names as sender, `None` for the network itself; not authenticated.
+    pub sender_user: Option<UserName>,
+    /// Device that the network names as sender, `None` for the network itself; not authenticated.
+    pub sender_device: Option<DeviceId>,
     /// When the network accepted it, microseconds since 1970.
     pub accepted_at_micros: i64,
     /// MLS message.
@@ -94,9 +97,14 @@ struct Line {
 
 impl RecordBuffer {
     /// Appends what `format` writes: one whole line.
-    pub fn push(&mut self, received_at_micros: i64, format: impl FnOnce(&mut Vec<u8>)) {
-        format(&mut self.bytes);
+    pub fn push(
+        &mut self,
+        received_at_micros: i64,
+        format: impl FnOnce(&mut Vec<u8>) -> Result<(), RecordError>,
+    ) -> Result<(), RecordError> {
+        format(&mut self.bytes)?;
         self.lines.push(Line { end: self.bytes.len(), received_at_micros });
+        Ok(())
     }
 
     /// How many lines.
@@ -122,5 +130,41 @@ impl RecordBuffer {
             start = line.end;
             (bytes, line.received_at_micros)
         })
+    }
+}
+
+/// An owned [`RecordContext`].
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "as in `RecordContext`")]
+pub struct Context {
+    pub network_id: Arc<str>,
+    pub sender_network_id: Arc<str>,
+    pub sender: Option<UserName>,
+    pub sender_type: SenderType,
+    pub device: Option<DeviceId>,
+    pub receiver: Option<UserName>,
+    pub conversation: ConversationId,
+    pub seq: u64,
+    pub received_micros: i64,
+    pub message_id: MessageId,
+    pub sent_at_micros: i64,
+}
+
+impl Context {
+    /// As the formatter wants it.
+    pub fn as_record(&self) -> RecordContext<'_> {
+        RecordContext {
+            network_id: &self.network_id,
+            sender_network_id: &self.sender_network_id,
+            sender: self.sender.as_ref(),
+            sender_type: self.sender_type,
+            device: self.device,
+            receiver: self.receiver.as_ref(),
+            conversation: self.conversation,
+            seq: self.seq,
+            received_micros: self.received_micros,
+            message_id: self.message_id,
+            sent_at_micros: self.sent_at_micros,
+        }
     }
 }

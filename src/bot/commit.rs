@@ -8,22 +8,22 @@
 //! A failure anywhere ends the bot: what was appended but not committed is cut off at the next start, and the network
 //! still has it. Start-up runs the same recovery after a crash, after an error and after a clean stop.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use super::batch::{Chunk, SessionChange, WrittenFile};
 use super::clock::Clock;
 use super::decrypt::Committed;
 use super::disk::{Disk, DiskError};
 use super::fetch::{FetchError, Names};
-use super::segment::{self, Policy, SegmentError, SegmentState, Segments};
-use super::ship::ItemKind;
+use super::segment::{self, Basename, Place, Policy, SegmentError, Segments};
+use super::ship::Bell;
 use super::state;
 use crate::device::store::{Store, StoreError};
 use crate::protocol::ids::ConversationId;
@@ -72,6 +72,8 @@ impl Durable {
 pub struct Directories {
     /// Message files.
     pub messages: PathBuf,
+    /// What they are called.
+    pub basename: Basename,
     /// Attachments.
     pub files: PathBuf,
 }
@@ -84,10 +86,8 @@ pub struct Committer {
     directories: Directories,
     names: Arc<Names>,
     clock: Arc<dyn Clock>,
-    /// Names that have settled, to be told to the state with the next transaction.
-    settled_files: HashSet<String>,
     committed: Vec<Committed>,
-    shipped: Arc<Notify>,
+    ship: Arc<Bell>,
     counters: Arc<Counters>,
 }
 
@@ -96,7 +96,7 @@ pub struct Neighbours {
     /// One a worker.
     pub committed: Vec<Committed>,
     /// Told when there is something to ship.
-    pub ship: Arc<Notify>,
+    pub ship: Arc<Bell>,
     /// Counts.
     pub counters: Arc<Counters>,
 }
@@ -114,37 +114,31 @@ impl Committer {
     ) -> Result<Self, CommitError> {
         let files = state::unsettled_files(&store)?;
         settle_files(&*disk, &directories, &files)?;
-        let rows = state::segments(&store)?;
-        let (segments, recovery) = Segments::recover(disk.clone(), &directories.messages, policy, &rows)?;
-        if recovery.cut_bytes > 0 || !recovery.removed_parts.is_empty() {
+        let place = Place { dir: directories.messages.clone(), basename: directories.basename.clone() };
+        let recovery = Segments::recover(disk.clone(), place, policy, &state::segments(&store)?)?;
+        if recovery.cut_bytes > 0 || recovery.removed_parts > 0 {
             tracing::info!(
                 cut_bytes = recovery.cut_bytes,
-                parts = recovery.removed_parts.len(),
+                parts = recovery.removed_parts,
                 "what an interrupted run had written but not committed was cut off; the network delivers it again"
             );
         }
-        let settled: HashSet<String> = files.into_iter().map(|file| file.name).collect();
-        store.transaction::<_, CommitError>(|tx| {
-            state::put_segments(tx, &recovery.rows)?;
-            Ok(state::settle_files(tx, &settled)?)
+        let committed = store.transaction::<_, CommitError>(|tx| {
+            state::settle_segments(tx, &directories.messages, &recovery.rows)?;
+            state::enqueue_found(tx, &directories.messages, &recovery.found)?;
+            state::settle_files(tx, &directories.files, &files)?;
+            Ok(segment::Committed::danger_assume_committed())
         })?;
-        let removed = names.clean(&HashSet::new())?;
+        let segments = recovery.begin(committed);
+        let removed = names.clean()?;
         if removed > 0 {
-            tracing::info!(removed, "unfinished attachments of an interrupted run were removed, they are fetched again");
+            tracing::info!(
+                removed,
+                "unfinished attachments of an interrupted run were removed, they are fetched again"
+            );
         }
         let Neighbours { committed, ship, counters } = neighbours;
-        Ok(Self {
-            store,
-            disk,
-            segments,
-            directories,
-            names,
-            clock,
-            settled_files: HashSet::new(),
-            committed,
-            shipped: ship,
-            counters,
-        })
+        Ok(Self { store, disk, segments, directories, names, clock, committed, ship, counters })
     }
 
     /// Commits chunks until there are no more, then seals the open segment. `rotate` asks for a rotation now.
@@ -211,7 +205,6 @@ impl Committer {
             self.disk.sync_dir(&self.directories.files)?;
         }
         let synced = self.segments.sync()?;
-        let (directories, settled) = (&self.directories, std::mem::take(&mut self.settled_files));
         let proof = self.store.transaction::<_, CommitError>(|tx| {
             for chunk in &batch {
                 match &chunk.session {
@@ -220,28 +213,24 @@ impl Committer {
                 }
             }
             state::put_segments(tx, synced.rows())?;
-            for row in synced.rows().iter().filter(|row| row.state == SegmentState::Sealed && !row.settled) {
-                if let Some(name) = &row.sealed_name {
-                    state::enqueue(tx, ItemKind::Message, &directories.messages, name, row.length)?;
-                }
-            }
-            state::settle_files(tx, &settled)?;
             state::put_files(tx, &files)?;
-            for file in &files {
-                state::enqueue(tx, ItemKind::File, &directories.files, &file.name, file.length)?;
-            }
-            Ok(segment::Committed::by_transaction())
+            Ok(segment::Committed::danger_assume_committed())
         })?;
         let settled = self.segments.settle(synced, proof)?;
-        if !settled.rows().is_empty() {
-            self.store.transaction::<_, CommitError>(|tx| Ok(state::put_segments(tx, settled.rows())?))?;
-        }
         settle_files(&*self.disk, &self.directories, &files)?;
-        for file in files {
-            self.names.settled(&file.name);
-            self.settled_files.insert(file.name);
+        if !settled.rows().is_empty() || !files.is_empty() {
+            let directories = &self.directories;
+            self.store.transaction::<_, CommitError>(|tx| {
+                state::settle_segments(tx, &directories.messages, settled.rows())?;
+                Ok(state::settle_files(tx, &directories.files, &files)?)
+            })?;
+            self.ship.ring();
         }
-        self.shipped.notify_one();
+        for file in &files {
+            self.names.settled(&file.name);
+            self.counters.files_saved.add(1);
+            self.counters.files_saved_bytes.add(file.length);
+        }
         self.counters.messages_saved.add(records);
         let mut cursors: HashMap<ConversationId, u64> = HashMap::new();
         for chunk in batch {
@@ -278,7 +267,7 @@ fn gather(first: Chunk, chunks: &mut mpsc::Receiver<Chunk>) -> Vec<Chunk> {
 fn settle_files(disk: &dyn Disk, directories: &Directories, files: &[WrittenFile]) -> Result<(), DiskError> {
     for file in files {
         let temporary = directories.files.join(&file.temporary);
-        if disk.exists(&temporary)? {
+        if disk.len(&temporary)?.is_some() {
             disk.rename(&temporary, &directories.files.join(&file.name))?;
         }
     }

@@ -21,9 +21,11 @@ use lru::LruCache;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::batch::{Chunk, Delivered, RecordBuffer, SessionChange, Turn};
+use super::batch::{Chunk, Context, Delivered, RecordBuffer, SessionChange, Turn};
 use super::fetch::{FileJob, Names};
-use super::record::{KeyAction, RecordBody, RecordContext, SenderType, handshake_message_id};
+use super::record::{
+    Ciphertext, KeyAction, Record, RecordBody, RecordError, SenderType, Unreadable, handshake_message_id,
+};
 use crate::device::mls::{Engine, EngineError, Membership, Proposed, Received, Session};
 use crate::device::store::{Store, StoreError};
 use crate::protocol::content::{Body, Content};
@@ -55,6 +57,9 @@ pub enum DecryptError {
     /// A ciphertext could not be put beside its record.
     #[error(transparent)]
     Keep(#[from] super::fetch::FetchError),
+    /// A record could not be formatted.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 /// What a worker is told.
@@ -110,6 +115,7 @@ pub struct Worker {
     committed: Committed,
     turn: u64,
     names: Arc<Names>,
+    network_id: Arc<str>,
 }
 
 impl Worker {
@@ -121,7 +127,8 @@ impl Worker {
         committed: Committed,
         names: Arc<Names>,
     ) -> Self {
-        Self { index, engine, store, entries: LruCache::unbounded(), committed, turn: 0, names }
+        let network_id = engine.own().network_id.as_str().into();
+        Self { index, engine, store, entries: LruCache::unbounded(), committed, turn: 0, names, network_id }
     }
 
     /// Works until `inputs` ends. `outputs` blocks when the next stage is behind.
@@ -148,8 +155,12 @@ impl Worker {
                         queue.push_back(delivered);
                     }
                     Input::Resume(conversation) => {
-                        let waiting =
-                            self.entries.get_mut(&conversation).and_then(|entry| entry.waiting.take());
+                        let turn = self.turn.saturating_add(1);
+                        let waiting = self.entries.get_mut(&conversation).and_then(|entry| {
+                            // its file's chunk is on the way to be committed, ahead of all of this turn
+                            entry.turn = turn;
+                            entry.waiting.take()
+                        });
                         if let Some(mut waiting) = waiting.filter(|waiting| !waiting.is_empty()) {
                             let queue = ready.entry(conversation).or_insert_with(|| {
                                 order.push(conversation);
@@ -169,11 +180,7 @@ impl Worker {
                         order.clear();
                     }
                 }
-                next = if taken < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX {
-                    inputs.try_recv().ok()
-                } else {
-                    None
-                };
+                next = if taken < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX { inputs.try_recv().ok() } else { None };
             }
             self.turn = self.turn.saturating_add(1);
             for conversation in order {
@@ -225,27 +232,23 @@ impl Worker {
             if delivered.seq <= entry.cursor {
                 continue;
             }
-            self.hole(&entry, &delivered, &mut records);
+            self.hole(&entry, &delivered, &mut records)?;
             entry.cursor = delivered.seq;
             match self.record(&mut entry, &delivered) {
-                Read::Line(context, body) => {
-                    records.push(delivered.received_at_micros, |out| context.append_line(&body.as_body(), out));
-                }
+                Read::Line(context, line) => push(&mut records, &context, line.as_body())?,
                 Read::File(context, content) => {
                     file = Some((context, content));
                     break;
                 }
-                Read::Unreadable(context, reason, kind, content) => {
+                Read::Unreadable(context, reason, plaintext) => {
                     let written = self.names.keep_ciphertext(&delivered)?;
-                    let body = RecordBody::Unreadable {
-                        reason: &reason,
-                        kind,
-                        size: u64::try_from(delivered.payload.len()).unwrap_or(u64::MAX),
-                        sha256: &sha256(&delivered.payload),
-                        ciphertextfile: Some(&written.name),
-                        content: content.as_deref(),
+                    let ciphertext = Ciphertext {
+                        size: written.length,
+                        sha256: sha256(&delivered.payload),
+                        file: Some(&written.name),
                     };
-                    records.push(delivered.received_at_micros, |out| context.append_line(&body, out));
+                    let unreadable = Unreadable { reason: &reason, ciphertext, plaintext: plaintext.as_deref() };
+                    push(&mut records, &context, RecordBody::Unreadable(unreadable))?;
                     files.push(written);
                 }
             }
@@ -255,9 +258,9 @@ impl Worker {
             return Ok(None);
         }
         let session = match &mut entry.session {
-            Some(session) => SessionChange::Stored(
-                session.save().map_err(|source| DecryptError::Session { conversation, source })?,
-            ),
+            Some(session) => {
+                SessionChange::Stored(session.save().map_err(|source| DecryptError::Session { conversation, source })?)
+            }
             None => SessionChange::None,
         };
         let turn = Turn { worker: self.index, number: self.turn };
@@ -275,7 +278,7 @@ impl Worker {
     }
 
     /// Says so when messages between the last one and this one never came.
-    fn hole(&self, entry: &Entry, delivered: &Delivered, records: &mut RecordBuffer) {
+    fn hole(&self, entry: &Entry, delivered: &Delivered, records: &mut RecordBuffer) -> Result<(), RecordError> {
         let expected = entry.cursor.saturating_add(1);
         // before it was added (again) the bot was not to have the messages
         let rejoined = delivered.kind == DeliveryKind::Welcome && entry.session.is_none();
@@ -286,19 +289,19 @@ impl Worker {
             );
             let context = self.context(delivered, expected);
             let body = RecordBody::Hole { from_seq: expected, to_seq: delivered.seq.saturating_sub(1) };
-            records.push(delivered.received_at_micros, |out| context.append_line(&body, out));
+            push(records, &context, body)?;
         }
+        Ok(())
     }
 
     /// The context of a record whose sender only the network names.
-    fn context(&self, delivered: &Delivered, seq: u64) -> RecordContext {
-        let network_id = self.engine.own().network_id.clone();
-        RecordContext {
-            sender_network_id: network_id.clone(),
-            network_id,
+    fn context(&self, delivered: &Delivered, seq: u64) -> Context {
+        Context {
+            network_id: self.network_id.clone(),
+            sender_network_id: self.network_id.clone(),
             sender: delivered.sender_user.clone(),
             sender_type: SenderType::Normal,
-            device: delivered.sender_device.clone(),
+            device: delivered.sender_device,
             receiver: None,
             conversation: delivered.conversation,
             seq,
@@ -309,16 +312,13 @@ impl Worker {
     }
 
     /// The context of a record whose sender MLS authenticates.
-    fn authenticated(&self, delivered: &Delivered, sender: &Identity) -> RecordContext {
-        let mut context = self.context(delivered, delivered.seq);
-        context.sender_network_id.clone_from(&sender.network_id);
-        context.sender = sender.user.to_string();
-        context.device = sender.device.to_string();
-        context.sender_type = match sender.role {
-            Role::Guest => SenderType::Guest,
-            Role::Normal | Role::Bot | Role::Network | Role::Unspecified => SenderType::Normal,
-        };
-        context
+    fn authenticated(&self, delivered: &Delivered, sender: &Identity) -> Context {
+        Context {
+            sender: Some(sender.user.clone()),
+            device: Some(sender.device),
+            sender_type: sender.role.into(),
+            ..self.context(delivered, delivered.seq)
+        }
     }
 
     fn record(&self, entry: &mut Entry, delivered: &Delivered) -> Read {
@@ -334,7 +334,7 @@ impl Worker {
             conversation = %delivered.conversation, seq = delivered.seq, reason,
             "message cannot be read: it is recorded with its ciphertext"
         );
-        Read::Unreadable(self.context(delivered, delivered.seq), reason, None, None)
+        Read::Unreadable(self.context(delivered, delivered.seq), reason, None)
     }
 
     fn join(&self, entry: &mut Entry, delivered: &Delivered) -> Read {
@@ -346,7 +346,8 @@ impl Worker {
                     conversation = %delivered.conversation,
                     "SERVER SUBMITTED FALLBACK KEY: not an active fallback key known to the client"
                 );
-                return self.unreadable(delivered, "welcome to a key package that this device does not hold".to_owned());
+                return self
+                    .unreadable(delivered, "welcome to a key package that this device does not hold".to_owned());
             }
             Err(error) => return self.unreadable(delivered, format!("welcome cannot be used: {error}")),
         };
@@ -357,10 +358,7 @@ impl Worker {
         let epoch = session.epoch();
         entry.session = Some(session);
         entry.others = None;
-        Read::Line(
-            self.context(delivered, delivered.seq),
-            Line::Keys { action: KeyAction::Joined, epoch, members: self.users(&members) },
-        )
+        Read::Line(self.context(delivered, delivered.seq), Line::Joined { members: users(&members), epoch })
     }
 
     fn receive(&self, entry: &mut Entry, delivered: &Delivered) -> Read {
@@ -375,7 +373,7 @@ impl Worker {
             Received::Application { sender, data } => self.application(entry, delivered, &sender, &data),
             Received::Commit { committer, added, removed, own, epoch } => {
                 entry.others = None;
-                let line = self.commit(session, added, removed, epoch);
+                let line = membership(session, &added, &removed, epoch);
                 let context = self.authenticated(delivered, &committer);
                 if own == Membership::Removed {
                     tracing::warn!(
@@ -393,38 +391,12 @@ impl Worker {
                 };
                 let line = match (sender, proposal) {
                     (Some(sender), Proposed::Remove(gone)) if sender.device == gone.device => Line::Left(gone.user),
-                    (None, Proposed::Add(_)) => {
-                        Line::Keys { action: KeyAction::Retention, epoch, members: Vec::new() }
-                    }
-                    _ => Line::Keys { action: KeyAction::Proposal, epoch, members: Vec::new() },
+                    (None, Proposed::Add(_) | Proposed::Remove(_)) => Line::Keys(KeyAction::Retention, epoch),
+                    _ => Line::Keys(KeyAction::Proposal, epoch),
                 };
                 Read::Line(context, line)
             }
         }
-    }
-
-    /// Users that came with their first device, or left with their last one.
-    fn commit(&self, session: &Session, added: Vec<Identity>, removed: Vec<Identity>, epoch: u64) -> Line {
-        let members = session.members().unwrap_or_default();
-        let devices = |user: &UserName| members.iter().filter(|member| member.user == *user).count();
-        let of = |all: &[Identity], user: &UserName| all.iter().filter(|one| one.user == *user).count();
-        let mut came = self.users(&added);
-        came.retain(|user| devices(user) <= of(&added, user) && of(&removed, user) == 0);
-        let mut left = self.users(&removed);
-        left.retain(|user| devices(user) == 0);
-        if came.is_empty() && left.is_empty() {
-            return Line::Keys { action: KeyAction::KeyUpdate, epoch, members: Vec::new() };
-        }
-        Line::Membership { added: came, deleted: left }
-    }
-
-    /// Names of users, each once, in order, without the bots.
-    fn users(&self, members: &[Identity]) -> Vec<UserName> {
-        let mut users: Vec<UserName> =
-            members.iter().filter(|member| member.role != Role::Bot).map(|member| member.user.clone()).collect();
-        users.sort_unstable();
-        users.dedup();
-        users
     }
 
     fn application(&self, entry: &mut Entry, delivered: &Delivered, sender: &Identity, data: &[u8]) -> Read {
@@ -432,28 +404,21 @@ impl Worker {
         if delivered.conversation.kind() == ConversationKind::Direct {
             if entry.others.is_none() {
                 let members = entry.session.as_ref().and_then(|session| session.members().ok());
-                entry.others = members.map(|members| self.users(&members));
+                entry.others = members.map(|members| users(&members));
             }
             let others = entry.others.as_deref().unwrap_or_default();
-            context.receiver = others.iter().find(|user| **user != sender.user).map(ToString::to_string);
+            context.receiver = others.iter().find(|user| **user != sender.user).cloned();
         }
         match Content::decode(data) {
             Ok(content) => {
                 context.message_id = content.message_id;
                 context.sent_at_micros = content.sent_at_micros;
                 match content.body {
-                    Body::Unknown { kind, ref bytes, .. } => {
-                        let reason = format!("message of kind {kind} is not known to this version");
-                        Read::Unreadable(context, reason, Some(kind), Some(bytes.clone()))
-                    }
-                    Body::File { .. } => Read::File(context, content),
+                    Body::File(_) => Read::File(context, content),
                     _ => Read::Line(context, Line::Content(Box::new(content))),
                 }
             }
-            Err(error) => {
-                let reason = format!("content cannot be parsed: {error}");
-                Read::Unreadable(context, reason, None, Some(data.to_vec()))
-            }
+            Err(error) => Read::Unreadable(context, format!("content cannot be parsed: {error}"), Some(data.to_vec())),
         }
     }
 
@@ -461,10 +426,8 @@ impl Worker {
     fn evict(&mut self) {
         let committed = self.committed.get();
         while self.entries.len() > SESSIONS_OPEN_MAX {
-            let may_go = self
-                .entries
-                .peek_lru()
-                .is_some_and(|(_, entry)| entry.turn <= committed && entry.waiting.is_none());
+            let may_go =
+                self.entries.peek_lru().is_some_and(|(_, entry)| entry.turn <= committed && entry.waiting.is_none());
             if !may_go {
                 return;
             }
@@ -475,9 +438,10 @@ impl Worker {
 
 /// What a message became.
 enum Read {
-    Line(RecordContext, Line),
-    File(RecordContext, Content),
-    Unreadable(RecordContext, String, Option<u32>, Option<Vec<u8>>),
+    Line(Context, Line),
+    File(Context, Content),
+    /// With the reason, and the plaintext where there is one.
+    Unreadable(Context, String, Option<Vec<u8>>),
 }
 
 /// An owned [`RecordBody`].
@@ -485,7 +449,8 @@ enum Line {
     Content(Box<Content>),
     Membership { added: Vec<UserName>, deleted: Vec<UserName> },
     Left(UserName),
-    Keys { action: KeyAction, epoch: u64, members: Vec<UserName> },
+    Joined { members: Vec<UserName>, epoch: u64 },
+    Keys(KeyAction<'static>, u64),
 }
 
 impl Line {
@@ -494,11 +459,40 @@ impl Line {
             Self::Content(content) => RecordBody::Content { content, file: None },
             Self::Membership { added, deleted } => RecordBody::Membership { added, deleted },
             Self::Left(user) => RecordBody::Left { user },
-            Self::Keys { action, epoch, members } => {
-                RecordBody::KeyEvent { action: *action, epoch: *epoch, members }
+            Self::Joined { members, epoch } => {
+                RecordBody::KeyEvent { action: KeyAction::Joined { members }, epoch: *epoch }
             }
+            Self::Keys(action, epoch) => RecordBody::KeyEvent { action: *action, epoch: *epoch },
         }
     }
+}
+
+fn push(records: &mut RecordBuffer, context: &Context, body: RecordBody<'_>) -> Result<(), RecordError> {
+    let record = Record { context: context.as_record(), body };
+    records.push(context.received_micros, |out| record.append_line(out))
+}
+
+/// Users that came with their first device, or left with their last one.
+fn membership(session: &Session, added: &[Identity], removed: &[Identity], epoch: u64) -> Line {
+    let members = session.members().unwrap_or_default();
+    let devices = |all: &[Identity], user: &UserName| all.iter().filter(|one| one.user == *user).count();
+    let mut came = users(added);
+    came.retain(|user| devices(&members, user) <= devices(added, user) && devices(removed, user) == 0);
+    let mut left = users(removed);
+    left.retain(|user| devices(&members, user) == 0);
+    if came.is_empty() && left.is_empty() {
+        return Line::Keys(KeyAction::KeyUpdate, epoch);
+    }
+    Line::Membership { added: came, deleted: left }
+}
+
+/// Names of users, each once, in order, without the bots.
+fn users(members: &[Identity]) -> Vec<UserName> {
+    let mut users: Vec<UserName> =
+        members.iter().filter(|member| member.role != Role::Bot).map(|member| member.user.clone()).collect();
+    users.sort_unstable();
+    users.dedup();
+    users
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -509,8 +503,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Which of `workers` a conversation belongs to.
 pub fn worker_of(conversation: &ConversationId, workers: NonZeroUsize) -> usize {
-    let sum = conversation.as_bytes().iter().fold(0usize, |sum, byte| {
-        sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
-    });
+    let sum =
+        conversation.as_bytes().iter().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
     sum.checked_rem(workers.get()).unwrap_or(0)
 }

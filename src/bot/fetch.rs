@@ -18,10 +18,10 @@ use data_encoding::HEXLOWER;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::batch::{Chunk, Delivered, WrittenFile};
+use super::batch::{Chunk, Context, Delivered, WrittenFile};
 use super::decrypt::{Input, Output, worker_of};
 use super::names::{attachment_name, ciphertext_name};
-use super::record::{FileOutcome, RecordBody, RecordContext};
+use super::record::{FileOutcome, Record, RecordBody, RecordError};
 use crate::device::blob::{BlobError, download_step};
 use crate::device::connection::Connection;
 use crate::protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
@@ -40,7 +40,9 @@ const WRITE_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Error)]
 pub enum FetchError {
     /// The disk.
-    #[error("file `{path}` cannot be {operation}, is the disk full or the directory not writable (WICKRIO_COMP_FILEDEST)?")]
+    #[error(
+        "file `{path}` cannot be {operation}, is the disk full or the directory not writable (WICKRIO_COMP_FILEDEST)?"
+    )]
     Disk {
         /// `created`, `written`, `synced`, `listed` or `removed`.
         operation: &'static str,
@@ -53,6 +55,9 @@ pub enum FetchError {
     /// No randomness.
     #[error("the system gives no random bytes")]
     Random,
+    /// A record could not be formatted.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 /// A chunk whose last record waits for a file.
@@ -61,7 +66,7 @@ pub struct FileJob {
     /// All before it.
     pub chunk: Chunk,
     /// Context of the record.
-    pub context: RecordContext,
+    pub context: Context,
     /// The message; its body is [`Body::File`].
     pub content: Content,
 }
@@ -78,16 +83,15 @@ impl Names {
         Self { directory: directory.to_owned(), given: Mutex::default() }
     }
 
-    /// Removes what uncommitted attempts left; `settled` are the temporary names that a commit has made valid.
-    pub fn clean(&self, settled: &HashSet<String>) -> Result<usize, FetchError> {
+    /// Removes what uncommitted attempts left. Only after all that was committed has its name.
+    pub fn clean(&self) -> Result<usize, FetchError> {
         let listed = |source| self.failed("listed", &self.directory, source);
-        let mut removed = 0;
+        let mut removed = 0usize;
         for entry in std::fs::read_dir(&self.directory).map_err(listed)? {
             let entry = entry.map_err(listed)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if is_temporary(&name) && !settled.contains(&name) {
+            if is_temporary(&entry.file_name().to_string_lossy()) {
                 std::fs::remove_file(entry.path()).map_err(|e| self.failed("removed", &entry.path(), e))?;
-                removed += 1;
+                removed = removed.saturating_add(1);
             }
         }
         Ok(removed)
@@ -200,14 +204,15 @@ impl Fetcher {
             let outcome = self.download(attachment, &context).await?;
             let file = match &outcome {
                 Outcome::Saved(written, verified) => FileOutcome::Saved {
-                    localfilename: &written.name,
-                    sha256: verified.sha256(),
+                    local_name: written.name.clone(),
+                    sha256: *verified.sha256(),
                     size: verified.plaintext_size(),
                 },
-                Outcome::Missing(reason) => FileOutcome::Missing { reason },
+                Outcome::Missing(reason) => FileOutcome::Missing { reason: reason.clone() },
             };
-            let body = RecordBody::Content { content: &content, file: Some(file) };
-            chunk.records.push(context.received_micros, |out| context.append_line(&body, out));
+            let body = RecordBody::Content { content: &content, file: Some(&file) };
+            let record = Record { context: context.as_record(), body };
+            chunk.records.push(context.received_micros, |out| record.append_line(out))?;
             if let Outcome::Saved(written, _) = outcome {
                 chunk.files.push(written);
             }
@@ -223,7 +228,7 @@ impl Fetcher {
         Ok(())
     }
 
-    async fn download(&self, attachment: &Attachment, context: &RecordContext) -> Result<Outcome, FetchError> {
+    async fn download(&self, attachment: &Attachment, context: &Context) -> Result<Outcome, FetchError> {
         let decryptor = match Decryptor::new(&attachment.key, attachment.size) {
             Ok(decryptor) => decryptor,
             Err(error) => return Ok(Outcome::Missing(error.to_string())),
@@ -248,9 +253,7 @@ impl Fetcher {
             target.get_ref().sync_data()
         });
         sync.await.unwrap_or_else(|e| Err(e.into())).map_err(|e| self.names.failed("synced", &path, e))?;
-        let name = self
-            .names
-            .reserve(|bump| attachment_name(context.sent_at_micros, bump, &attachment.name));
+        let name = self.names.reserve(|bump| attachment_name(context.sent_at_micros, bump, &attachment.name));
         let length = verified.plaintext_size();
         Ok(Outcome::Saved(WrittenFile { temporary, name, length }, verified))
     }

@@ -1,6 +1,14 @@
 //! The retention bot: receive → decrypt → record → segment → ship.
 
+pub mod batch;
+pub mod clock;
+pub mod commit;
+pub mod decrypt;
 pub mod disk;
+pub mod fetch;
+pub mod names;
+pub mod receive;
 pub mod record;
 pub mod segment;
 pub mod ship;
+pub mod state;

@@ -1,13 +1,13 @@
 //! What the bot keeps beside its device's state, in the same file and the same transactions: segments, files, ship queue.
 
-use std::collections::HashSet;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Row, params};
 
 use super::batch::WrittenFile;
-use super::segment::{SegmentRow, SegmentState};
-use super::ship::{ItemKind, ShipItem};
+use super::segment::{FoundFile, SegmentRow, SegmentState};
+use super::ship::{QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored};
 use crate::device::store::{Store, StoreError, Writer};
 
 const SCHEMA: &str = "
@@ -19,7 +19,7 @@ const SCHEMA: &str = "
         name TEXT PRIMARY KEY, temporary TEXT NOT NULL, length INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS ship (
         id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL,
-        length INTEGER NOT NULL) STRICT;
+        length INTEGER NOT NULL, parked TEXT) STRICT;
 ";
 
 /// Makes the bot's tables where they are missing.
@@ -30,11 +30,6 @@ pub fn prepare(store: &Store) -> Result<(), StoreError> {
 /// Segments that recovery has to know: the open one, and sealed ones whose names are not settled.
 pub fn segments(store: &Store) -> Result<Vec<SegmentRow>, StoreError> {
     store.rows("SELECT * FROM segment WHERE settled=0 OR state='open' ORDER BY number", segment_row)
-}
-
-/// Highest number that a segment ever had.
-pub fn last_segment(store: &Store) -> Result<Option<u64>, StoreError> {
-    Ok(store.rows("SELECT max(number) FROM segment", |row| row.get::<_, Option<u64>>(0))?.into_iter().flatten().next())
 }
 
 fn segment_row(row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
@@ -52,6 +47,22 @@ fn segment_row(row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
         last_micros: row.get("last_micros")?,
         settled: row.get("settled")?,
     })
+}
+
+/// Stores segments whose files have their names; the sealed ones may be shipped.
+pub fn settle_segments(tx: &Writer<'_>, directory: &Path, rows: &[SegmentRow]) -> Result<(), StoreError> {
+    put_segments(tx, rows)?;
+    for row in rows.iter().filter(|row| row.state == SegmentState::Sealed) {
+        if let Some(name) = &row.sealed_name {
+            enqueue(tx, ShipKind::Message, directory, name, row.length)?;
+        }
+    }
+    Ok(())
+}
+
+/// Files of an earlier bot whose state is gone: may be shipped like sealed segments.
+pub fn enqueue_found(tx: &Writer<'_>, directory: &Path, files: &[FoundFile]) -> Result<(), StoreError> {
+    files.iter().try_for_each(|file| enqueue(tx, ShipKind::Message, directory, &file.name, file.length))
 }
 
 /// Stores segments as they are after this transaction.
@@ -94,16 +105,19 @@ pub fn put_files(tx: &Writer<'_>, files: &[WrittenFile]) -> Result<(), StoreErro
     })
 }
 
-/// These files have their names.
-pub fn settle_files(tx: &Writer<'_>, names: &HashSet<String>) -> Result<(), StoreError> {
-    names.iter().try_for_each(|name| tx.execute("DELETE FROM unsettled_file WHERE name=?1", [name]))
+/// These files have their names, and may be shipped.
+pub fn settle_files(tx: &Writer<'_>, directory: &Path, files: &[WrittenFile]) -> Result<(), StoreError> {
+    files.iter().try_for_each(|file| {
+        tx.execute("DELETE FROM unsettled_file WHERE name=?1", [&file.name])?;
+        enqueue(tx, ShipKind::File, directory, &file.name, file.length)
+    })
 }
 
 /// Queues something to be shipped.
-pub fn enqueue(tx: &Writer<'_>, kind: ItemKind, directory: &Path, name: &str, length: u64) -> Result<(), StoreError> {
+pub fn enqueue(tx: &Writer<'_>, kind: ShipKind, directory: &Path, name: &str, length: u64) -> Result<(), StoreError> {
     let kind = match kind {
-        ItemKind::Message => "message",
-        ItemKind::File => "file",
+        ShipKind::Message => "message",
+        ShipKind::File => "file",
     };
     let path = directory.join(name);
     tx.execute(
@@ -112,24 +126,52 @@ pub fn enqueue(tx: &Writer<'_>, kind: ItemKind, directory: &Path, name: &str, le
     )
 }
 
-/// The oldest things to be shipped after `after`.
-pub fn queued(store: &Store, after: u64, limit: usize) -> Result<Vec<ShipItem>, StoreError> {
-    let sql = format!("SELECT id, kind, path, name, length FROM ship WHERE id>{after} ORDER BY id LIMIT {limit}");
-    store.rows(&sql, |row| {
-        Ok(ShipItem {
-            id: row.get(0)?,
-            kind: match row.get::<_, String>(1)?.as_str() {
-                "message" => ItemKind::Message,
-                _ => ItemKind::File,
-            },
-            path: row.get::<_, String>(2)?.into(),
-            name: row.get(3)?,
-            length: row.get(4)?,
-        })
-    })
+/// The ship queue, on a connection of its own.
+pub struct Queue(Mutex<Store>);
+
+impl Queue {
+    /// What was parked comes up again: each start tries it once more.
+    pub fn open(mut store: Store) -> Result<Self, StoreError> {
+        store.transaction(|tx| tx.execute("UPDATE ship SET parked=NULL WHERE parked IS NOT NULL", []))?;
+        Ok(Self(Mutex::new(store)))
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Shipped: no longer queued.
-pub fn shipped(tx: &Writer<'_>, id: u64) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM ship WHERE id=?1", [id])
+impl ShipQueue for Queue {
+    fn next_batch(&self, limit: usize) -> Result<Vec<ShipItem>, QueueError> {
+        let sql =
+            format!("SELECT id, kind, path, name, length FROM ship WHERE parked IS NULL ORDER BY id LIMIT {limit}");
+        let items = self.store().rows(&sql, |row| {
+            Ok(ShipItem {
+                id: row.get(0)?,
+                kind: match row.get::<_, String>(1)?.as_str() {
+                    "message" => ShipKind::Message,
+                    _ => ShipKind::File,
+                },
+                path: row.get::<_, String>(2)?.into(),
+                name: row.get(3)?,
+                length: row.get(4)?,
+            })
+        });
+        items.map_err(failed)
+    }
+
+    fn done(&self, stored: Stored) -> Result<(), QueueError> {
+        self.store().transaction(|tx| tx.execute("DELETE FROM ship WHERE id=?1", [stored.id()])).map_err(failed)
+    }
+
+    fn park(&self, id: i64, why: &ShipError) -> Result<(), QueueError> {
+        let why = why.to_string();
+        self.store()
+            .transaction(|tx| tx.execute("UPDATE ship SET parked=?1 WHERE id=?2", params![why, id]))
+            .map_err(failed)
+    }
+}
+
+fn failed(error: StoreError) -> QueueError {
+    QueueError(Box::new(error))
 }

@@ -1,0 +1,315 @@
+//! Receives: keeps a connection to the network, takes what it pushes, acknowledges what is durable.
+//!
+//! A connection that ends is opened again, with a pause that grows. On a new connection the bot first tells the network
+//! what it has safe (acknowledgements may have been lost), then subscribes: whatever it does not have safe comes again, and
+//! the workers recognise what they have seen already.
+//!
+//! Two tasks: [`Link`] receives, [`acknowledge`] sends acknowledgements for [`Durable`]s and never stands in the way of
+//! the committer: while the network is away it remembers the highest place of each conversation.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::batch::Delivered;
+use super::clock::Clock;
+use super::commit::Durable;
+use super::decrypt::{Input, worker_of};
+use crate::device::account::{self, AccountError, LoggedIn};
+use crate::device::connection::{Connection, ConnectionError, Push};
+use crate::device::mls::Engine;
+use crate::device::store::{Store, StoreError};
+use crate::protocol::endpoint::Endpoint;
+use crate::protocol::ids::{ConversationId, DeviceId, IdError, UserName};
+use crate::protocol::wire::{
+    Acknowledge, Answer, Cursor, Delivery, DeliveryKind, ListConversations, Request, Subscribe,
+};
+use crate::report::counters::Counters;
+
+/// Most messages on the way: received, not yet acknowledged.
+pub const WINDOW_MESSAGES: usize = 16_384;
+/// Most bytes on the way.
+const WINDOW_BYTES: u64 = 64 * 1024 * 1024;
+/// Cursors in one acknowledgement.
+const CURSORS_MAX: usize = 4096;
+/// One-time key packages made at a time: so many conversations may add the bot before it makes more.
+const KEY_PACKAGES_BATCH: usize = 100;
+/// How often the bot looks whether the network has enough key packages of it.
+const REPLENISH_EVERY: Duration = Duration::from_secs(30);
+/// So many Welcomes make it look at once.
+const REPLENISH_AFTER_WELCOMES: usize = 50;
+/// First pause before connecting again; doubled each time.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+/// Longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// Why the bot cannot go on receiving.
+#[derive(Debug, Error)]
+pub enum ReceiveError {
+    /// The network or the account.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The network delivered something that has no place.
+    #[error("network delivered a message with a name that is not valid: {0}")]
+    Name(#[from] IdError),
+}
+
+impl From<ConnectionError> for ReceiveError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Account(error.into())
+    }
+}
+
+impl ReceiveError {
+    /// May it be better in a while, without anybody changing anything?
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Account(AccountError::Connection(error)) if error.is_temporary())
+    }
+}
+
+/// The receiving stage.
+pub struct Link {
+    /// Where the network is.
+    pub endpoint: Endpoint,
+    /// The device's state: identity, key packages, cursors.
+    pub store: Arc<Mutex<Store>>,
+    /// Whom deliveries go to.
+    pub workers: Vec<mpsc::Sender<Input>>,
+    /// Tells everybody which connection there is.
+    pub connection: watch::Sender<Option<Arc<Connection>>>,
+    /// When messages are received.
+    pub clock: Arc<dyn Clock>,
+    /// Counts.
+    pub counters: Arc<Counters>,
+}
+
+impl Link {
+    /// Receives until `stop`, or until something that no new connection can mend. `first`: a connection that is
+    /// logged in already.
+    pub async fn run(self, first: LoggedIn, stop: CancellationToken) -> Result<(), ReceiveError> {
+        let mut account = Some(first);
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let result = match account.take() {
+                Some(account) => self.session(account, &stop, &mut pause).await,
+                None => match account::login(self.store.clone(), Some(&self.endpoint), WINDOW_MESSAGES).await {
+                    Ok(account) => {
+                        self.counters.logins.add(1);
+                        self.session(account, &stop, &mut pause).await
+                    }
+                    Err(error) => {
+                        self.counters.login_failures.add(1);
+                        Err(error.into())
+                    }
+                },
+            };
+            self.connection.send_replace(None);
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            match result {
+                Ok(()) => tracing::warn!("connection to the network ended, connecting again"),
+                Err(error) if error.is_temporary() => {
+                    tracing::warn!(%error, pause = ?pause, "network is away, trying again");
+                }
+                Err(error) => return Err(error),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(pause) => pause = pause.saturating_mul(2).min(PAUSE_MAX),
+            }
+        }
+    }
+
+    async fn session(
+        &self,
+        mut account: LoggedIn,
+        stop: &CancellationToken,
+        pause: &mut Duration,
+    ) -> Result<(), ReceiveError> {
+        let engine = account.engine(self.store.clone())?;
+        account.replenish_key_packages(&engine, KEY_PACKAGES_BATCH).await?;
+        self.reconcile(&account.connection).await?;
+        for worker in &self.workers {
+            // a worker that is gone has failed, and the bot is stopping
+            let _ = worker.send(Input::Reconnected).await;
+        }
+        let subscribe = Subscribe {
+            window_messages: u32::try_from(WINDOW_MESSAGES).unwrap_or(u32::MAX),
+            window_bytes: WINDOW_BYTES,
+        };
+        account.connection.call_done(Request::Subscribe(subscribe)).await?;
+        self.connection.send_replace(Some(account.connection.clone()));
+        *pause = PAUSE_FIRST;
+        self.receive(&mut account, &engine, stop).await
+    }
+
+    async fn receive(
+        &self,
+        account: &mut LoggedIn,
+        engine: &Engine,
+        stop: &CancellationToken,
+    ) -> Result<(), ReceiveError> {
+        let workers = NonZeroUsize::new(self.workers.len()).unwrap_or(NonZeroUsize::MIN);
+        let mut welcomes = 0usize;
+        let mut look = tokio::time::interval(REPLENISH_EVERY);
+        look.reset();
+        loop {
+            let push = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                _ = look.tick() => {
+                    account.replenish_key_packages(engine, KEY_PACKAGES_BATCH).await?;
+                    continue;
+                }
+                push = account.pushes.recv() => push,
+            };
+            match push {
+                Some(Push::Delivery(delivery)) => {
+                    let delivered = self.parse(delivery)?;
+                    self.counters.messages_received.add(1);
+                    if delivered.kind == DeliveryKind::Welcome {
+                        welcomes = welcomes.saturating_add(1);
+                    }
+                    let worker = worker_of(&delivered.conversation, workers);
+                    let Some(worker) = self.workers.get(worker) else { return Ok(()) };
+                    if worker.send(Input::Delivered(delivered)).await.is_err() {
+                        return Ok(());
+                    }
+                    if welcomes >= REPLENISH_AFTER_WELCOMES {
+                        welcomes = 0;
+                        account.replenish_key_packages(engine, KEY_PACKAGES_BATCH).await?;
+                    }
+                }
+                Some(Push::Notice(notice)) => tracing::info!(text = notice.text, "notice of the network"),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn parse(&self, delivery: Delivery) -> Result<Delivered, ReceiveError> {
+        let (sender_user, sender_device) = if delivery.sender_device.is_empty() {
+            (None, None)
+        } else {
+            (Some(UserName::new(delivery.sender_user)?), Some(DeviceId::from_bytes(&delivery.sender_device)?))
+        };
+        Ok(Delivered {
+            conversation: delivery.conversation.parse::<ConversationId>()?,
+            seq: delivery.seq,
+            kind: DeliveryKind::try_from(delivery.kind).unwrap_or(DeliveryKind::Unspecified),
+            sender_user,
+            sender_device,
+            accepted_at_micros: delivery.accepted_at_micros,
+            payload: delivery.payload,
+            received_at_micros: self.clock.now_micros(),
+        })
+    }
+
+    /// Tells the network what is safe here but was not acknowledged there: acknowledgements that were lost.
+    async fn reconcile(&self, connection: &Connection) -> Result<(), ReceiveError> {
+        let safe: BTreeMap<ConversationId, u64> =
+            self.store.lock().unwrap_or_else(PoisonError::into_inner).conversations()?.into_iter().collect();
+        let mut after = String::new();
+        loop {
+            let Answer::Conversations(page) =
+                connection.call(Request::ListConversations(ListConversations { after })).await?
+            else {
+                return Err(ConnectionError::Protocol("list of conversations was not answered").into());
+            };
+            let mut lost = BTreeMap::new();
+            for there in &page.conversations {
+                let conversation: ConversationId = there.conversation.parse()?;
+                let Some(&cursor) = safe.get(&conversation) else { continue };
+                if there.head_seq < cursor {
+                    tracing::error!(
+                        %conversation, network = there.head_seq, archived = cursor,
+                        "network has forgotten messages that are archived: was it restored from an old copy?"
+                    );
+                }
+                if there.acknowledged_seq < cursor {
+                    lost.insert(conversation, cursor.min(there.head_seq));
+                }
+            }
+            send_acknowledgements(connection, &mut lost).await?;
+            match page.conversations.last() {
+                Some(last) if page.more => after = last.conversation.clone(),
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Sends what is durable to the network, until there is no more to come and all is told (or the network is away).
+pub async fn acknowledge(
+    mut durable: mpsc::Receiver<Durable>,
+    mut connection: watch::Receiver<Option<Arc<Connection>>>,
+) {
+    let mut pending: BTreeMap<ConversationId, u64> = BTreeMap::new();
+    let mut open = true;
+    while open || !pending.is_empty() {
+        if pending.is_empty() {
+            match durable.recv().await {
+                Some(proof) => remember(&mut pending, &proof),
+                None => return,
+            }
+        }
+        while let Ok(proof) = durable.try_recv() {
+            remember(&mut pending, &proof);
+        }
+        let current = connection.borrow_and_update().clone();
+        let result = match current {
+            Some(current) => send_acknowledgements(&current, &mut pending).await,
+            None => Err(ConnectionError::Closed),
+        };
+        if let Err(error) = result {
+            if !open || connection.has_changed().is_err() {
+                // not lost: the next start tells the network what is safe
+                tracing::debug!(%error, "last acknowledgements were not told");
+                return;
+            }
+            tokio::select! {
+                changed = connection.changed() => if changed.is_err() { open = false },
+                proof = durable.recv() => match proof {
+                    Some(proof) => remember(&mut pending, &proof),
+                    None => open = false,
+                },
+            }
+        }
+    }
+}
+
+fn remember(pending: &mut BTreeMap<ConversationId, u64>, proof: &Durable) {
+    for (conversation, seq) in proof.cursors() {
+        let highest = pending.entry(*conversation).or_default();
+        *highest = (*highest).max(*seq);
+    }
+}
+
+/// Sends and forgets what was sent; on an error what was not told stays.
+async fn send_acknowledgements(
+    connection: &Connection,
+    pending: &mut BTreeMap<ConversationId, u64>,
+) -> Result<(), ConnectionError> {
+    while !pending.is_empty() {
+        let cursors: Vec<Cursor> = pending
+            .iter()
+            .take(CURSORS_MAX)
+            .map(|(conversation, seq)| Cursor { conversation: conversation.to_string(), seq: *seq })
+            .collect();
+        let last = pending.keys().nth(cursors.len()).copied();
+        connection.call_done(Request::Acknowledge(Acknowledge { cursors })).await?;
+        *pending = match last {
+            Some(last) => pending.split_off(&last),
+            None => BTreeMap::new(),
+        };
+    }
+    Ok(())
+}
