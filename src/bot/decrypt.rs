@@ -13,7 +13,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -32,6 +32,7 @@ use crate::protocol::content::{Body, Content};
 use crate::protocol::credential::{Identity, Role};
 use crate::protocol::ids::{ConversationId, ConversationKind, UserName};
 use crate::protocol::wire::DeliveryKind;
+use crate::report::counters::Counters;
 
 /// Messages taken in one turn: enough to share one state over many, few enough to be committed within a second.
 const TURN_MESSAGES_MAX: usize = 256;
@@ -116,6 +117,7 @@ pub struct Worker {
     turn: u64,
     names: Arc<Names>,
     network_id: Arc<str>,
+    counters: Arc<Counters>,
 }
 
 impl Worker {
@@ -126,18 +128,25 @@ impl Worker {
         store: Arc<Mutex<Store>>,
         committed: Committed,
         names: Arc<Names>,
+        counters: Arc<Counters>,
     ) -> Self {
         let network_id = engine.own().network_id.as_str().into();
-        Self { index, engine, store, entries: LruCache::unbounded(), committed, turn: 0, names, network_id }
+        Self { index, engine, store, entries: LruCache::unbounded(), committed, turn: 0, names, network_id, counters }
     }
 
-    /// Works until `inputs` ends. `outputs` blocks when the next stage is behind.
+    /// Works until `inputs` ends, or until the turn in hand is done once it is `stopping`. `outputs` blocks when the next
+    /// stage is behind.
     pub fn run(
         mut self,
         mut inputs: mpsc::Receiver<Input>,
         outputs: &mpsc::Sender<Output>,
+        stopping: &AtomicBool,
     ) -> Result<(), DecryptError> {
         while let Some(first) = inputs.blocking_recv() {
+            if stopping.load(Ordering::Acquire) {
+                // what is not begun is not acknowledged: it will be delivered again
+                return Ok(());
+            }
             let mut taken = 0usize;
             let mut bytes = 0usize;
             let mut order: Vec<ConversationId> = Vec::new();
@@ -241,6 +250,7 @@ impl Worker {
                     break;
                 }
                 Read::Unreadable(context, reason, plaintext) => {
+                    self.counters.messages_failed.add(1);
                     let written = self.names.keep_ciphertext(&delivered)?;
                     let ciphertext = Ciphertext {
                         size: written.length,

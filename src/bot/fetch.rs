@@ -26,6 +26,7 @@ use crate::device::blob::{BlobError, download_step};
 use crate::device::connection::Connection;
 use crate::protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
 use crate::protocol::content::{Attachment, Body, Content};
+use crate::report::counters::Counters;
 
 /// Attachments fetched at the same time.
 pub const FETCHES_MAX: usize = 8;
@@ -160,6 +161,8 @@ pub struct Fetcher {
     pub chunks: mpsc::Sender<Chunk>,
     /// Back to the workers.
     pub workers: Vec<mpsc::Sender<Input>>,
+    /// Counts.
+    pub counters: Arc<Counters>,
 }
 
 impl Fetcher {
@@ -213,8 +216,9 @@ impl Fetcher {
             let body = RecordBody::Content { content: &content, file: Some(&file) };
             let record = Record { context: context.as_record(), body };
             chunk.records.push(context.received_micros, |out| record.append_line(out))?;
-            if let Outcome::Saved(written, _) = outcome {
-                chunk.files.push(written);
+            match outcome {
+                Outcome::Saved(written, _) => chunk.files.push(written),
+                Outcome::Missing(_) => self.counters.files_failed.add(1),
             }
         }
         let workers = std::num::NonZeroUsize::new(self.workers.len()).unwrap_or(std::num::NonZeroUsize::MIN);

@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod names;
 pub mod receive;
 pub mod record;
+pub mod run;
 pub mod segment;
 pub mod ship;
 pub mod state;

@@ -1,0 +1,369 @@
+//! The bot as a whole: opens the state, recovers, logs in, starts the stages, drains them.
+//!
+//! Starting: the state (a wrong password ends here, nothing changed), then recovery, then the network. So what an earlier
+//! run left half done is put right even while the network is away.
+//!
+//! Stopping goes from front to back: no more deliveries are taken; the workers drop what they have not begun (it is not
+//! acknowledged, so it comes again); downloads are given up; the committer commits what is ready and seals the open file;
+//! the last acknowledgements go out; the ship queue is looked at once more.
+//!
+//! A stage that ends before it was told to fails the whole: a bot that looks alive and archives nothing is the worst of all.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::clock::Clock;
+use super::commit::{CommitError, Committer, Directories, Neighbours};
+use super::decrypt::{Committed, DecryptError, Input, Worker};
+use super::disk::Disk;
+use super::fetch::{FetchError, Fetcher, Names};
+use super::receive::{Link, ReceiveError, WINDOW_MESSAGES, acknowledge};
+use super::segment::Policy;
+use super::ship::{self, Backoff, Bell, LocalDestination, ShipError};
+use super::state::{self, Queue};
+use crate::device::account::{self, AccountError, LoggedIn, Proof};
+use crate::device::store::{Access, Store, StoreError};
+use crate::protocol::credential::Identity;
+use crate::protocol::endpoint::Endpoint;
+use crate::report::counters::Counters;
+
+/// Chunks between two stages: enough to form a batch while another one is synced.
+const CHUNKS_MAX: usize = 1024;
+/// Proofs between committer and acknowledgement.
+const PROOFS_MAX: usize = 64;
+/// Pause before the first log-in is tried again while the network is away.
+const LOGIN_PAUSE: Duration = Duration::from_secs(1);
+/// How long the last acknowledgements may take.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Why the bot ended.
+#[derive(Debug, Error)]
+pub enum BotError {
+    /// State.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Account.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// Receiving.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// Decrypting.
+    #[error(transparent)]
+    Decrypt(#[from] DecryptError),
+    /// Attachments.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// Committing.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// Shipping.
+    #[error(transparent)]
+    Ship(#[from] ShipError),
+    /// A thread could not be started, or died.
+    #[error("stage `{0}` could not be started or died")]
+    Stage(&'static str),
+    /// The state belongs to somebody else.
+    #[error(
+        "state belongs to bot `{theirs}`, not to `{ours}` (WICKRIO_BOT_NAME): use another state directory (RETAIND_STATE)"
+    )]
+    OtherBot {
+        /// In the state.
+        theirs: String,
+        /// Configured.
+        ours: String,
+    },
+}
+
+/// What kind of failure it is, for the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Something must be put right first.
+    Configuration,
+    /// Starting again may help.
+    Temporary,
+    /// A defect.
+    Internal,
+}
+
+impl BotError {
+    /// What to do about it.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Store(error) if error.is_wrong_password() => Fault::Configuration,
+            Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => match error {
+                AccountError::Connection(error) if error.is_temporary() => Fault::Temporary,
+                AccountError::Connection(_)
+                | AccountError::Registered { .. }
+                | AccountError::NotRegistered
+                | AccountError::OtherNetwork { .. }
+                | AccountError::NoSuite => Fault::Configuration,
+                AccountError::Store(_) | AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
+            },
+            Self::OtherBot { .. } => Fault::Configuration,
+            // the disk's errors: full, read-only, gone; the next start tells more
+            Self::Store(_) | Self::Fetch(FetchError::Disk { .. }) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
+            Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
+        }
+    }
+}
+
+/// What a bot is given.
+pub struct Options {
+    /// Its user name.
+    pub user: String,
+    /// Opens its state; at the first start also its account.
+    pub password: zeroize::Zeroizing<String>,
+    /// Its state file.
+    pub state: PathBuf,
+    /// Where it writes.
+    pub directories: Directories,
+    /// When it rotates.
+    pub policy: Policy,
+    /// Where the network is.
+    pub endpoint: Endpoint,
+    /// Threads that decrypt.
+    pub workers: usize,
+    /// How it touches its message files.
+    pub disk: Arc<dyn Disk>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Counts.
+    pub counters: Arc<Counters>,
+}
+
+/// Tells a running bot what to do.
+pub struct Orders {
+    /// Stop, and leave nothing behind.
+    pub stop: CancellationToken,
+    /// Rotate the message file now.
+    pub rotate: mpsc::Receiver<()>,
+    /// Told once the bot is logged in and receives.
+    pub ready: Option<oneshot::Sender<Identity>>,
+}
+
+/// Runs until told to stop, or until something fails that only a restart can mend.
+pub async fn run(options: Options, mut orders: Orders) -> Result<(), BotError> {
+    let (path, password) = (options.state.clone(), options.password.clone());
+    let store = tokio::task::spawn_blocking(move || Store::open(&path, password.as_bytes()))
+        .await
+        .map_err(|_| BotError::Stage("state"))??;
+    state::prepare(&store)?;
+    own_state(&store, &options.user)?;
+
+    let names = Arc::new(Names::new(&options.directories.files));
+    let workers = options.workers.max(1);
+    let committed: Vec<Committed> = (0..workers).map(|_| Committed::default()).collect();
+    let bell = Arc::new(Bell::default());
+    let neighbours =
+        Neighbours { committed: committed.clone(), ship: bell.clone(), counters: options.counters.clone() };
+    let committer = Committer::recover(
+        store.again(Access::Write)?,
+        options.disk.clone(),
+        options.directories.clone(),
+        options.policy,
+        names.clone(),
+        options.clock.clone(),
+        neighbours,
+    )?;
+    let queue = Queue::open(store.again(Access::Write)?)?;
+
+    let account = match store.identity()? {
+        None => {
+            let proof = Proof::Bot(&options.user, &options.password);
+            let account = account::register(store, &options.endpoint, proof, WINDOW_MESSAGES).await?;
+            tracing::info!("provisioned: this device is new on the account");
+            Some(account)
+        }
+        Some(_) => log_in(Arc::new(Mutex::new(store)), &options, &orders.stop).await?,
+    };
+    let Some(account) = account else { return Ok(()) };
+    options.counters.logins.add(1);
+    let identity = account.identity.clone();
+    tracing::info!(user = %identity.user, device = %identity.device, network = identity.network_id, "Logged in");
+
+    let stages = Stages::start(&options, account, committer, queue, bell, names, &committed, &mut orders)?;
+    if let Some(ready) = orders.ready.take() {
+        // whoever asked may have stopped waiting
+        let _ = ready.send(identity);
+    }
+    stages.wait(orders.stop).await
+}
+
+fn own_state(store: &Store, user: &str) -> Result<(), BotError> {
+    let Some((identity, _)) = store.identity()? else { return Ok(()) };
+    let verifier = crate::protocol::credential::Verifier::new(&identity.network_id, &identity.authentication_key);
+    let theirs = verifier.verify(&identity.credential).map_err(AccountError::from)?.user;
+    if theirs.as_str() == user {
+        return Ok(());
+    }
+    Err(BotError::OtherBot { theirs: theirs.to_string(), ours: user.to_owned() })
+}
+
+/// `None`: told to stop before the network could be reached.
+async fn log_in(
+    store: Arc<Mutex<Store>>,
+    options: &Options,
+    stop: &CancellationToken,
+) -> Result<Option<LoggedIn>, BotError> {
+    loop {
+        match account::login(store.clone(), Some(&options.endpoint), WINDOW_MESSAGES).await {
+            Ok(account) => return Ok(Some(account)),
+            Err(AccountError::Connection(error)) if error.is_temporary() => {
+                options.counters.login_failures.add(1);
+                tracing::warn!(%error, "network is away, trying again");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(LOGIN_PAUSE) => {}
+        }
+    }
+}
+
+struct Stages {
+    ended: mpsc::UnboundedReceiver<Result<(), BotError>>,
+    running: usize,
+    stop: CancellationToken,
+    stopping: Arc<AtomicBool>,
+    wake: Vec<mpsc::Sender<Input>>,
+    bell: Arc<Bell>,
+    acknowledging: tokio::task::JoinHandle<()>,
+}
+
+impl Stages {
+    #[allow(clippy::too_many_arguments, reason = "each is one neighbour's end of a channel")]
+    fn start(
+        options: &Options,
+        account: LoggedIn,
+        committer: Committer,
+        queue: Queue,
+        bell: Arc<Bell>,
+        names: Arc<Names>,
+        committed: &[Committed],
+        orders: &mut Orders,
+    ) -> Result<Self, BotError> {
+        let (tell, ended) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        let stopping = Arc::new(AtomicBool::new(false));
+        let runtime = Handle::current();
+        let (outputs, made) = mpsc::channel(CHUNKS_MAX);
+        let (chunks, ready) = mpsc::channel(CHUNKS_MAX);
+        let (proofs, durable) = mpsc::channel(PROOFS_MAX);
+        let (connection, connected) = watch::channel(None);
+        let mut running = 0usize;
+        let mut thread = |name: &'static str, work: Box<dyn FnOnce() -> Result<(), BotError> + Send>| {
+            running = running.saturating_add(1);
+            let tell = tell.clone();
+            let body = move || {
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+                // the receiver lives as long as the bot
+                let _ = tell.send(result.unwrap_or(Err(BotError::Stage(name))));
+            };
+            thread::Builder::new().name(name.into()).spawn(body).map(drop).map_err(|_| BotError::Stage(name))
+        };
+
+        let mut inputs = Vec::new();
+        let store = account.store.clone();
+        for (index, committed) in committed.iter().enumerate() {
+            let reader = {
+                let store = store.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                Arc::new(Mutex::new(store.again(Access::Read)?))
+            };
+            let engine = account.engine(reader.clone())?;
+            let worker = Worker::new(index, engine, reader, committed.clone(), names.clone(), options.counters.clone());
+            let (sender, receiver) = mpsc::channel(WINDOW_MESSAGES);
+            let (outputs, stopping) = (outputs.clone(), stopping.clone());
+            thread("decrypt", Box::new(move || Ok(worker.run(receiver, &outputs, &stopping)?)))?;
+            inputs.push(sender);
+        }
+        drop(outputs);
+        let rotate = std::mem::replace(&mut orders.rotate, mpsc::channel(1).1);
+        let handle = runtime.clone();
+        thread("commit", Box::new(move || Ok(committer.run(&handle, ready, rotate, &proofs)?)))?;
+        let (destination, bell_) = (LocalDestination::new(options.disk.clone()), bell.clone());
+        thread("ship", Box::new(move || Ok(ship::run(&queue, &destination, &bell_, Backoff::default()).map(drop)?)))?;
+
+        let fetcher = Fetcher {
+            names,
+            connection: connected.clone(),
+            chunks,
+            workers: inputs.clone(),
+            counters: options.counters.clone(),
+        };
+        let link = Link {
+            endpoint: options.endpoint.clone(),
+            store,
+            workers: inputs.clone(),
+            connection,
+            clock: options.clock.clone(),
+            counters: options.counters.clone(),
+        };
+        for task in [Task::Fetch(fetcher, made), Task::Link(Box::new(link), Box::new(account), stop.clone())] {
+            running = running.saturating_add(1);
+            let tell = tell.clone();
+            tokio::spawn(async move {
+                let result = tokio::spawn(task.run()).await;
+                let _ = tell.send(result.unwrap_or(Err(BotError::Stage("receive"))));
+            });
+        }
+        let acknowledging = tokio::spawn(acknowledge(durable, connected));
+        Ok(Self { ended, running, stop, stopping, wake: inputs, bell, acknowledging })
+    }
+
+    async fn wait(mut self, stop: CancellationToken) -> Result<(), BotError> {
+        let mut failed = None;
+        tokio::select! {
+            () = stop.cancelled() => tracing::info!("Shutting down"),
+            ended = self.ended.recv() => {
+                self.running = self.running.saturating_sub(1);
+                let error = match ended {
+                    Some(Err(error)) => error,
+                    Some(Ok(())) | None => BotError::Stage("one that should have gone on"),
+                };
+                tracing::error!(%error, "a stage failed, the bot stops");
+                failed = Some(error);
+            }
+        }
+        self.stopping.store(true, Ordering::Release);
+        self.stop.cancel();
+        for worker in self.wake.drain(..) {
+            // a worker with a full queue looks at `stopping` anyway
+            let _ = worker.try_send(Input::Reconnected);
+        }
+        self.bell.finish();
+        while self.running > 0 {
+            let Some(ended) = self.ended.recv().await else { break };
+            self.running = self.running.saturating_sub(1);
+            if let Err(error) = ended {
+                failed.get_or_insert(error);
+            }
+        }
+        // not lost if it takes too long: the next start tells the network what is safe
+        let _ = tokio::time::timeout(FAREWELL, self.acknowledging).await;
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+enum Task {
+    Fetch(Fetcher, mpsc::Receiver<super::decrypt::Output>),
+    Link(Box<Link>, Box<LoggedIn>, CancellationToken),
+}
+
+impl Task {
+    async fn run(self) -> Result<(), BotError> {
+        match self {
+            Self::Fetch(fetcher, outputs) => Ok(fetcher.run(outputs).await?),
+            Self::Link(link, account, stop) => Ok(link.run(*account, stop).await?),
+        }
+    }
+}
