@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::connection::{Connection, ConnectionError, Push};
 use super::mls::{self, Engine, EngineError, KeyPackageUse};
+use super::patience::Patience;
 use super::store::{Store, StoreError, StoredIdentity, StoredKeyPackages};
 use crate::protocol::credential::{CredentialError, Identity, Verifier};
 use crate::protocol::endpoint::Endpoint;
@@ -60,7 +61,24 @@ pub enum AccountError {
     NoSuite,
 }
 
+impl AccountError {
+    /// May the same thing succeed later without anybody changing anything?
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Connection(error) => error.is_temporary(),
+            Self::Store(_)
+            | Self::Engine(_)
+            | Self::Credential(_)
+            | Self::Registered { .. }
+            | Self::NotRegistered
+            | Self::OtherNetwork { .. }
+            | Self::NoSuite => false,
+        }
+    }
+}
+
 /// What opens the door for a new device.
+#[derive(Clone, Copy)]
 pub enum Proof<'a> {
     /// Code of an invite.
     Invite(&'a str),
@@ -84,9 +102,20 @@ pub struct LoggedIn {
     pub pushes: mpsc::Receiver<Push>,
     /// Its state.
     pub store: Arc<Mutex<Store>>,
+    /// Most pushed messages on the way.
+    window: usize,
 }
 
 impl LoggedIn {
+    /// Logs the same device in again, on a new connection to `endpoint` (or to where the network was). The old
+    /// connection is dropped once the new one stands.
+    pub async fn again(&mut self, endpoint: Option<&Endpoint>) -> Result<(), AccountError> {
+        let account = login(self.store.clone(), endpoint, self.window).await?;
+        // whose credentials have been checked stays known
+        *self = Self { verifier: self.verifier.clone(), ..account };
+        Ok(())
+    }
+
     /// An engine with this device's keys; one a thread. Key packages are looked up in `packages`.
     pub fn engine(&self, packages: Arc<Mutex<Store>>) -> Result<Engine, AccountError> {
         let suite = suite(&self.stored)?;
@@ -151,21 +180,73 @@ pub async fn register(
     proof: Proof<'_>,
     window: usize,
 ) -> Result<LoggedIn, AccountError> {
+    register_patiently(store, endpoint, proof, window, &Patience::NONE).await
+}
+
+/// As [`register`]; while the network is away it is asked again, with the same key: so an answer that was lost is
+/// given once more, and an invite is not used up for nothing.
+pub async fn register_patiently(
+    mut store: Store,
+    endpoint: &Endpoint,
+    proof: Proof<'_>,
+    window: usize,
+    patience: &Patience,
+) -> Result<LoggedIn, AccountError> {
     if let Some((identity, _)) = store.identity()? {
         let verifier = Verifier::new(&identity.network_id, &identity.authentication_key);
         let identity = verifier.verify(&identity.credential)?;
         return Err(AccountError::Registered { user: identity.user.to_string(), device: identity.device.to_string() });
     }
-    let mut store = store;
+    let mut key = None;
+    let mut tries = patience.tries();
+    let new = loop {
+        let at = patience.endpoint();
+        match ask_to_register(at.as_ref().unwrap_or(endpoint), proof, window, &mut key).await {
+            Err(error) if error.is_temporary() && tries.again().await => {}
+            result => break result?,
+        }
+    };
+    let New { connection, pushes, stored, identity, verifier } = new;
+    let Some(Key { secret, .. }) = key else { return Err(AccountError::NoSuite) };
+    store.set_identity(&stored, &secret)?;
+    let store = Arc::new(Mutex::new(store));
+    let connection = Arc::new(connection);
+    Ok(LoggedIn { identity, stored, signature_key: secret, verifier, connection, pushes, store, window })
+}
+
+struct Key {
+    suite: u16,
+    secret: Zeroizing<Vec<u8>>,
+    public: Vec<u8>,
+}
+
+struct New {
+    connection: Connection,
+    pushes: mpsc::Receiver<Push>,
+    stored: StoredIdentity,
+    identity: Identity,
+    verifier: Verifier,
+}
+
+/// One try to register; the key is made at the first.
+async fn ask_to_register(
+    endpoint: &Endpoint,
+    proof: Proof<'_>,
+    window: usize,
+    key: &mut Option<Key>,
+) -> Result<New, AccountError> {
     let (connection, pushes) = Connection::open(endpoint, window).await?;
     let info = connection.info().clone();
-    let suite = info
-        .cipher_suites
-        .iter()
-        .find_map(|suite| u16::try_from(*suite).ok().filter(|suite| mls::suite_is_supported(*suite)))
-        .ok_or(AccountError::NoSuite)?;
-    let (secret, public) = mls::generate_signature_key(suite)?;
-    let signed = mls::sign(suite, &secret, &[REGISTER_LABEL, &info.nonce, &public].concat())?;
+    let Key { suite, secret, public } = match key {
+        Some(key) => key,
+        None => {
+            let supported = |suite: &u32| u16::try_from(*suite).ok().filter(|suite| mls::suite_is_supported(*suite));
+            let suite = info.cipher_suites.iter().find_map(supported).ok_or(AccountError::NoSuite)?;
+            let (secret, public) = mls::generate_signature_key(suite)?;
+            key.insert(Key { suite, secret, public })
+        }
+    };
+    let signed = mls::sign(*suite, secret, &[REGISTER_LABEL, &info.nonce, public].concat())?;
     let (invite_code, bot_user, bot_password) = match proof {
         Proof::Invite(code) => (code.to_owned(), String::new(), String::new()),
         Proof::Bot(user, password) => (String::new(), user.to_owned(), password.to_owned()),
@@ -174,7 +255,7 @@ pub async fn register(
         invite_code,
         bot_user,
         bot_password,
-        cipher_suite: suite.into(),
+        cipher_suite: (*suite).into(),
         signature_key: public.clone(),
         proof: signed,
     };
@@ -183,7 +264,7 @@ pub async fn register(
     };
     let verifier = Verifier::new(&info.network_id, &info.authentication_key);
     let identity = verifier.verify(&registered.credential)?;
-    if identity.signature_key != public {
+    if identity.signature_key != *public {
         return Err(CredentialError::Key.into());
     }
     let stored = StoredIdentity {
@@ -192,12 +273,10 @@ pub async fn register(
         ca_der: endpoint.ca_der.clone(),
         network_id: info.network_id,
         authentication_key: info.authentication_key,
-        cipher_suite: suite.into(),
+        cipher_suite: (*suite).into(),
         credential: registered.credential,
     };
-    store.set_identity(&stored, &secret)?;
-    let store = Arc::new(Mutex::new(store));
-    Ok(LoggedIn { identity, stored, signature_key: secret, verifier, connection: Arc::new(connection), pushes, store })
+    Ok(New { connection, pushes, stored, identity, verifier })
 }
 
 /// Logs the device of this state in. `endpoint`: where the network is now, if not where it was.
@@ -220,7 +299,8 @@ pub async fn login(
     let message = [LOGIN_LABEL, network_id.as_bytes(), &nonce, device].concat();
     let proof = mls::sign(suite(&stored)?, &signature_key, &message)?;
     connection.call_done(Request::Login(Login { device: device.to_vec(), proof })).await?;
-    Ok(LoggedIn { identity, stored, signature_key, verifier, connection: Arc::new(connection), pushes, store })
+    let connection = Arc::new(connection);
+    Ok(LoggedIn { identity, stored, signature_key, verifier, connection, pushes, store, window })
 }
 
 fn suite(stored: &StoredIdentity) -> Result<u16, AccountError> {

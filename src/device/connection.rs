@@ -5,6 +5,7 @@
 //! the window is cut off rather than allowed to fill memory. When the connection ends, everybody who waits is told.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -102,7 +103,16 @@ impl ConnectionError {
         match self {
             Self::Unreachable { .. } | Self::Closed | Self::Timeout { .. } => true,
             Self::Refused { code, .. } => *code == RefusalCode::Unavailable,
-            Self::Tls { .. } | Self::Endpoint(_) | Self::Protocol(_) => false,
+            // a network that goes away in the middle of a handshake says nothing wrong
+            Self::Tls { source, .. } => matches!(
+                source.kind(),
+                ErrorKind::UnexpectedEof
+                    | ErrorKind::ConnectionReset
+                    | ErrorKind::ConnectionAborted
+                    | ErrorKind::BrokenPipe
+                    | ErrorKind::TimedOut
+            ),
+            Self::Endpoint(_) | Self::Protocol(_) => false,
         }
     }
 }

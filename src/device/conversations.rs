@@ -2,7 +2,7 @@
 //!
 //! A message's life on the sending side: encrypt, store the new state, send. If the network says that the conversation
 //! has moved on, the device reads what it missed and encrypts anew; nothing was delivered, so nothing is doubled. If
-//! the answer is lost, the same `send_id` is sent again and gets the same answer.
+//! the answer is lost, the same `send_id` is sent again and gets the same answer (see [`super::patience`]).
 //!
 //! A commit takes effect here only when it is read back from the conversation at its place, like everybody else's: one
 //! path for one's own and for others' changes, also after a crash between sending and reading.
@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::account::{AccountError, KEY_PACKAGES_BATCH, LoggedIn};
 use super::connection::{Connection, ConnectionError, Push};
 use super::mls::{Engine, EngineError, Membership, Received, Session};
+use super::patience::Patience;
 use super::store::{Store, StoreError};
 use crate::protocol::content::{Content, ContentError};
 use crate::protocol::credential::Identity;
@@ -73,6 +74,32 @@ pub enum DeviceError {
     Random,
 }
 
+impl DeviceError {
+    /// What the network refused with, if it did.
+    pub fn refusal(&self) -> Option<RefusalCode> {
+        match self {
+            Self::Connection(error) | Self::Account(AccountError::Connection(error)) => error.refusal(),
+            _ => None,
+        }
+    }
+
+    /// May the same thing succeed later without anybody changing anything?
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Account(error) => error.is_temporary(),
+            Self::Connection(error) => error.is_temporary(),
+            Self::Contended(_) => true,
+            Self::Store(_)
+            | Self::Engine(_)
+            | Self::Content(_)
+            | Self::Id(_)
+            | Self::NotMember(_)
+            | Self::NoSuchMember { .. }
+            | Self::Random => false,
+        }
+    }
+}
+
 /// How much of a conversation a device wants to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
@@ -123,6 +150,8 @@ pub struct Device {
     account: LoggedIn,
     engine: Engine,
     open: LruCache<ConversationId, Open>,
+    patience: Patience,
+    subscribed: Option<Subscribe>,
 }
 
 impl Device {
@@ -136,7 +165,7 @@ impl Device {
         let engine = account.engine(account.store.clone())?;
         account.replenish_key_packages(&engine, batch).await?;
         let open = LruCache::new(NonZeroUsize::new(SESSIONS_OPEN_MAX).unwrap_or(NonZeroUsize::MIN));
-        Ok(Self { account, engine, open })
+        Ok(Self { account, engine, open, patience: Patience::NONE, subscribed: None })
     }
 
     /// Who this is.
@@ -159,10 +188,66 @@ impl Device {
         self.account
     }
 
+    /// From now on a lost connection is taken up again, and what was under way on it is sent again as it was.
+    pub fn be_patient(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
+    /// Logs in again on a new connection, as patiently as this device is, and subscribes again if it had.
+    pub async fn reconnect(&mut self) -> Result<(), DeviceError> {
+        let mut tries = self.patience.tries();
+        loop {
+            match self.log_in_again().await {
+                Err(error) if error.is_temporary() && tries.again().await => {}
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    async fn log_in_again(&mut self) -> Result<(), AccountError> {
+        self.account.again(self.patience.endpoint().as_ref()).await?;
+        match &self.subscribed {
+            Some(subscribe) => Ok(self.connection().call_done(Request::Subscribe(subscribe.clone())).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks; if the connection is lost or the network has trouble, the same request is sent again on the next one.
+    async fn ask(&mut self, request: Request) -> Result<Answer, DeviceError> {
+        let mut lost = None;
+        loop {
+            let error = match self.connection().call(request.clone()).await {
+                Err(error) if error.is_temporary() => error,
+                result => return Ok(result?),
+            };
+            let tries = lost.get_or_insert_with(|| self.patience.tries());
+            let mut broken = DeviceError::from(error);
+            loop {
+                if !tries.again().await {
+                    return Err(broken);
+                }
+                match self.log_in_again().await {
+                    Ok(()) => break,
+                    Err(error) if error.is_temporary() => broken = error.into(),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+    }
+
+    async fn ask_accepted(&mut self, request: Request) -> Result<u64, DeviceError> {
+        match self.ask(request).await? {
+            Answer::Accepted(accepted) => Ok(accepted.seq),
+            _ => Err(ConnectionError::Protocol("answer is not `accepted`").into()),
+        }
+    }
+
     /// Asks for everything to be pushed from now on.
-    pub async fn subscribe(&self, window_messages: u32, window_bytes: u64) -> Result<(), DeviceError> {
+    pub async fn subscribe(&mut self, window_messages: u32, window_bytes: u64) -> Result<(), DeviceError> {
         let subscribe = Subscribe { window_messages, window_bytes };
-        Ok(self.connection().call_done(Request::Subscribe(subscribe)).await?)
+        self.connection().call_done(Request::Subscribe(subscribe.clone())).await?;
+        self.subscribed = Some(subscribe);
+        Ok(())
     }
 
     /// Starts a conversation with `users` (and the retention bot where the network asks for it).
@@ -185,7 +270,7 @@ impl Device {
             commit: pending.commit,
             welcome: pending.welcome,
         };
-        self.connection().call_accepted(Request::CreateConversation(create)).await?;
+        self.ask_accepted(Request::CreateConversation(create)).await?;
         self.sync(&conversation, Reading::All).await?;
         Ok(conversation)
     }
@@ -215,7 +300,7 @@ impl Device {
             let stored = open.session.save()?;
             self.put(conversation, cursor, &stored)?;
             let send = SendApplication { send_id: random::<16>()?.to_vec(), message };
-            match self.connection().call_accepted(Request::SendApplication(send)).await {
+            match self.ask_accepted(Request::SendApplication(send)).await {
                 Ok(seq) => return Ok(seq),
                 Err(error) => self.catch_up(conversation, error, reading, events).await?,
             }
@@ -223,7 +308,7 @@ impl Device {
         Err(DeviceError::Contended(*conversation))
     }
 
-    /// Adds and removes users in one commit.
+    /// Adds and removes users in one commit. Returns its place in the conversation.
     pub async fn change(
         &mut self,
         conversation: &ConversationId,
@@ -231,7 +316,7 @@ impl Device {
         remove: &[UserName],
         reading: Reading,
         events: &mut Vec<Event>,
-    ) -> Result<(), DeviceError> {
+    ) -> Result<u64, DeviceError> {
         events.extend(self.sync(conversation, reading).await?);
         let names = add.iter().map(|user| user.as_str().to_owned()).collect();
         let packages = if add.is_empty() { Vec::new() } else { self.claim(names).await? };
@@ -246,8 +331,8 @@ impl Device {
                     return Err(DeviceError::NoSuchMember { user: user.clone(), conversation: *conversation });
                 }
             }
-            if self.commit_once(conversation, &packages, &gone, reading, events).await? {
-                return Ok(());
+            if let Some(seq) = self.commit_once(conversation, &packages, &gone, reading, events).await? {
+                return Ok(seq);
             }
         }
         Err(DeviceError::Contended(*conversation))
@@ -264,7 +349,7 @@ impl Device {
             let stored = open.session.save()?;
             self.put(conversation, cursor, &stored)?;
             let send = SendHandshake { send_id: random::<16>()?.to_vec(), message, welcome: Vec::new() };
-            match self.connection().call_accepted(Request::SendHandshake(send)).await {
+            match self.ask_accepted(Request::SendHandshake(send)).await {
                 Ok(seq) => return Ok(seq),
                 Err(error) => self.catch_up(conversation, error, Reading::All, &mut events).await?,
             }
@@ -288,7 +373,7 @@ impl Device {
                 bytes_max: FETCH_BYTES_MAX,
             };
             let Answer::Deliveries(Deliveries { deliveries, through_seq, head_seq }) =
-                self.connection().call(Request::Fetch(fetch)).await?
+                self.ask(Request::Fetch(fetch)).await?
             else {
                 return Err(ConnectionError::Protocol("fetch was not answered").into());
             };
@@ -358,18 +443,20 @@ impl Device {
     }
 
     /// Tells the network that all up to `seq` is safe here.
-    pub async fn acknowledge(&self, conversation: &ConversationId, seq: u64) -> Result<(), DeviceError> {
+    pub async fn acknowledge(&mut self, conversation: &ConversationId, seq: u64) -> Result<(), DeviceError> {
         let cursors = vec![Cursor { conversation: conversation.to_string(), seq }];
-        Ok(self.connection().call_done(Request::Acknowledge(Acknowledge { cursors })).await?)
+        match self.ask(Request::Acknowledge(Acknowledge { cursors })).await? {
+            Answer::Done(_) => Ok(()),
+            _ => Err(ConnectionError::Protocol("acknowledgement was not answered").into()),
+        }
     }
 
     /// Conversations of this device on the network.
-    pub async fn conversations(&self) -> Result<Vec<ConversationId>, DeviceError> {
+    pub async fn conversations(&mut self) -> Result<Vec<ConversationId>, DeviceError> {
         let mut all = Vec::new();
         let mut after = String::new();
         loop {
-            let Answer::Conversations(page) =
-                self.connection().call(Request::ListConversations(ListConversations { after })).await?
+            let Answer::Conversations(page) = self.ask(Request::ListConversations(ListConversations { after })).await?
             else {
                 return Err(ConnectionError::Protocol("list of conversations was not answered").into());
             };
@@ -388,7 +475,7 @@ impl Device {
         Ok(self.session(conversation)?.session.members()?)
     }
 
-    /// One try to commit; `false`: others were faster and their changes have been read.
+    /// One try to commit; `None`: others were faster and their changes have been read.
     async fn commit_once(
         &mut self,
         conversation: &ConversationId,
@@ -396,7 +483,7 @@ impl Device {
         remove: &[DeviceId],
         reading: Reading,
         events: &mut Vec<Event>,
-    ) -> Result<bool, DeviceError> {
+    ) -> Result<Option<u64>, DeviceError> {
         let open = self.session(conversation)?;
         let pending = open.session.commit(add, remove)?;
         let cursor = open.cursor;
@@ -404,15 +491,15 @@ impl Device {
         self.put(conversation, cursor, &stored)?;
         let send =
             SendHandshake { send_id: random::<16>()?.to_vec(), message: pending.commit, welcome: pending.welcome };
-        match self.connection().call_accepted(Request::SendHandshake(send)).await {
-            Ok(_) => {
+        match self.ask_accepted(Request::SendHandshake(send)).await {
+            Ok(seq) => {
                 events.extend(self.sync(conversation, reading).await?);
-                Ok(true)
+                Ok(Some(seq))
             }
             Err(error) => {
                 self.session(conversation)?.session.clear_pending_commit();
                 self.catch_up(conversation, error, reading, events).await?;
-                Ok(false)
+                Ok(None)
             }
         }
     }
@@ -421,7 +508,7 @@ impl Device {
     async fn catch_up(
         &mut self,
         conversation: &ConversationId,
-        error: ConnectionError,
+        error: DeviceError,
         reading: Reading,
         events: &mut Vec<Event>,
     ) -> Result<(), DeviceError> {
@@ -431,19 +518,18 @@ impl Device {
                 events.extend(self.sync(conversation, reading).await?);
                 let open = self.session(conversation)?;
                 // nothing new and nothing to commit: trying again would change nothing
-                if open.cursor == before && !open.session.has_proposals() { Err(error.into()) } else { Ok(()) }
+                if open.cursor == before && !open.session.has_proposals() { Err(error) } else { Ok(()) }
             }
-            _ => Err(error.into()),
+            _ => Err(error),
         }
     }
 
-    async fn claim(&self, users: Vec<String>) -> Result<Vec<Vec<u8>>, DeviceError> {
+    async fn claim(&mut self, users: Vec<String>) -> Result<Vec<Vec<u8>>, DeviceError> {
         if users.is_empty() {
             return Ok(Vec::new());
         }
         let claim = ClaimKeyPackages { users, cipher_suite: self.account.stored.cipher_suite };
-        let Answer::ClaimedKeyPackages(claimed) = self.connection().call(Request::ClaimKeyPackages(claim)).await?
-        else {
+        let Answer::ClaimedKeyPackages(claimed) = self.ask(Request::ClaimKeyPackages(claim)).await? else {
             return Err(ConnectionError::Protocol("claim of key packages was not answered").into());
         };
         Ok(claimed.packages.into_iter().map(|package| package.key_package).collect())

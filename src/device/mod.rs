@@ -5,5 +5,6 @@ pub mod blob;
 pub mod connection;
 pub mod conversations;
 pub mod mls;
+pub mod patience;
 pub mod store;
 pub mod vault;

@@ -1,0 +1,104 @@
+//! How long a device bears a network that is away, and where it looks for it.
+//!
+//! Every request of a device may be repeated: those that change something carry a `send_id`, the others only ask. So
+//! after a lost connection the device logs in again and sends *the same bytes* again: if the first answer was lost, the
+//! network gives it once more; if the request was lost, it is taken now. Nothing is doubled and nothing is lost, also
+//! when the network was killed and started again in between.
+//!
+//! Not here: a device that is killed itself. It does not know what was in doubt, and its user sees no answer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::protocol::endpoint::Endpoint;
+
+/// First wait before a lost connection is tried again. A network that restarts is back within some of these.
+const WAIT_MIN: Duration = Duration::from_millis(20);
+/// Longest wait between two tries.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+type Whereabouts = Arc<dyn Fn() -> Endpoint + Send + Sync>;
+
+/// What a device does when the network is away. The default is to say so at once.
+#[derive(Clone, Default)]
+pub struct Patience {
+    total: Duration,
+    endpoint: Option<Whereabouts>,
+}
+
+impl Patience {
+    /// Says so at once.
+    pub const NONE: Self = Self { total: Duration::ZERO, endpoint: None };
+
+    /// Tries again for `total` after each loss of the connection.
+    pub fn lasting(total: Duration) -> Self {
+        Self { total, endpoint: None }
+    }
+
+    /// Asks `endpoint` before each try where the network is now: one that restarts may have another port.
+    #[must_use]
+    pub fn looking_at(self, endpoint: impl Fn() -> Endpoint + Send + Sync + 'static) -> Self {
+        Self { endpoint: Some(Arc::new(endpoint)), ..self }
+    }
+
+    /// Where the network is now; `None`: where it was.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        self.endpoint.as_ref().map(|endpoint| endpoint())
+    }
+
+    /// The tries after one loss.
+    pub fn tries(&self) -> Tries {
+        Tries { until: Instant::now().checked_add(self.total), wait: WAIT_MIN }
+    }
+}
+
+impl fmt::Debug for Patience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patience").field("total", &self.total).finish_non_exhaustive()
+    }
+}
+
+/// Counts the tries after one loss.
+#[derive(Debug)]
+pub struct Tries {
+    until: Option<Instant>,
+    wait: Duration,
+}
+
+impl Tries {
+    /// Waits before the next try, longer each time; `false` at once when patience has run out.
+    pub async fn again(&mut self) -> bool {
+        let Some(at) = Instant::now().checked_add(self.wait) else { return false };
+        if self.until.is_some_and(|until| at > until) {
+            return false;
+        }
+        tokio::time::sleep_until(at).await;
+        self.wait = self.wait.saturating_mul(2).min(WAIT_MAX);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_patience_means_no_second_try() {
+        assert!(!Patience::NONE.tries().again().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_and_its_tries_are_far_apart() {
+        let start = Instant::now();
+        let mut tries = Patience::lasting(Duration::from_secs(60)).tries();
+        let mut count = 0;
+        while tries.again().await {
+            count += 1;
+        }
+        assert!((20..60).contains(&count), "{count}");
+        assert!(start.elapsed() <= Duration::from_secs(60));
+    }
+}
