@@ -1,9 +1,74 @@
-//! retaind: the open data-retention bot for end-to-end encrypted messaging.
+//! retaind keeps every message of an end-to-end encrypted network for those who must, and proves it.
+//!
+//! A bot is a member of every conversation. It receives and decrypts what it is sent, writes one line of JSON for each
+//! message into files that rotate by size and time, keeps attachments beside them, and acknowledges to the network
+//! only what is on stable storage. The network that it serves is part of this crate, too: embedded in the bot's
+//! process by default, or on its own.
+//!
+//! # The promise
+//!
+//! > A message is acknowledged to the network only after its record is on stable storage. Killed at any instant, with any
+//! > single fault of disk or network, the bot loses no acknowledged message and records none twice.
+//!
+//! ```text
+//!  Delivered ─► Chunk ─► [File] ─► append, sync ─► transaction ─► settle ─► Durable ─► acknowledge
+//!  receive      decrypt  fetch     segment         state          names     commit     receive
+//! ```
+//!
+//! There is one commit point ([`bot::commit`]). MLS states, cursors, lengths and hash chains of the message files, names of
+//! attachments and the ship queue are one SQLite transaction, made after everything they speak of has been synced.
+//! Whatever a crash leaves beyond it is cut off at the next start, and the network delivers the same messages again
+//! to the same MLS states. There is no other start-up than this recovery.
+//!
+//! Exactly once follows from three facts: the network gives each conversation gap-free places (`seq`) and keeps every
+//! message for a device until that device acknowledges it ([`protocol::wire`]); the cursor of a conversation is in the same
+//! transaction as the records up to it; a place at or below the cursor is passed over, a place that never came is recorded
+//! as a hole. So every place of a conversation has exactly one record.
+//!
+//! # Map
+//!
+//! | room | what |
+//! |---|---|
+//! | [`protocol`] | what devices and network share: pure values |
+//! | [`device`] | an MLS device: sealed state, connection, conversations; the bot and `retaind client` are both devices |
+//! | [`network`] | directory of users and devices, delivery, blobs; sees no plaintext |
+//! | [`bot`] | the data path above; knows the network only as any device does, over the wire, also when embedded |
+//! | [`replay`] | recorded conversations played through real devices: demo, tests, benches |
+//! | [`report`] | counters and logs |
+//! | [`config`] | the table of variables; the only room that reads the environment |
+//! | [`lifecycle`] | signals |
+//! | [`cli`] | one file a subcommand; the only rooms that print |
+//!
+//! Imports point downwards: cli → bot, network, replay → device, report → protocol. `bot` does not import `network`.
+//!
+//! # Threat model
+//!
+//! What each party can do, and what stops it. "Cannot" rests on MLS (RFC 9420) with AES-256 and P-384 by AWS-LC.
+//!
+//! - **The network** sees who is in which conversation, when messages are sent and how long they are; handshakes are
+//!   readable to it so that it can enforce membership and retention. It cannot read or forge messages, nor put a device
+//!   into a conversation unnoticed: every member checks every credential and sees every change of membership. It holds the
+//!   authentication key and can therefore make a device under any user's name; such a device is a visible member, and is
+//!   recorded as one. It can withhold messages: a hole in the places of a conversation is recorded as a hole; messages withheld
+//!   from the end of all conversations look like silence.
+//! - **A stranger on the wire** sees TLS 1.3. The network's certificate is checked against the authority that came with
+//!   the invite or the configuration; nothing else is trusted. Before log-in a connection may hold some KiB of memory,
+//!   for seconds.
+//! - **A member device** may send anything. Frames, contents, names and attachments go through bounded decoders;
+//!   what cannot be read is a record with its ciphertext, never a crash and never a gap. Sizes and times that it claims
+//!   are recorded as claims. It cannot act as another device: MLS authenticates the sender, log-in the connection.
+//! - **Who reads the disk** of the bot finds the archive in clear (that is its purpose; protect the volume) and the device's
+//!   keys sealed under the bot's password ([`device::vault`]). Ids of conversations, cursors and sizes are in clear.
+//!   Who can change the disk can change the archive; the hash chain of each file is in the state.
+//! - **Who has the bot's password and state** is the bot: can read what is delivered from then on. Keys of past messages
+//!   are deleted as they are used, so what was acknowledged cannot be decrypted again.
+//! - **Logs, metrics and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.
 
 pub mod bot;
 pub mod cli;
 pub mod config;
 pub mod device;
+pub mod lifecycle;
 pub mod network;
 pub mod protocol;
 pub mod report;

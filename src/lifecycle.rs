@@ -1,0 +1,51 @@
+//! Signals → orders. The only place that hears signals.
+//!
+//! SIGTERM and SIGINT ask for a stop: the bot drains and exits with 0. A second one cuts the drain short: the process
+//! ends at once, with the code of a temporary failure, and the next start recovers as from a crash. SIGUSR1 rotates
+//! the message file now.
+
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Exit code of a drain that was cut short (`EX_TEMPFAIL`).
+const EXIT_CUT_SHORT: i32 = 75;
+
+/// Signals cannot be heard.
+#[derive(Debug, Error)]
+#[error("signals cannot be heard")]
+pub struct SignalError(#[from] std::io::Error);
+
+/// What signals turn into.
+pub struct Signalled {
+    /// Cancelled by SIGTERM and SIGINT.
+    pub stop: CancellationToken,
+    /// Something comes with SIGUSR1.
+    pub rotate: mpsc::Receiver<()>,
+}
+
+/// Starts to hear signals, on a thread of its own.
+pub fn listen() -> Result<Signalled, SignalError> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
+    let stop = CancellationToken::new();
+    let (ask, rotate) = mpsc::channel(1);
+    let heard = stop.clone();
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            match signal {
+                // a rotation that is asked for twice is one
+                SIGUSR1 => drop(ask.try_send(())),
+                _ if heard.is_cancelled() => {
+                    tracing::warn!("second signal: the drain is cut short, the next start recovers");
+                    std::process::exit(EXIT_CUT_SHORT);
+                }
+                _ => heard.cancel(),
+            }
+        }
+    })?;
+    Ok(Signalled { stop, rotate })
+}
