@@ -22,9 +22,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::bot::home::Directory;
+use crate::bot::segment::Basename;
 use crate::protocol::ids::UserName;
 use env::{Effect, Fallback, Origin, Secrecy, Settings, VARIABLES, Variable};
 use mistake::{Invalid, Mistake, Mistakes, Warning};
@@ -81,7 +83,7 @@ pub struct Files {
     /// Directory of the attachments.
     pub attachments: PathBuf,
     /// What the names of message files start with.
-    pub base_name: BaseName,
+    pub base_name: Basename,
     /// Largest message file, in bytes.
     pub size_max: u64,
     /// After how long a new message file starts.
@@ -198,6 +200,22 @@ impl Origins {
 }
 
 impl Config {
+    /// What [`crate::bot::home::prepare`] needs: the state directory, and the others.
+    pub fn directories(&self) -> (Directory, [Directory; 2]) {
+        let directory = |what, variable: &Variable, path: &Path| Directory {
+            what,
+            variable: variable.name,
+            path: path.to_path_buf(),
+        };
+        (
+            directory("state", &env::STATE, &self.state),
+            [
+                directory("messages", &env::MESSAGES, &self.files.messages),
+                directory("attachments", &env::ATTACHMENTS, &self.files.attachments),
+            ],
+        )
+    }
+
     /// Refuses a configuration that asks for more than this version does, so that nobody believes in an upload or an
     /// encryption that does not happen.
     pub fn refuse_what_is_not_built(&self) -> Result<(), Mistakes> {

@@ -9,12 +9,10 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tracing_subscriber::EnvFilter;
 
 use super::mistake::Invalid;
-use super::{Authority, BaseName, BotName, HostPort, Retention};
+use super::{Authority, BotName, HostPort, Retention};
+use crate::bot::segment::names::{BASENAME_BYTES_MAX, Basename};
 use crate::protocol::ids::UserName;
 
-/// Longest base name of message files, in bytes: `_<time>_<sequence>.txt.manifest.json` must still fit into the 255
-/// bytes that file systems allow.
-const BASE_NAME_BYTES_MAX: usize = 180;
 /// Longest S3 key prefix, in bytes: with a file name of 255 it stays below the 1,024 that S3 allows.
 const FOLDER_BYTES_MAX: usize = 700;
 /// Longest network id, in bytes: with `compliance_` and `_bot` it is still a user name.
@@ -36,10 +34,8 @@ pub(super) fn bot_name(text: &str) -> Result<BotName, Invalid> {
     Ok(BotName(name))
 }
 
-pub(super) fn base_name(text: &str) -> Result<BaseName, Invalid> {
-    let wrong =
-        text.len() > BASE_NAME_BYTES_MAX || text.starts_with('.') || text.chars().any(|c| c == '/' || c.is_control());
-    if wrong { Err(Invalid::BaseName { max: BASE_NAME_BYTES_MAX }) } else { Ok(BaseName(text.to_owned())) }
+pub(super) fn base_name(text: &str) -> Result<Basename, Invalid> {
+    Basename::new(text).map_err(|_| Invalid::BaseName { max: BASENAME_BYTES_MAX })
 }
 
 pub(super) fn path(text: &str) -> Result<PathBuf, Invalid> {

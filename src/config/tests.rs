@@ -232,7 +232,7 @@ fn all_mistakes_are_told_at_once_each_with_its_name_value_and_remedy() {
 the configuration has 9 mistakes:
   `WICKRIO_BOT_NAM` is not a setting of this bot: is `WICKRIO_BOT_NAME` meant?
   `WICKRIO_BOT_NAME` is not set: the bot needs its user name, such as `compliance_1234567890_bot`
-  `WICKRIO_COMP_BASENAME` = `../messages`: not the start of a file name: at most 180 bytes without `/` and control characters, and without a `.` in front
+  `WICKRIO_COMP_BASENAME` = `../messages`: not the start of a file name: at most 200 bytes without `/` and control characters, and without a `.` in front
   `WICKRIO_COMP_FILESIZE` = `-3`: not a whole number of KiB from 1 to 18014398509481983
   `WICKRIO_COMP_TIMEROTATE` = `15m`: not a whole number of minutes from 0 to 4294967295
   `RETAIND_LISTEN` = `localhost:7443`: not an address and a port, such as `127.0.0.1:7443` or `[::1]:7443`; names are not looked up here

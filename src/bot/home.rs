@@ -1,0 +1,217 @@
+//! The bot's directories: made, tried and locked before anything else begins.
+//!
+//! A bot that starts must be able to keep what it receives. So each directory is tried with a small file, written and
+//! synced, and what is wrong is one clear error, told with the setting's name.
+//!
+//! Invariant: a call that fails leaves everything as it was. Directories that it made are removed again; a probe is
+//! removed; the running bot's lock and state are not touched.
+//!
+//! The lock is a `flock` on the state directory itself, not on a file in it: there is nothing to create before it is
+//! held, and nothing to clean up after a crash, because the system releases it with the process. `bot.pid` in there only
+//! helps the error of a second bot; nothing trusts it.
+//!
+//! Not here: how much space is left. A bot on a nearly full disk must start, because shipping files frees space.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::SystemTime;
+
+use thiserror::Error;
+
+use super::disk::{Disk, DiskError};
+use super::run::Fault;
+
+/// Bytes of the probe: one block of the usual file systems, so that a full disk is noticed.
+const PROBE_BYTES: usize = 4096;
+/// Only the bot's user may read what it archives; whoever wants another mode makes the directory first.
+const DIRECTORY_MODE: u32 = 0o700;
+/// Tells the error of a second bot whom it met.
+const PID_FILE: &str = "bot.pid";
+
+/// A directory that the bot needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// What it is for, as in `messages`.
+    pub what: &'static str,
+    /// The variable that sets it.
+    pub variable: &'static str,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// Why the directories are not usable.
+#[derive(Debug, Error)]
+pub enum HomeError {
+    /// Something else has the name.
+    #[error(
+        "the {} directory `{}` cannot be used: `{}` is not a directory; move it away, or set `{}` to another path",
+        directory.what, directory.path.display(), obstacle.display(), directory.variable
+    )]
+    NotADirectory {
+        /// The directory.
+        directory: Directory,
+        /// What stands there: itself or one above it.
+        obstacle: PathBuf,
+    },
+    /// It cannot be made, read or written.
+    #[error(
+        "the {} directory `{}` cannot be written: give it to the user that runs the bot, or set `{}` to another path",
+        directory.what, directory.path.display(), directory.variable
+    )]
+    Unwritable {
+        /// The directory.
+        directory: Directory,
+        /// What failed.
+        source: io::Error,
+    },
+    /// No space, or none left for this user.
+    #[error(
+        "the disk of the {} directory `{}` is full: free some space, or set `{}` to a path on another disk",
+        directory.what, directory.path.display(), directory.variable
+    )]
+    Full {
+        /// The directory.
+        directory: Directory,
+        /// What failed.
+        source: io::Error,
+    },
+    /// Another bot works there.
+    #[error(
+        "the {} directory `{}` is in use by another bot{}: stop that one, or set `{}` to another path",
+        directory.what, directory.path.display(), of_process(*pid), directory.variable
+    )]
+    InUse {
+        /// The directory.
+        directory: Directory,
+        /// Its process, if it has said so.
+        pid: Option<u32>,
+    },
+}
+
+impl HomeError {
+    /// What to do about it.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NotADirectory { .. } | Self::Unwritable { .. } => Fault::Configuration,
+            // space is freed, and another bot stops, without a change here
+            Self::Full { .. } | Self::InUse { .. } => Fault::Temporary,
+        }
+    }
+
+    fn new(directory: &Directory, source: io::Error) -> Self {
+        let directory = directory.clone();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { directory, source },
+            _ => Self::Unwritable { directory, source },
+        }
+    }
+}
+
+/// Directories that exist, can be written to, and are this process's alone. Keep it as long as the bot runs.
+#[derive(Debug)]
+#[must_use = "the state directory is locked only as long as this lives"]
+pub struct Home {
+    _lock: File,
+}
+
+/// Makes, tries and locks the bot's directories; `state` is the one that is locked. After an error all is as before.
+pub fn prepare(disk: &dyn Disk, state: &Directory, others: &[Directory]) -> Result<Home, HomeError> {
+    // first only looks, so that most mistakes change nothing even for a moment
+    look(state)?;
+    others.iter().try_for_each(look)?;
+    let mut made = Vec::new();
+    let home = make_all(disk, state, others, &mut made);
+    if home.is_err() {
+        // what cannot be removed again is an empty directory; the error that is told is the first one
+        for path in made.iter().rev() {
+            let _ = fs::remove_dir(path);
+        }
+    }
+    home
+}
+
+fn make_all(
+    disk: &dyn Disk,
+    state: &Directory,
+    others: &[Directory],
+    made: &mut Vec<PathBuf>,
+) -> Result<Home, HomeError> {
+    make(disk, state, made)?;
+    let lock = lock(state)?;
+    for directory in others {
+        make(disk, directory, made)?;
+    }
+    for directory in std::iter::once(state).chain(others) {
+        probe(disk, &directory.path).map_err(|error| HomeError::new(directory, error.source))?;
+    }
+    // last: from here on nothing fails any more, so no half-prepared state directory has it
+    let pid = process::id().to_string();
+    fs::write(state.path.join(PID_FILE), pid).map_err(|source| HomeError::new(state, source))?;
+    Ok(Home { _lock: lock })
+}
+
+/// Is there a directory, or room for one?
+fn look(directory: &Directory) -> Result<(), HomeError> {
+    for path in directory.path.ancestors().filter(|path| !path.as_os_str().is_empty()) {
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => return Ok(()),
+            Ok(_) => {
+                return Err(HomeError::NotADirectory { directory: directory.clone(), obstacle: path.to_path_buf() });
+            }
+            // of a file that stands in the way the system says so for what is below; the file itself comes next
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(source) => return Err(HomeError::new(directory, source)),
+        }
+    }
+    Ok(())
+}
+
+/// Makes a directory and those above it; adds what it made to `made`, outermost first.
+fn make(disk: &dyn Disk, directory: &Directory, made: &mut Vec<PathBuf>) -> Result<(), HomeError> {
+    let missing: Vec<&Path> =
+        directory.path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).collect();
+    for path in missing.into_iter().rev() {
+        match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
+            Ok(()) => made.push(path.to_path_buf()),
+            // somebody else made it since we looked; then it is not ours to remove
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            Err(source) => return Err(HomeError::new(directory, source)),
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        disk.sync_dir(parent).map_err(|error| HomeError::new(directory, error.source))?;
+    }
+    Ok(())
+}
+
+fn lock(state: &Directory) -> Result<File, HomeError> {
+    let lock = File::open(&state.path).map_err(|source| HomeError::new(state, source))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            let pid = fs::read_to_string(state.path.join(PID_FILE)).ok().and_then(|pid| pid.trim().parse().ok());
+            Err(HomeError::InUse { directory: state.clone(), pid })
+        }
+        Err(TryLockError::Error(source)) => Err(HomeError::new(state, source)),
+    }
+}
+
+/// Writes and syncs a small file and removes it.
+fn probe(disk: &dyn Disk, directory: &Path) -> Result<(), DiskError> {
+    // two bots in containers of their own may share a directory and a process id
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let path = directory.join(format!(".retaind-probe-{}-{}", process::id(), since.as_nanos()));
+    let mut file = disk.create_new(&path)?;
+    let written = file.write_all(&[0; PROBE_BYTES]).and_then(|()| file.sync_data());
+    let removed = disk.remove(&path);
+    written.and(removed).and_then(|()| disk.sync_dir(directory))
+}
+
+fn of_process(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+}
+
+#[cfg(test)]
+mod tests;
