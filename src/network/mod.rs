@@ -1,1 +1,343 @@
-//! In work.
+//! The network: the directory of users and devices, and the delivery of what they send.
+//!
+//! # What it sees and what it does not
+//! It sees who is a member of which conversation, who sends, when and how much, and the sizes of attachments. It sees no
+//! content, no file name, no room title: those are MLS ciphertext, and the network holds no key of any conversation.
+//! Commits and proposals are public messages on purpose, so that it can enforce membership and retention.
+//!
+//! # Boundaries
+//! - *Stranger → network*: TLS 1.3; small frames, little time, few places; Argon2id a few at a time; single-use
+//!   invites kept as hashes; proofs over a fresh nonce.
+//! - *Device → network*: every limit has a name ([`crate::protocol::limits`]); a device acts for itself only (login, key
+//!   packages, its own leaf); it never learns of conversations that it is not in. What a request occupies is bounded
+//!   until its answer is written.
+//! - *Member → conversation*: membership, epoch and retention are checked against the tracked MLS group. A member can
+//!   break its own conversation by a commit that others cannot process (an observer cannot check the confirmation
+//!   tag); it can read nothing by that.
+//! - *Operator*: owns the authentication key and can therefore vouch for a device that is not the user's. Members can
+//!   see every device that joins. This is the power that MLS leaves to an authentication service.
+//!
+//! # What a malicious network could do
+//! Withhold messages, delay them, tell a false `sender_device` or time (neither is trusted by the records: MLS
+//! authenticates the sender), split members into different views (their epochs no longer agree and they notice), and,
+//! with the authentication key, add devices that everybody sees. It could not read, alter, invent or reorder a message
+//! within a sender's ratchet without being noticed.
+//!
+//! # How it holds together
+//! One process serves a directory (lock file). [`writer`] is the only thread that changes the database and does so in
+//! group commits; [`readers`] read beside it; [`hub`] knows who is connected; [`push`] feeds them. Nothing is answered
+//! before it is on stable storage, so a crash needs no recovery beyond SQLite's own; blobs cut off what was not synced.
+//!
+//! Not here: content, devices' private keys, the bot. The bot is a device like any other.
+
+mod admin;
+mod certificate;
+mod connection;
+mod delivery;
+mod directory;
+mod error;
+mod hub;
+mod keys;
+mod login;
+mod push;
+mod readers;
+mod requests;
+mod server;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+pub use self::admin::{Admin, PASSWORD_CHARS_MIN, UserSummary};
+use self::certificate::{Certificate, OWN_SERVER_NAME, Own};
+use self::delivery::blobs::Blobs;
+use self::directory::Policy;
+pub use self::directory::accounts::Standing;
+pub use self::error::NetworkError;
+use self::hub::Hub;
+use self::keys::Keys;
+use self::readers::Readers;
+use self::writer::Writer;
+use crate::protocol::credential::Role;
+use crate::protocol::endpoint::{Endpoint, Invite};
+use crate::protocol::ids::{DeviceId, UserName};
+use crate::protocol::wire::{Answer, Notice, ServerFrame};
+
+const DATABASE_FILE: &str = "network.sqlite";
+const LOCK_FILE: &str = "network.lock";
+const BLOBS_FOLDER: &str = "blobs";
+/// P-384, then P-521, both with AES-256.
+const CIPHER_SUITES: [u16; 2] = [7, 5];
+/// Password checks at the same time: 19 MiB and a core each.
+const PASSWORD_CHECKS_MAX: usize = 2;
+
+/// How a network is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where everything is kept; made if it does not exist.
+    pub directory: PathBuf,
+    /// Name of the network; 8 random digits at first start if not given. Cannot change.
+    pub network_id: Option<String>,
+    /// Certificate chain and private key (PEM files); an own certificate if not given.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// `host:port` that devices are told; the listening address if not given.
+    pub advertise: Option<String>,
+    cipher_suites: Vec<u16>,
+}
+
+impl Options {
+    /// Everything by default.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            network_id: None,
+            certificate: None,
+            advertise: None,
+            cipher_suites: CIPHER_SUITES.to_vec(),
+        }
+    }
+
+    /// Allows other cipher suites than those with AES-256: for tests against MLS implementations that have none.
+    pub fn danger_with_cipher_suites(mut self, cipher_suites: &[u16]) -> Self {
+        self.cipher_suites = cipher_suites.to_vec();
+        self
+    }
+}
+
+/// What connections, tasks and the writer share.
+pub(crate) struct Shared {
+    pub(crate) keys: Keys,
+    pub(crate) certificate: Certificate,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) hub: Hub,
+    pub(crate) blobs: Blobs,
+    pub(crate) password_checks: Semaphore,
+    /// Look at the directory now.
+    pub(crate) refresh: Notify,
+    /// It was looked at and is another.
+    pub(crate) policy_changed: Notify,
+    policy: RwLock<Arc<Policy>>,
+    writer: RwLock<Option<Writer>>,
+}
+
+impl Shared {
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The writer; once the network is closing, one that refuses everything.
+    pub(crate) fn writer(&self) -> Writer {
+        self.writer.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(Writer::closed)
+    }
+
+    /// Takes over a new policy: tells devices of retention, ends the connections of the suspended.
+    pub(crate) fn apply(&self, policy: Policy) {
+        let policy = Arc::new(policy);
+        let before = {
+            let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+            // two may read at the same time: the newer one stays
+            if current.version >= policy.version {
+                return;
+            }
+            std::mem::replace(&mut *current, Arc::clone(&policy))
+        };
+        if before.retention_users != policy.retention_users {
+            let text = if policy.retention_users.is_empty() {
+                "Data Retention Turned Off"
+            } else {
+                "Data Retention Turned On"
+            };
+            let notice = Notice { retention_users: policy.retention_users.clone(), text: text.to_owned() };
+            self.hub.broadcast(&connection::encode(&ServerFrame { id: 0, answer: Some(Answer::Notice(notice)) }));
+        }
+        self.hub.close(|device| policy.suspended.contains(&device));
+        self.policy_changed.notify_one();
+    }
+}
+
+/// A network on its directory. Dropping it finishes what was accepted and releases the directory.
+pub struct Network {
+    shared: Arc<Shared>,
+    admin: Mutex<Admin>,
+    advertise: Option<String>,
+    writer: Option<JoinHandle<()>>,
+    _lock: File,
+}
+
+impl Network {
+    /// Opens the network in a directory, or makes one there.
+    pub fn open(options: Options) -> Result<Arc<Self>, NetworkError> {
+        let folder = &options.directory;
+        let failed = |action, path: &Path, source| NetworkError::File { action, path: path.to_owned(), source };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|source| failed("create", folder, source))?;
+        let lock = lock(folder)?;
+        let certificate = certificate::load(folder, options.certificate.as_ref())?;
+        let database = folder.join(DATABASE_FILE);
+        // secrets are in it: only for the owner, from its first byte
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&database)
+            .map_err(|source| failed("create", &database, source))?;
+        let mut connection = store::open(&database)?;
+        let keys = Keys::load(&mut connection, options.network_id.as_deref(), &options.cipher_suites)?;
+        let shared = Arc::new(Shared {
+            keys,
+            certificate,
+            readers: Arc::new(Readers::new(database)),
+            hub: Hub::default(),
+            blobs: Blobs::open(folder.join(BLOBS_FOLDER))?,
+            password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+            refresh: Notify::new(),
+            policy_changed: Notify::new(),
+            policy: RwLock::new(Arc::new(Policy::load(&connection)?)),
+            writer: RwLock::new(None),
+        });
+        let (writer, thread) = writer::start(connection, Arc::clone(&shared))?;
+        *shared.writer.write().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+        let admin = Mutex::new(Admin::open(folder)?);
+        Ok(Arc::new(Self { shared, admin, advertise: options.advertise, writer: Some(thread), _lock: lock }))
+    }
+
+    /// Name of the network.
+    pub fn network_id(&self) -> &str {
+        &self.shared.keys.network_id
+    }
+
+    /// What devices need to find and trust the network that listens at `address`.
+    pub fn endpoint(&self, address: SocketAddr) -> Endpoint {
+        let reachable = match address {
+            SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("127.0.0.1:{}", v4.port()),
+            SocketAddr::V6(v6) if v6.ip().is_unspecified() => format!("[::1]:{}", v6.port()),
+            SocketAddr::V4(_) | SocketAddr::V6(_) => address.to_string(),
+        };
+        let address = self.advertise.clone().unwrap_or(reachable);
+        let server_name = match self.shared.certificate.own {
+            Own::Made => OWN_SERVER_NAME.to_owned(),
+            Own::Given => {
+                let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+                host.trim_start_matches('[').trim_end_matches(']').to_owned()
+            }
+        };
+        Endpoint { address, server_name, ca_der: self.shared.certificate.ca_der.clone() }
+    }
+
+    /// Serves devices on `listener` until `shutdown`, or until a part of it fails. Needs a tokio runtime with I/O, time
+    /// and blocking threads.
+    pub async fn serve(
+        self: &Arc<Self>,
+        listener: std::net::TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<(), NetworkError> {
+        let endpoint = self.endpoint(listener.local_addr().map_err(NetworkError::Listen)?);
+        self.admin().set_endpoint(&endpoint)?;
+        server::serve(Arc::clone(&self.shared), listener, shutdown).await
+    }
+
+    fn admin(&self) -> std::sync::MutexGuard<'_, Admin> {
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the directory, and has the change in force when it returns.
+    fn administer<T>(&self, change: impl FnOnce(&mut Admin) -> Result<T, NetworkError>) -> Result<T, NetworkError> {
+        let mut admin = self.admin();
+        let value = change(&mut admin)?;
+        self.shared.apply(admin.policy()?);
+        Ok(value)
+    }
+
+    /// Makes the user if there is none, and an invite (valid until used) for one device, to the network at `endpoint`.
+    pub fn invite(&self, endpoint: &Endpoint, user: &UserName, role: Role) -> Result<Invite, NetworkError> {
+        let code = self.administer(|admin| admin.invite_code(user, role, None))?;
+        Ok(Invite { endpoint: endpoint.clone(), code })
+    }
+
+    /// The same, valid for a time.
+    pub fn invite_for(
+        &self,
+        endpoint: &Endpoint,
+        user: &UserName,
+        role: Role,
+        valid_for: Duration,
+    ) -> Result<Invite, NetworkError> {
+        let code = self.administer(|admin| admin.invite_code(user, role, Some(valid_for)))?;
+        Ok(Invite { endpoint: endpoint.clone(), code })
+    }
+
+    /// Makes a bot account, or gives it this password.
+    pub fn ensure_bot(&self, user: &UserName, password: &str) -> Result<(), NetworkError> {
+        self.administer(|admin| admin.ensure_bot(user, password))
+    }
+
+    /// Suspends or resumes a user with all devices; suspended ones are disconnected.
+    pub fn set_user_standing(&self, user: &UserName, standing: Standing) -> Result<(), NetworkError> {
+        self.administer(|admin| admin.set_user_standing(user, standing))
+    }
+
+    /// Suspends or resumes one device; a suspended one is disconnected.
+    pub fn set_device_standing(&self, device: &DeviceId, standing: Standing) -> Result<(), NetworkError> {
+        self.administer(|admin| admin.set_device_standing(device, standing))
+    }
+
+    /// Says who (bots) must be a member of every conversation; nobody = data retention off.
+    pub fn set_retention(&self, users: &[UserName]) -> Result<(), NetworkError> {
+        self.administer(|admin| admin.set_retention(users))
+    }
+
+    /// Stops keeping messages for a device that is gone for good.
+    pub fn retire_device(&self, device: &DeviceId) -> Result<(), NetworkError> {
+        self.administer(|admin| admin.retire_device(device))
+    }
+
+    /// Everybody, in order of name.
+    pub fn users(&self) -> Result<Vec<UserSummary>, NetworkError> {
+        self.admin().users()
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        // what was accepted is durable already; this waits for the batch on the way, so that whoever opens the
+        // directory next finds nobody writing to it
+        *self.shared.writer.write().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(thread) = self.writer.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the network's writer ended unexpectedly");
+        }
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, NetworkError> {
+    let path = folder.join(LOCK_FILE);
+    let failed = |action, source| NetworkError::File { action, path: path.clone(), source };
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|source| failed("create", source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(NetworkError::Locked(folder.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed("lock", source)),
+    }
+}

@@ -1,0 +1,139 @@
+//! The certificate that devices check: given by the operator, or the network's own, made at first start.
+//!
+//! The own one is issued by an own authority whose key is thrown away after issuing, so that nobody can issue another;
+//! devices get the authority's certificate with their invite. It does not expire: losing a network because nobody
+//! renewed a certificate that nobody but its own devices trusts would protect no one.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
+};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::version::TLS13;
+
+use super::error::NetworkError;
+
+/// Name in the network's own certificate.
+pub(crate) const OWN_SERVER_NAME: &str = "retaind-network";
+const CA_FILE: &str = "network-ca.pem";
+const CERTIFICATE_FILE: &str = "network.pem";
+const KEY_FILE: &str = "network-key.pem";
+
+/// How the network shows who it is.
+pub(crate) struct Certificate {
+    pub(crate) tls: Arc<ServerConfig>,
+    /// What devices must trust.
+    pub(crate) ca_der: Vec<u8>,
+    /// Is it the network's own, with [`OWN_SERVER_NAME`] in it?
+    pub(crate) own: Own,
+}
+
+/// Who made the certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// The network.
+    Made,
+    /// The operator.
+    Given,
+}
+
+/// Loads the given certificate, or the own one of `directory`, which is made when there is none.
+pub(crate) fn load(directory: &Path, given: Option<&(PathBuf, PathBuf)>) -> Result<Certificate, NetworkError> {
+    match given {
+        Some((certificate, key)) => {
+            let chain = read_chain(certificate)?;
+            let ca = chain.last().map(|last| last.to_vec()).unwrap_or_default();
+            Ok(Certificate { tls: server_config(chain, read_key(key)?)?, ca_der: ca, own: Own::Given })
+        }
+        None => {
+            let (ca, certificate, key) =
+                (directory.join(CA_FILE), directory.join(CERTIFICATE_FILE), directory.join(KEY_FILE));
+            // the authority's certificate is written last: where it stands, all three do
+            if !ca.exists() {
+                make(&ca, &certificate, &key)?;
+            }
+            let authority = read_chain(&ca)?.first().map(|ca| ca.to_vec()).unwrap_or_default();
+            let tls = server_config(read_chain(&certificate)?, read_key(&key)?)?;
+            Ok(Certificate { tls, ca_der: authority, own: Own::Made })
+        }
+    }
+}
+
+fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, NetworkError> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&TLS13])
+        .map_err(refused)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(refused)?;
+    // devices stay connected: resumption would keep state of strangers for nothing
+    config.session_storage = Arc::new(tokio_rustls::rustls::server::NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, NetworkError> {
+    let pem = fs::read(path).map_err(|source| NetworkError::File { action: "read", path: path.into(), source })?;
+    let chain = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| NetworkError::Certificate(format!("`{}` is not PEM: {error}", path.display())))?;
+    if chain.is_empty() {
+        return Err(NetworkError::Certificate(format!("`{}` holds no certificate", path.display())));
+    }
+    Ok(chain)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, NetworkError> {
+    let pem = fs::read(path).map_err(|source| NetworkError::File { action: "read", path: path.into(), source })?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+        NetworkError::Certificate(format!("`{}` holds no private key in PEM: {error}", path.display()))
+    })
+}
+
+fn make(ca: &Path, certificate: &Path, key: &Path) -> Result<(), NetworkError> {
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, "retaind network authority");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let authority_key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).map_err(refused)?;
+    let authority_certificate = authority.self_signed(&authority_key).map_err(refused)?;
+
+    let names = [OWN_SERVER_NAME, "localhost", "127.0.0.1", "::1"].map(String::from).to_vec();
+    let mut server = CertificateParams::new(names).map_err(refused)?;
+    server.distinguished_name.push(DnType::CommonName, OWN_SERVER_NAME);
+    let server_key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).map_err(refused)?;
+    let issuer = Issuer::from_params(&authority, &authority_key);
+    let server_certificate = server.signed_by(&server_key, &issuer).map_err(refused)?;
+
+    write_private(key, server_key.serialize_pem().as_bytes())?;
+    write_private(certificate, server_certificate.pem().as_bytes())?;
+    write_private(ca, authority_certificate.pem().as_bytes())
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> Result<(), NetworkError> {
+    let failed = |source| NetworkError::File { action: "write", path: path.into(), source };
+    let temporary = path.with_extension("tmp");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&temporary, path).map_err(failed)?;
+    if let Some(folder) = path.parent() {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn refused(error: impl std::fmt::Display) -> NetworkError {
+    NetworkError::Certificate(error.to_string())
+}

@@ -1,0 +1,228 @@
+//! Blobs: ciphertexts of attachments, one file each under `blobs/`, named by the hex of their id.
+//!
+//! Who knows the 32 random bytes may read; nobody can list. A blob is written in order into `<id>.part`, in ranges, and
+//! becomes `<id>` when it is complete, on stable storage and renamed. Memory is one range. File I/O runs on blocking
+//! threads.
+//!
+//! The part file's length is how far an upload is. It is synced at every [`SYNC_BYTES`]; after a crash the last steps
+//! may hold anything, so the network cuts them off at start and the device sends them again.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::network::error::{ChangeError, NetworkError, Refusal, refuse};
+use crate::network::keys::random;
+use crate::network::store::now_micros;
+use crate::protocol::limits::{ATTACHMENT_BYTES_MAX, BLOB_RANGE_BYTES_MAX};
+use crate::protocol::wire::{BlobGet, BlobPut, BlobRange, BlobState, RefusalCode};
+
+/// Attachment with its chunk tags and header.
+const BLOB_BYTES_MAX: u64 = ATTACHMENT_BYTES_MAX + ATTACHMENT_BYTES_MAX / 1024 + 64 * 1024;
+/// A part file is synced each time it passes a multiple of this.
+const SYNC_BYTES: u64 = 8 * 1024 * 1024;
+/// Uploads that a device may have begun and not finished.
+const UNFINISHED_OF_DEVICE_MAX: i64 = 64;
+const PART: &str = "part";
+
+/// 32 random bytes that only the network chooses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlobId([u8; 32]);
+
+impl BlobId {
+    pub(crate) fn fresh() -> Result<Self, Refusal> {
+        random().map(Self).map_err(|_| Refusal::unavailable())
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Refusal> {
+        bytes.try_into().map(Self).map_err(|_| Refusal::invalid("a blob id is 32 bytes"))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// How a blob stands in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlobRow {
+    pub(crate) device: i64,
+    pub(crate) size: u64,
+    pub(crate) finished: bool,
+}
+
+pub(crate) fn find(connection: &Connection, blob: &BlobId) -> Result<BlobRow, ChangeError> {
+    let found = connection
+        .prepare_cached("SELECT device, size, finished FROM blobs WHERE blob = ?")?
+        .query_row([blob.as_bytes()], |row| {
+            Ok(BlobRow { device: row.get(0)?, size: row.get(1)?, finished: row.get(2)? })
+        })
+        .optional()?;
+    match found {
+        Some(row) => Ok(row),
+        None => refuse(RefusalCode::NotFound, "no such blob"),
+    }
+}
+
+pub(crate) fn create(connection: &Connection, device: i64, blob: &BlobId, size: u64) -> Result<(), ChangeError> {
+    if size > BLOB_BYTES_MAX {
+        return refuse(RefusalCode::Limit, format!("blob of {size} bytes: at most {BLOB_BYTES_MAX} are allowed"));
+    }
+    let unfinished: i64 = connection
+        .prepare_cached("SELECT count(*) FROM blobs WHERE device = ? AND finished = 0")?
+        .query_row([device], |row| row.get(0))?;
+    if unfinished >= UNFINISHED_OF_DEVICE_MAX {
+        let message = format!("{unfinished} uploads of this device are unfinished, the most: finish one first");
+        return refuse(RefusalCode::Limit, message);
+    }
+    connection.execute(
+        "INSERT INTO blobs(blob, device, size, finished, created_at_micros) VALUES(?, ?, ?, 0, ?)",
+        (blob.as_bytes(), device, size, now_micros()),
+    )?;
+    Ok(())
+}
+
+/// The file is complete and renamed.
+pub(crate) fn mark_finished(connection: &Connection, device: i64, blob: &BlobId) -> Result<(), ChangeError> {
+    connection
+        .prepare_cached("UPDATE blobs SET finished = 1 WHERE blob = ? AND device = ?")?
+        .execute((blob.as_bytes(), device))?;
+    Ok(())
+}
+
+/// The folder of blobs.
+#[derive(Debug, Clone)]
+pub(crate) struct Blobs(PathBuf);
+
+impl Blobs {
+    /// Makes the folder, and cuts off of unfinished uploads what a crash may have left unwritten.
+    pub(crate) fn open(folder: PathBuf) -> Result<Self, NetworkError> {
+        let failed = |action, path: &Path, source| NetworkError::File { action, path: path.into(), source };
+        fs::create_dir_all(&folder).map_err(|source| failed("create", &folder, source))?;
+        for entry in fs::read_dir(&folder).map_err(|source| failed("read", &folder, source))? {
+            let path = entry.map_err(|source| failed("read", &folder, source))?.path();
+            if path.extension().is_some_and(|extension| extension == PART) {
+                cut(&path).map_err(|source| failed("write", &path, source))?;
+            }
+        }
+        Ok(Self(folder))
+    }
+
+    fn file(&self, blob: &BlobId) -> PathBuf {
+        self.0.join(HEXLOWER.encode(blob.as_bytes()))
+    }
+
+    fn part(&self, blob: &BlobId) -> PathBuf {
+        self.file(blob).with_extension(PART)
+    }
+
+    /// How far it is.
+    pub(crate) fn state(&self, blob: &BlobId, row: BlobRow) -> Result<BlobState, Refusal> {
+        let received = if row.finished { row.size } else { self.received(blob).map_err(unavailable)? };
+        Ok(BlobState { received, size: row.size, finished: row.finished })
+    }
+
+    fn received(&self, blob: &BlobId) -> io::Result<u64> {
+        for path in [self.part(blob), self.file(blob)] {
+            match fs::metadata(&path) {
+                Ok(metadata) => return Ok(metadata.len()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(0)
+    }
+
+    /// Appends a range of the device that began the blob.
+    pub(crate) fn put(&self, blob: &BlobId, row: BlobRow, put: &BlobPut) -> Result<BlobState, Refusal> {
+        let length = put.bytes.len() as u64;
+        if put.bytes.len() > BLOB_RANGE_BYTES_MAX {
+            let message = format!("range of {length} bytes: at most {BLOB_RANGE_BYTES_MAX} are allowed");
+            return Err(Refusal::new(RefusalCode::Limit, message));
+        }
+        // renamed already, though a crash kept the database from hearing of it
+        if row.finished || self.file(blob).exists() {
+            return self.state(blob, row);
+        }
+        let end = put.offset.saturating_add(length);
+        if end > row.size {
+            return Err(Refusal::invalid(format!("range ends at {end}, the blob has {} bytes", row.size)));
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.part(blob))
+            .map_err(unavailable)?;
+        let received = file.metadata().map_err(unavailable)?.len();
+        if put.offset != received {
+            // the device asks again where it stands and goes on from there
+            return Ok(BlobState { received, size: row.size, finished: false });
+        }
+        let written = file
+            .seek(SeekFrom::Start(received))
+            .and_then(|_| file.write_all(&put.bytes))
+            .and_then(|()| if received / SYNC_BYTES == end / SYNC_BYTES { Ok(()) } else { file.sync_data() });
+        if let Err(error) = written {
+            // a half-written range is no range
+            let _best_effort = file.set_len(received);
+            return Err(unavailable(error));
+        }
+        Ok(BlobState { received: end, size: row.size, finished: false })
+    }
+
+    /// Makes a complete blob durable under its name.
+    pub(crate) fn finish(&self, blob: &BlobId, row: BlobRow) -> Result<(), Refusal> {
+        let received = self.received(blob).map_err(unavailable)?;
+        if received != row.size && !(row.size == 0 && received == 0) {
+            return Err(Refusal::invalid(format!(
+                "the blob has {received} of {} bytes: send the rest first",
+                row.size
+            )));
+        }
+        let (part, path) = (self.part(blob), self.file(blob));
+        if !part.exists() && path.exists() {
+            return Ok(());
+        }
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&part)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::rename(&part, &path))
+            .and_then(|()| File::open(&self.0))
+            .and_then(|folder| folder.sync_all())
+            .map_err(unavailable)
+    }
+
+    /// Reads a range of a finished blob.
+    pub(crate) fn get(&self, blob: &BlobId, row: BlobRow, get: &BlobGet) -> Result<BlobRange, Refusal> {
+        if !row.finished {
+            return Err(Refusal::new(RefusalCode::NotFound, "the blob is not finished"));
+        }
+        let length = usize::try_from(get.length).unwrap_or(BLOB_RANGE_BYTES_MAX).min(BLOB_RANGE_BYTES_MAX);
+        let left = usize::try_from(row.size.saturating_sub(get.offset)).unwrap_or(BLOB_RANGE_BYTES_MAX);
+        let mut bytes = vec![0u8; length.min(left)];
+        File::open(self.file(blob)).and_then(|file| file.read_exact_at(&mut bytes, get.offset)).map_err(unavailable)?;
+        Ok(BlobRange { bytes, size: row.size })
+    }
+}
+
+fn cut(part: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(part)?;
+    let length = file.metadata()?.len();
+    let sure = (length / SYNC_BYTES).saturating_sub(1).saturating_mul(SYNC_BYTES);
+    if length > sure { file.set_len(sure) } else { Ok(()) }
+}
+
+fn unavailable(error: io::Error) -> Refusal {
+    tracing::error!(%error, "a blob cannot be read or written");
+    Refusal::unavailable()
+}

@@ -1,0 +1,391 @@
+//! The public half of each conversation: who is in it and in which epoch it is, tracked as MLS observers do.
+//!
+//! The rules of membership are here and pure: a group and a message go in, a new group and what changed come out, or a
+//! refusal. Nothing is stored here but a bounded cache of loaded groups; [`super::accept`] stores.
+//!
+//! What an observer cannot check (RFC 9420): confirmation tag, membership tag, and whether a path secret decrypts.
+//! A member can therefore break its own conversation with a commit that others cannot process. They say so; the network
+//! cannot know.
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+use mls_rs::error::MlsError;
+use mls_rs::extension::built_in::ExternalSendersExt;
+use mls_rs::external_client::{ExternalGroup, ExternalReceivedMessage, ExternalSnapshot};
+use mls_rs::group::proposal::Proposal;
+use mls_rs::group::{CommitEffect, ContentType, Sender};
+use mls_rs::mls_rs_codec::MlsEncode;
+use mls_rs::time::MlsTime;
+use mls_rs::{KeyPackage, MlsMessage, MlsMessageDescription};
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::network::error::{ChangeError, Refusal};
+use crate::network::keys::{Keys, MlsConfig, Suite};
+use crate::protocol::credential::Identity;
+use crate::protocol::ids::{ConversationId, DeviceId};
+use crate::protocol::limits::CIPHERTEXT_BYTES_MAX;
+use crate::protocol::wire::RefusalCode;
+
+pub(crate) type Group = ExternalGroup<MlsConfig>;
+
+/// Loaded groups: some kilobytes each, more for large rooms.
+const GROUPS_LOADED_MAX: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
+/// Proposals that may wait for a commit in one epoch.
+const PROPOSALS_MAX: usize = 1024;
+
+/// A commit or proposal whose framing was read.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    pub(crate) conversation: ConversationId,
+    pub(crate) epoch: u64,
+    pub(crate) content: HandshakeKind,
+    pub(crate) leaf: u32,
+    pub(crate) message: MlsMessage,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Which of the two public messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HandshakeKind {
+    Commit,
+    Proposal,
+}
+
+impl Handshake {
+    /// Reads the framing; signature and epoch are checked later, against the group.
+    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, Refusal> {
+        let message = decode(&bytes)?;
+        let MlsMessageDescription::PublicProtocolMessage { group_id, epoch_id, content_type, sender, .. } =
+            message.description()
+        else {
+            return Err(Refusal::invalid(
+                "a handshake must be an MLS public message, so that membership can be enforced",
+            ));
+        };
+        let content = match content_type {
+            ContentType::Commit => HandshakeKind::Commit,
+            ContentType::Proposal => HandshakeKind::Proposal,
+            ContentType::Application => return Err(Refusal::invalid("an application message must be encrypted")),
+        };
+        let Sender::Member(leaf) = sender else {
+            return Err(Refusal::new(RefusalCode::NotYourDevice, "only members send commits and proposals"));
+        };
+        let (conversation, epoch) = (conversation_id(group_id)?, epoch_id);
+        Ok(Self { conversation, epoch, content, leaf, message, bytes })
+    }
+}
+
+/// A ciphertext whose framing was read.
+#[derive(Debug)]
+pub(crate) struct Ciphertext {
+    pub(crate) conversation: ConversationId,
+    pub(crate) epoch: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Ciphertext {
+    /// Reads the framing.
+    pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, Refusal> {
+        if bytes.len() > CIPHERTEXT_BYTES_MAX {
+            let message = format!("message of {} bytes: at most {CIPHERTEXT_BYTES_MAX} are allowed", bytes.len());
+            return Err(Refusal::new(RefusalCode::Limit, message));
+        }
+        let message = decode(&bytes)?;
+        let MlsMessageDescription::PrivateProtocolMessage { group_id, epoch_id, content_type } = message.description()
+        else {
+            return Err(Refusal::invalid("an application message must be an MLS private message"));
+        };
+        if content_type != ContentType::Application {
+            return Err(Refusal::invalid("commits and proposals must be public, so that membership can be enforced"));
+        }
+        Ok(Self { conversation: conversation_id(group_id)?, epoch: epoch_id, bytes })
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<MlsMessage, Refusal> {
+    MlsMessage::from_bytes(bytes).map_err(|error| Refusal::invalid(format!("not an MLS message: {error}")))
+}
+
+fn conversation_id(group_id: &[u8]) -> Result<ConversationId, Refusal> {
+    ConversationId::from_bytes(group_id).map_err(|error| Refusal::invalid(error.to_string()))
+}
+
+/// What a commit did.
+pub(crate) struct Committed {
+    pub(crate) group: Group,
+    pub(crate) added: Vec<Identity>,
+    pub(crate) removed: Vec<DeviceId>,
+    /// Everybody who is in it now.
+    pub(crate) members: HashSet<DeviceId>,
+}
+
+/// Starts to track a conversation: `group_info` is of epoch 0 and `creator` alone in it.
+pub(crate) fn observe(keys: &Keys, group_info: &[u8], creator: &DeviceId) -> Result<(ConversationId, Group), Refusal> {
+    let message = decode(group_info)?;
+    let Some(context) = message.as_group_info().map(|info| info.group_context()) else {
+        return Err(Refusal::invalid("`group_info` is not an MLS GroupInfo"));
+    };
+    let conversation = conversation_id(context.group_id())?;
+    let number = u16::from(context.cipher_suite());
+    let Some(suite) = keys.suite(u32::from(number)) else {
+        return Err(Refusal::invalid(format!("cipher suite `{number}` is not allowed in this network")));
+    };
+    if context.epoch() != 0 {
+        return Err(Refusal::invalid("a new conversation starts at epoch 0"));
+    }
+    let group = suite
+        .observer
+        .observe_group(message, None, Some(MlsTime::now()))
+        .map_err(|error| Refusal::invalid(format!("`group_info` is not valid: {error}")))?;
+    check_external_sender(&group, suite)?;
+    let members = members(keys, &group)?;
+    if members.len() != 1 || !members.contains(creator) {
+        return Err(Refusal::new(RefusalCode::NotYourDevice, "a new conversation starts with its creator alone"));
+    }
+    Ok((conversation, group))
+}
+
+/// Applies a commit of `device` to a copy of `group`.
+pub(crate) fn commit(
+    keys: &Keys,
+    group: &Group,
+    handshake: Handshake,
+    welcome: &[u8],
+    device: &DeviceId,
+) -> Result<Committed, Refusal> {
+    check_sender(keys, group, handshake.leaf, device)?;
+    for proposal in handshake.message.proposals_by_value() {
+        check_kind(proposal)?;
+    }
+    let suite = suite_of(keys, group)?;
+    let mut next = group.clone();
+    let received = next
+        .process_incoming_message_with_time(handshake.message, MlsTime::now())
+        .map_err(|error| refused_commit(&error))?;
+    let ExternalReceivedMessage::Commit(description) = received else {
+        return Err(Refusal::invalid("this is not a commit"));
+    };
+    let CommitEffect::NewEpoch(epoch) = description.effect else {
+        return Err(Refusal::invalid("a conversation cannot be re-initialized"));
+    };
+    check_external_sender(&next, suite)?;
+    let (mut added, mut removed, mut packages) = (Vec::new(), Vec::new(), HashSet::new());
+    for applied in epoch.applied_proposals() {
+        match &applied.proposal {
+            Proposal::Add(add) => {
+                added.push(identity(keys, add.signing_identity())?);
+                let reference = add
+                    .key_package()
+                    .to_reference(&suite.crypto)
+                    .map_err(|error| Refusal::invalid(format!("an added key package is not valid: {error}")))?;
+                packages.insert(reference.to_vec());
+            }
+            Proposal::Remove(remove) => {
+                let gone = group
+                    .roster()
+                    .member_with_index(remove.to_remove())
+                    .map_err(|_| Refusal::invalid("the commit removes a leaf that is empty"))?;
+                removed.push(identity(keys, gone.signing_identity())?.device);
+            }
+            Proposal::Update(_) => {}
+            other => check_kind(other)?,
+        }
+    }
+    if added.iter().any(|added| removed.contains(&added.device)) {
+        return Err(Refusal::invalid("one commit removes and adds the same device: make two of it"));
+    }
+    check_welcome(welcome, &packages)?;
+    let members = members(keys, &next)?;
+    Ok(Committed { group: next, added, removed, members })
+}
+
+/// Takes a proposal of `device` into a copy of `group`. Returns the device that it would remove, if any.
+pub(crate) fn propose(
+    keys: &Keys,
+    group: &Group,
+    handshake: Handshake,
+    device: &DeviceId,
+) -> Result<(Group, Option<DeviceId>), Refusal> {
+    check_sender(keys, group, handshake.leaf, device)?;
+    if group.get_cached_proposals().len() >= PROPOSALS_MAX {
+        let message = format!("{PROPOSALS_MAX} proposals wait for a commit in this conversation: commit them first");
+        return Err(Refusal::new(RefusalCode::Limit, message));
+    }
+    let suite = suite_of(keys, group)?;
+    let mut next = group.clone();
+    let received = next
+        .process_incoming_message_with_time(handshake.message, MlsTime::now())
+        .map_err(|error| Refusal::invalid(format!("the proposal is not valid: {error}")))?;
+    let ExternalReceivedMessage::Proposal(description) = received else {
+        return Err(Refusal::invalid("this is not a proposal"));
+    };
+    let removes = match &description.proposal {
+        Proposal::Remove(remove) => {
+            let gone = group
+                .roster()
+                .member_with_index(remove.to_remove())
+                .map_err(|_| Refusal::invalid("the proposal removes a leaf that is empty"))?;
+            Some(identity(keys, gone.signing_identity())?.device)
+        }
+        Proposal::Add(add) => {
+            as_message(add.key_package())
+                .and_then(|package| suite.observer.validate_key_package(package, Some(MlsTime::now())))
+                .map_err(|error| Refusal::invalid(format!("the proposed key package is not valid: {error}")))?;
+            if members(keys, group)?.contains(&identity(keys, add.signing_identity())?.device) {
+                return Err(Refusal::invalid("the proposed device is a member already"));
+            }
+            None
+        }
+        Proposal::Update(update) => {
+            if identity(keys, update.signing_identity())?.device != *device {
+                return Err(Refusal::new(RefusalCode::NotYourDevice, "the proposed leaf is of another device"));
+            }
+            None
+        }
+        other => {
+            check_kind(other)?;
+            None
+        }
+    };
+    Ok((next, removes))
+}
+
+/// RFC 9420 §6: version 1, wire format 5, then the key package.
+fn as_message(package: &KeyPackage) -> Result<MlsMessage, MlsError> {
+    MlsMessage::from_bytes(&[&[0, 1, 0, 5], package.mls_encode_to_vec()?.as_slice()].concat())
+}
+
+/// The network's own proposal to add a device. `group` keeps it for the commit that takes it.
+pub(crate) fn propose_add(group: &mut Group, key_package: &[u8]) -> Result<Vec<u8>, MlsError> {
+    group.propose_add(MlsMessage::from_bytes(key_package)?, Vec::new())?.to_bytes()
+}
+
+/// Does a proposal to add that device wait already?
+pub(crate) fn is_proposed(keys: &Keys, group: &Group, device: &DeviceId) -> bool {
+    group.get_cached_proposals().iter().any(|cached| match cached.proposal() {
+        Proposal::Add(add) => identity(keys, add.signing_identity()).is_ok_and(|added| added.device == *device),
+        _ => false,
+    })
+}
+
+/// Devices of all leaves.
+pub(crate) fn members(keys: &Keys, group: &Group) -> Result<HashSet<DeviceId>, Refusal> {
+    group.roster().member_identities_iter().map(|leaf| Ok(identity(keys, leaf)?.device)).collect()
+}
+
+fn identity(keys: &Keys, leaf: &mls_rs::identity::SigningIdentity) -> Result<Identity, Refusal> {
+    keys.verifier.identity_of(leaf).map_err(|error| Refusal::invalid(error.to_string()))
+}
+
+fn suite_of<'a>(keys: &'a Keys, group: &Group) -> Result<&'a Suite, Refusal> {
+    let number = u16::from(group.group_context().cipher_suite());
+    keys.suite(u32::from(number)).ok_or_else(|| Refusal::invalid(format!("cipher suite `{number}` is not allowed")))
+}
+
+fn check_sender(keys: &Keys, group: &Group, leaf: u32, device: &DeviceId) -> Result<(), Refusal> {
+    let not_yours = || Refusal::new(RefusalCode::NotYourDevice, "the message is signed for another device's leaf");
+    let member = group.roster().member_with_index(leaf).map_err(|_| not_yours())?;
+    if identity(keys, member.signing_identity())?.device == *device { Ok(()) } else { Err(not_yours()) }
+}
+
+/// Pre-shared keys could shut the bot out, re-initialization and external joins would leave the network's rules.
+fn check_kind(proposal: &Proposal) -> Result<(), Refusal> {
+    match proposal {
+        Proposal::Add(_) | Proposal::Update(_) | Proposal::Remove(_) | Proposal::GroupContextExtensions(_) => Ok(()),
+        _ => Err(Refusal::invalid("only adds, updates, removals and context extensions are allowed in this network")),
+    }
+}
+
+fn check_external_sender(group: &Group, suite: &Suite) -> Result<(), Refusal> {
+    let senders = group.group_context().extensions().get_as::<ExternalSendersExt>().ok().flatten();
+    match senders {
+        Some(senders) if senders.allowed_senders() == [suite.sender.clone()] => Ok(()),
+        Some(_) | None => {
+            Err(Refusal::invalid("the conversation must name the network, and only it, as external sender"))
+        }
+    }
+}
+
+fn check_welcome(welcome: &[u8], packages: &HashSet<Vec<u8>>) -> Result<(), Refusal> {
+    if welcome.is_empty() || packages.is_empty() {
+        return match (welcome.is_empty(), packages.is_empty()) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Refusal::invalid("the commit adds devices but no welcome for them came along")),
+            (false, _) => Err(Refusal::invalid("a welcome came along although the commit adds nobody")),
+        };
+    }
+    let message = decode(welcome)?;
+    let for_whom: HashSet<Vec<u8>> =
+        message.welcome_key_package_references().into_iter().map(|reference| reference.to_vec()).collect();
+    if for_whom == *packages {
+        Ok(())
+    } else {
+        Err(Refusal::invalid("the welcome is for other devices than the commit adds"))
+    }
+}
+
+fn refused_commit(error: &MlsError) -> Refusal {
+    match error {
+        MlsError::InvalidEpoch => {
+            Refusal::new(RefusalCode::StaleEpoch, "the conversation has moved on: read what is new")
+        }
+        MlsError::ProposalNotFound => {
+            Refusal::new(RefusalCode::StaleEpoch, "the commit takes a proposal that is not here: read what is new")
+        }
+        other => Refusal::invalid(format!("the commit is not valid: {other}")),
+    }
+}
+
+/// Loaded groups by conversation row. Emptied whenever a batch was not committed, because it may run ahead then.
+pub(crate) struct Groups(LruCache<i64, Group>);
+
+impl Groups {
+    pub(crate) fn new() -> Self {
+        Self(LruCache::new(GROUPS_LOADED_MAX))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The group of a conversation, from memory or from its snapshot.
+    pub(crate) fn load(
+        &mut self,
+        connection: &Connection,
+        keys: &Keys,
+        row: i64,
+        suite: u16,
+    ) -> Result<&Group, ChangeError> {
+        if !self.0.contains(&row) {
+            let snapshot: Option<Vec<u8>> = connection
+                .prepare_cached("SELECT snapshot FROM trees WHERE conversation = ?")?
+                .query_row([row], |row| row.get(0))
+                .optional()?;
+            let group = snapshot.and_then(|bytes| {
+                let snapshot = ExternalSnapshot::from_bytes(&bytes).ok()?;
+                keys.suite(u32::from(suite))?.observer.load_group(snapshot).ok()
+            });
+            let Some(group) = group else {
+                tracing::error!(conversation = row, suite, "the state of a conversation cannot be read");
+                return Err(Refusal::unavailable().into());
+            };
+            self.0.put(row, group);
+        }
+        self.0.get(&row).ok_or_else(|| Refusal::unavailable().into())
+    }
+
+    /// Stores the group's new state, in the database and in memory.
+    pub(crate) fn save(&mut self, connection: &Connection, row: i64, group: Group) -> Result<(), ChangeError> {
+        let snapshot = group.snapshot().to_bytes().map_err(|error| {
+            tracing::error!(%error, "the state of a conversation cannot be encoded");
+            Refusal::unavailable()
+        })?;
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO trees(conversation, snapshot) VALUES(?, ?)")?
+            .execute((row, snapshot))?;
+        self.0.put(row, group);
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+//! Delivery: every accepted message of every conversation, in one order, to each of its members, until acknowledged.
+//!
+//! [`accept`] decides and stores (inside the writer's transaction), [`groups`] knows the rules of membership, [`queue`]
+//! reads what is due to a device, [`purge`] deletes what everybody has, [`retention`] brings the bot into conversations
+//! that lack it, [`blobs`] holds the ciphertexts of attachments.
+
+pub(crate) mod accept;
+pub(crate) mod blobs;
+pub(crate) mod groups;
+pub(crate) mod purge;
+pub(crate) mod queue;
+pub(crate) mod retention;

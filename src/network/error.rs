@@ -1,0 +1,149 @@
+//! What can go wrong: for the operator ([`NetworkError`]) and for a device ([`Refusal`]).
+//!
+//! A device learns what it can act on and nothing of the inside; the inside goes to the log, once.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::protocol::credential::CredentialError;
+use crate::protocol::ids::{IdError, UserName};
+use crate::protocol::wire::{RefusalCode, Refused};
+
+/// Why the network cannot start, run or carry out what its operator asked.
+#[derive(Debug, Error)]
+pub enum NetworkError {
+    /// Another process serves this directory.
+    #[error("`{}` is in use by another network process: stop that one or choose another directory", .0.display())]
+    Locked(PathBuf),
+    /// A file or folder cannot be used.
+    #[error("cannot {action} `{}`: check that the folder exists, is writable and has space", path.display())]
+    File {
+        /// `create`, `read`, `write`, …
+        action: &'static str,
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database refuses.
+    #[error("the network's database failed: check free space and rights of its folder")]
+    Database(#[from] rusqlite::Error),
+    /// The database is of a newer release.
+    #[error("the network's database has version `{found}`, this release knows `{known}`: run the newer release")]
+    Schema {
+        /// In the file.
+        found: i64,
+        /// Of this program.
+        known: i64,
+    },
+    /// The given or made certificate cannot be used.
+    #[error("the network's certificate cannot be used: {0}")]
+    Certificate(String),
+    /// A suite that this build does not know.
+    #[error("MLS cipher suite `{0}` is not allowed here: 7 (P-384) and 5 (P-521) are")]
+    CipherSuite(u16),
+    /// Network id given differs from that of the first start.
+    #[error("the network in this directory is called `{theirs}`, not `{ours}`: its name cannot change")]
+    NetworkId {
+        /// On disk.
+        theirs: String,
+        /// Given.
+        ours: String,
+    },
+    /// Not a network name.
+    #[error("network id `{0}` is not 1 to 64 letters, digits, `-`, `_` or `.`")]
+    NetworkName(String),
+    /// The directory does not hold a network.
+    #[error("`{}` holds no network: start `retaind network serve` there first", .0.display())]
+    NoNetwork(PathBuf),
+    /// The network has not listened yet, so nobody can be told where it is.
+    #[error("the network has not been served yet, so its address is not known: start it once, then invite")]
+    NoAddress,
+    /// A key cannot be made or used.
+    #[error("a key of the network cannot be used")]
+    Key(#[from] CredentialError),
+    /// A cryptographic operation failed.
+    #[error("the crypto library failed at `{0}`")]
+    Crypto(&'static str),
+    /// A name is not valid.
+    #[error("a name is not valid")]
+    Name(#[from] IdError),
+    /// No such user.
+    #[error("no user `{0}` in this network")]
+    NoUser(UserName),
+    /// No such device.
+    #[error("no device `{0}` in this network")]
+    NoDevice(String),
+    /// The user exists with another role.
+    #[error("user `{user}` already exists as `{role}`")]
+    UserExists {
+        /// Who.
+        user: UserName,
+        /// As what.
+        role: &'static str,
+    },
+    /// Retention wants a bot.
+    #[error("user `{0}` is not a bot: data retention needs bot accounts, see `retaind network bot`")]
+    NotABot(UserName),
+    /// Too weak.
+    #[error("the password is shorter than {0} characters")]
+    WeakPassword(usize),
+    /// A part of the network ended although nobody asked it to.
+    #[error("the network's `{0}` ended unexpectedly: its log says why; restart it")]
+    Ended(&'static str),
+    /// Listening failed.
+    #[error("the network cannot listen")]
+    Listen(#[source] io::Error),
+}
+
+/// What a device is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: RefusalCode,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(RefusalCode::Invalid, message)
+    }
+
+    pub(crate) fn unavailable() -> Self {
+        Self::new(RefusalCode::Unavailable, "the network has trouble of its own, nothing was changed: try again later")
+    }
+
+    pub(crate) fn frame(self) -> Refused {
+        Refused { code: self.code.into(), message: self.message }
+    }
+}
+
+/// Why a change did not happen.
+#[derive(Debug)]
+pub(crate) enum ChangeError {
+    /// The device may not or cannot: only its own change is undone.
+    Refused(Refusal),
+    /// The database or the disk: the whole batch is undone.
+    Broken(rusqlite::Error),
+}
+
+impl From<Refusal> for ChangeError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<rusqlite::Error> for ChangeError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+pub(crate) fn refuse<T>(code: RefusalCode, message: impl Into<String>) -> Result<T, ChangeError> {
+    Err(ChangeError::Refused(Refusal::new(code, message)))
+}

@@ -1,0 +1,314 @@
+//! What a logged-in device may ask. Changes go to the writer in order; reads and blobs run beside.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::answer;
+use super::delivery::blobs::{self, BlobId, BlobRow};
+use super::delivery::groups::{Ciphertext, Handshake};
+use super::delivery::queue::{self, FETCH_BYTES_MAX};
+use super::directory::{DeviceRow, key_packages};
+use super::error::Refusal;
+use super::hub::{Outbound, Subscriber};
+use super::writer::{Change, Outcome, Reply};
+use super::{Shared, push};
+use crate::protocol::limits::{BLOB_RANGE_BYTES_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX, LIST_ITEMS_MAX};
+use crate::protocol::wire::{
+    Acknowledge, Answer, BlobFinish, BlobPut, ClientFrame, CreateConversation, Done, PublishKeyPackages, RefusalCode,
+    Request, SendHandshake, Subscribe,
+};
+
+/// A handshake must fit a frame again when it is delivered, with the names around it.
+const HANDSHAKE_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
+
+/// One device on one connection.
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    device: DeviceRow,
+    outbound: Outbound,
+    close: CancellationToken,
+    subscriber: Option<Arc<Subscriber>>,
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>, device: DeviceRow, outbound: Outbound, close: CancellationToken) -> Self {
+        Self { shared, device, outbound, close, subscriber: None }
+    }
+
+    pub(crate) fn subscriber(&self) -> Option<&Arc<Subscriber>> {
+        self.subscriber.as_ref()
+    }
+
+    /// What the answer may occupy, as far as the request tells.
+    pub(crate) fn answer_bytes(frame: &ClientFrame) -> usize {
+        match &frame.request {
+            Some(Request::Fetch(fetch)) => {
+                usize::try_from(fetch.bytes_max).unwrap_or(FETCH_BYTES_MAX).min(FETCH_BYTES_MAX)
+            }
+            Some(Request::BlobGet(get)) => {
+                usize::try_from(get.length).unwrap_or(BLOB_RANGE_BYTES_MAX).min(BLOB_RANGE_BYTES_MAX)
+            }
+            Some(_) | None => 0,
+        }
+    }
+
+    /// Handles one request; its answer carries `permit` to the socket.
+    pub(crate) async fn handle(&mut self, frame: ClientFrame, permit: OwnedSemaphorePermit, tasks: &mut JoinSet<()>) {
+        let id = frame.id;
+        let reply = Answering { outbound: self.outbound.clone(), id, permit };
+        let refused = match frame.request {
+            Some(Request::SendApplication(request)) => match Ciphertext::parse(request.message) {
+                Ok(message) => {
+                    let (device, send_id) = (self.device.clone(), request.send_id);
+                    return self.submit(Change::Application { device, send_id, message }, reply).await;
+                }
+                Err(refusal) => refusal,
+            },
+            Some(Request::SendHandshake(request)) => match self.handshake(request) {
+                Ok(change) => return self.submit(change, reply).await,
+                Err(refusal) => refusal,
+            },
+            Some(Request::CreateConversation(request)) => match self.create(request) {
+                Ok(change) => return self.submit(change, reply).await,
+                Err(refusal) => refusal,
+            },
+            Some(Request::Acknowledge(request)) => match self.acknowledge(request, reply).await {
+                Ok(()) => return,
+                Err((refusal, reply)) => return reply.answer(Err(refusal)),
+            },
+            Some(Request::PublishKeyPackages(request)) => match self.publish(request).await {
+                Ok(change) => return self.submit(change, reply).await,
+                Err(refusal) => refusal,
+            },
+            Some(Request::ClaimKeyPackages(request)) => match u16::try_from(request.cipher_suite) {
+                Ok(suite) => {
+                    let change = Change::ClaimKeyPackages { device: self.device.clone(), users: request.users, suite };
+                    return self.submit(change, reply).await;
+                }
+                Err(_) => Refusal::invalid("`cipher_suite` is not a cipher suite"),
+            },
+            Some(Request::CountKeyPackages(_)) => {
+                let device = self.device.row;
+                let shared = Arc::clone(&self.shared);
+                tasks.spawn(async move {
+                    let count = shared.readers.run(move |db| Ok(key_packages::count(db, device)?)).await;
+                    reply.answer(count.map(Answer::KeyPackageCount));
+                });
+                return;
+            }
+            Some(Request::Fetch(request)) => {
+                let (device, shared) = (self.device.row, Arc::clone(&self.shared));
+                tasks.spawn(async move {
+                    let read = shared.readers.run(move |db| queue::fetch(db, device, &request)).await;
+                    reply.answer(read.map(Answer::Deliveries));
+                });
+                return;
+            }
+            Some(Request::ListConversations(request)) => {
+                let (device, shared) = (self.device.row, Arc::clone(&self.shared));
+                tasks.spawn(async move {
+                    let page = shared.readers.run(move |db| Ok(queue::list(db, device, &request)?)).await;
+                    reply.answer(page.map(Answer::Conversations));
+                });
+                return;
+            }
+            Some(Request::Subscribe(request)) => match self.subscribe(&request).await {
+                Ok(subscriber) => {
+                    reply.answer(Ok(Answer::Done(Done {})));
+                    tasks.spawn(push::run(Arc::clone(&self.shared), subscriber, self.outbound.clone()));
+                    return;
+                }
+                Err(refusal) => refusal,
+            },
+            Some(Request::BlobCreate(request)) => match BlobId::fresh() {
+                Ok(blob) => {
+                    let change = Change::BlobCreate { device: self.device.clone(), blob, size: request.size };
+                    return self.submit(change, reply).await;
+                }
+                Err(refusal) => refusal,
+            },
+            Some(Request::BlobPut(request)) => return reply.answer(self.put(request).await.map(Answer::BlobState)),
+            Some(Request::BlobFinish(request)) => match self.finish(request).await {
+                Ok(change) => return self.submit(change, reply).await,
+                Err(refusal) => refusal,
+            },
+            Some(Request::BlobStat(request)) => {
+                let shared = Arc::clone(&self.shared);
+                tasks.spawn(async move {
+                    let state = on_blob(&shared, &request.blob, |blobs, blob, row| blobs.state(blob, row)).await;
+                    reply.answer(state.map(Answer::BlobState));
+                });
+                return;
+            }
+            Some(Request::BlobGet(request)) => {
+                let shared = Arc::clone(&self.shared);
+                tasks.spawn(async move {
+                    let id = request.blob.clone();
+                    let range = on_blob(&shared, &id, move |blobs, blob, row| blobs.get(blob, row, &request)).await;
+                    reply.answer(range.map(Answer::BlobRange));
+                });
+                return;
+            }
+            Some(Request::Hello(_) | Request::Register(_) | Request::Login(_)) => {
+                Refusal::invalid("this connection is logged in: use another for another device")
+            }
+            None => Refusal::invalid("this request is not known to this network"),
+        };
+        reply.answer(Err(refused));
+    }
+
+    async fn submit(&self, change: Change, reply: Answering) {
+        self.shared.writer().submit(change, reply.into_reply()).await;
+    }
+
+    fn handshake(&self, request: SendHandshake) -> Result<Change, Refusal> {
+        check_size(request.message.len().max(request.welcome.len()))?;
+        Ok(Change::Handshake {
+            device: self.device.clone(),
+            send_id: request.send_id,
+            handshake: Box::new(Handshake::parse(request.message)?),
+            welcome: request.welcome,
+        })
+    }
+
+    fn create(&self, request: CreateConversation) -> Result<Change, Refusal> {
+        check_size(request.commit.len().max(request.welcome.len()))?;
+        Ok(Change::Create {
+            device: self.device.clone(),
+            send_id: request.send_id,
+            group_info: request.group_info,
+            commit: Box::new(Handshake::parse(request.commit)?),
+            welcome: request.welcome,
+        })
+    }
+
+    async fn acknowledge(&self, request: Acknowledge, reply: Answering) -> Result<(), (Refusal, Answering)> {
+        if request.cursors.len() > LIST_ITEMS_MAX {
+            let message = format!("{} cursors at once, at most {LIST_ITEMS_MAX} are allowed", request.cursors.len());
+            return Err((Refusal::new(RefusalCode::Limit, message), reply));
+        }
+        let cursors = request.cursors.clone();
+        let (subscriber, shared) = (self.subscriber.clone(), Arc::clone(&self.shared));
+        let then: Reply = Box::new(move |outcome| {
+            if let (Ok(_), Some(subscriber)) = (&outcome, &subscriber) {
+                for cursor in &cursors {
+                    if let Some(over) = subscriber.acknowledged(&cursor.conversation, cursor.seq) {
+                        shared.hub.forget(subscriber, over);
+                    }
+                }
+            }
+            (reply.into_reply())(outcome);
+        });
+        let change = Change::Acknowledge { device: self.device.clone(), cursors: request.cursors };
+        self.shared.writer().submit(change, then).await;
+        Ok(())
+    }
+
+    async fn publish(&self, request: PublishKeyPackages) -> Result<Change, Refusal> {
+        if request.one_time.len() > KEY_PACKAGES_MAX {
+            let message =
+                format!("{} key packages at once, at most {KEY_PACKAGES_MAX} are kept", request.one_time.len());
+            return Err(Refusal::new(RefusalCode::Limit, message));
+        }
+        let (shared, device) = (Arc::clone(&self.shared), self.device.clone());
+        tokio::task::spawn_blocking(move || {
+            let check = |package| key_packages::check(&shared.keys, &device, package);
+            let one_time = request.one_time.into_iter().map(check).collect::<Result<_, _>>()?;
+            let last_resort = if request.last_resort.is_empty() { None } else { Some(check(request.last_resort)?) };
+            Ok(Change::PublishKeyPackages { device: device.clone(), one_time, last_resort })
+        })
+        .await
+        .unwrap_or_else(|_| Err(Refusal::unavailable()))
+    }
+
+    async fn subscribe(&mut self, request: &Subscribe) -> Result<Arc<Subscriber>, Refusal> {
+        if self.subscriber.is_some() {
+            return Err(Refusal::invalid("this connection has subscribed already"));
+        }
+        if request.window_messages == 0 || request.window_bytes == 0 {
+            return Err(Refusal::invalid("the window has no room for any message"));
+        }
+        let messages = usize::try_from(request.window_messages).unwrap_or(usize::MAX);
+        let subscriber = Arc::new(Subscriber::new(self.device.row, self.close.clone(), messages, request.window_bytes));
+        // kept first, so that the end of the connection finds it
+        self.subscriber = Some(Arc::clone(&subscriber));
+        push::subscribe(&self.shared, &subscriber).await?;
+        Ok(subscriber)
+    }
+
+    async fn put(&self, request: BlobPut) -> Result<crate::protocol::wire::BlobState, Refusal> {
+        let device = self.device.row;
+        let id = request.blob.clone();
+        on_blob(&self.shared, &id, move |blobs, blob, row| {
+            check_owner(row, device)?;
+            blobs.put(blob, row, &request)
+        })
+        .await
+    }
+
+    async fn finish(&self, request: BlobFinish) -> Result<Change, Refusal> {
+        let device = self.device.row;
+        on_blob(&self.shared, &request.blob, move |blobs, blob, row| {
+            check_owner(row, device)?;
+            if row.finished { Ok(()) } else { blobs.finish(blob, row) }
+        })
+        .await?;
+        Ok(Change::BlobFinish { device: self.device.clone(), blob: BlobId::parse(&request.blob)? })
+    }
+}
+
+fn check_owner(row: BlobRow, device: i64) -> Result<(), Refusal> {
+    if row.device == device {
+        Ok(())
+    } else {
+        Err(Refusal::new(RefusalCode::NotYourDevice, "the blob was begun by another device"))
+    }
+}
+
+fn check_size(bytes: usize) -> Result<(), Refusal> {
+    if bytes <= HANDSHAKE_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("handshake or welcome of {bytes} bytes: at most {HANDSHAKE_BYTES_MAX} are allowed");
+    Err(Refusal::new(RefusalCode::Limit, message))
+}
+
+/// Finds the blob, then works on its file, both on blocking threads.
+async fn on_blob<T, F>(shared: &Arc<Shared>, id: &[u8], work: F) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    F: FnOnce(&blobs::Blobs, &BlobId, BlobRow) -> Result<T, Refusal> + Send + 'static,
+{
+    let blob = BlobId::parse(id)?;
+    let row = shared.readers.run(move |db| blobs::find(db, &blob)).await?;
+    let shared = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || work(&shared.blobs, &blob, row))
+        .await
+        .unwrap_or_else(|_| Err(Refusal::unavailable()))
+}
+
+/// Where the answer of one request goes.
+struct Answering {
+    outbound: Outbound,
+    id: u64,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Answering {
+    fn answer(self, reply: Result<Answer, Refusal>) {
+        answer(&self.outbound, self.id, reply, Some(self.permit));
+    }
+
+    fn into_reply(self) -> Reply {
+        Box::new(move |outcome| {
+            let reply = outcome.and_then(|outcome| match outcome {
+                Outcome::Answer(answer) => Ok(answer),
+                Outcome::Registered { .. } | Outcome::Proposed(_) | Outcome::Purged(_) => Err(Refusal::unavailable()),
+            });
+            self.answer(reply);
+        })
+    }
+}

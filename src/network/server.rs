@@ -1,0 +1,180 @@
+//! Listening, and the three tasks beside the connections: watching the directory, bringing bots into conversations,
+//! deleting what everybody has. One that ends early ends the network: nothing dies unnoticed.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::delivery::accept::Proposed;
+use super::delivery::retention;
+use super::directory::Policy;
+use super::error::NetworkError;
+use super::writer::{Change, Outcome};
+use super::{Shared, connection};
+
+/// Connections at the same time: each costs some file descriptors' worth of kernel memory and a few tasks.
+const CONNECTIONS_MAX: usize = 16_384;
+/// Connections that have not logged in: strangers cannot take the places of devices.
+const STRANGERS_MAX: usize = 1024;
+/// How soon a change made by another process (`retaind network suspend`) is seen.
+const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+const PURGE_INTERVAL: Duration = Duration::from_millis(250);
+/// How soon a bot that had left no key package is proposed again.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(2);
+/// Conversations proposed to in one change: the writer has other things to do.
+const PROPOSE_AT_ONCE: usize = 16;
+/// How long connections may take to end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The place of one connection that has not logged in.
+pub(crate) struct Strangers(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+
+/// Serves until `shutdown`.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    listener: std::net::TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), NetworkError> {
+    listener.set_nonblocking(true).map_err(NetworkError::Listen)?;
+    let listener = TcpListener::from_std(listener).map_err(NetworkError::Listen)?;
+    let mut beside = JoinSet::new();
+    beside.spawn(named("directory watch", watch(Arc::clone(&shared), shutdown.clone())));
+    beside.spawn(named("retention", retain(Arc::clone(&shared), shutdown.clone())));
+    beside.spawn(named("purge", purge(Arc::clone(&shared), shutdown.clone())));
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    let mut tasks = JoinSet::new();
+    let ended = loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break None,
+            ended = beside.join_next() => break ended.map(|name| name.unwrap_or("task")),
+            Some(_) = tasks.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((tcp, _)) => {
+                    let places = (Arc::clone(&connections).try_acquire_owned(), Arc::clone(&strangers).try_acquire_owned());
+                    let (Ok(place), Ok(stranger)) = places else {
+                        tracing::warn!("a connection was refused: {CONNECTIONS_MAX} connections, or {STRANGERS_MAX} that have not logged in, are open");
+                        continue;
+                    };
+                    let (shared, close) = (Arc::clone(&shared), shutdown.child_token());
+                    tasks.spawn(async move {
+                        connection::run(shared, tcp, Strangers(stranger), close).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => pause_after(&error).await,
+            }
+        }
+    };
+    shutdown.cancel();
+    drop(listener);
+    let drained = tokio::time::timeout(DRAIN, async { while tasks.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(connections = tasks.len(), "connections were cut off: they did not end in time");
+    }
+    match ended {
+        Some(name) => Err(NetworkError::Ended(name)),
+        None => Ok(()),
+    }
+}
+
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+/// Out of file descriptors, most likely: trying again at once would only burn a core.
+async fn pause_after(error: &io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+async fn watch(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut ticks = interval(WATCH_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+            () = shared.refresh.notified() => {}
+        }
+        let known = shared.policy().version;
+        let read = shared
+            .readers
+            .run(move |db| if Policy::version(db)? == known { Ok(None) } else { Ok(Some(Policy::load(db)?)) })
+            .await;
+        // a failed read was logged; the next tick tries again
+        if let Ok(Some(policy)) = read {
+            shared.apply(policy);
+        }
+    }
+}
+
+async fn retain(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut swept = None;
+    let mut ticks = interval(RETENTION_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+            () = shared.policy_changed.notified() => {}
+        }
+        let policy = shared.policy();
+        if swept != Some(policy.version) {
+            swept = (sweep(&shared, &policy, &shutdown).await == Proposed::Complete).then_some(policy.version);
+        }
+    }
+}
+
+async fn sweep(shared: &Arc<Shared>, policy: &Arc<Policy>, shutdown: &CancellationToken) -> Proposed {
+    let mut outcome = Proposed::Complete;
+    let mut after = Some(0);
+    while let Some(from) = after {
+        let policy = Arc::clone(policy);
+        let Ok(lacking) = shared.readers.run(move |db| Ok(retention::lacking(db, &policy, from)?)).await else {
+            return Proposed::NoKeyPackage;
+        };
+        for conversations in lacking.conversations.chunks(PROPOSE_AT_ONCE) {
+            if shutdown.is_cancelled() {
+                return Proposed::NoKeyPackage;
+            }
+            let change = Change::ProposeBots { conversations: conversations.to_vec() };
+            match shared.writer().change(change).await {
+                Ok(Outcome::Proposed(Proposed::Complete)) => {}
+                Ok(
+                    Outcome::Proposed(Proposed::NoKeyPackage)
+                    | Outcome::Answer(_)
+                    | Outcome::Registered { .. }
+                    | Outcome::Purged(_),
+                )
+                | Err(_) => outcome = Proposed::NoKeyPackage,
+            }
+        }
+        after = lacking.next;
+    }
+    outcome
+}
+
+async fn purge(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut ticks = interval(PURGE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        // as long as there is much to delete, without waiting for the next tick
+        while let Ok(Outcome::Purged(deleted)) = shared.writer().change(Change::Purge).await {
+            if deleted < super::delivery::purge::STEP_MESSAGES || shutdown.is_cancelled() {
+                break;
+            }
+        }
+    }
+}
