@@ -107,6 +107,13 @@ impl RecordBuffer {
         Ok(())
     }
 
+    /// Puts the lines of `other` behind these.
+    pub fn append(&mut self, other: Self) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.lines.extend(other.lines.into_iter().map(|line| Line { end: line.end.saturating_add(start), ..line }));
+    }
+
     /// How many lines.
     pub fn len(&self) -> usize {
         self.lines.len()

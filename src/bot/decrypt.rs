@@ -4,7 +4,7 @@
 //! records and the MLS state after them. The state is taken out at the end of the chunk, so states and records that are
 //! committed together belong together even while the worker is already ahead with the next turn.
 //!
-//! A message that brings a file ends its chunk, and its conversation waits until the file is safe; the others go on.
+//! A chunk with files waits until they are safe, and with it its conversation; the others go on.
 //!
 //! Nothing is skipped: what cannot be read becomes a record that says why, with the ciphertext kept beside it. A message
 //! delivered twice is recognised by the conversation's cursor, a missing one by the gap that it leaves.
@@ -21,8 +21,8 @@ use lru::LruCache;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::batch::{Chunk, Context, Delivered, RecordBuffer, SessionChange, Turn};
-use super::fetch::{FileJob, Names};
+use super::batch::{Chunk, Context, Delivered, RecordBuffer, SessionChange, Turn, WrittenFile};
+use super::fetch::{FileJob, Names, WantedFile};
 use super::record::{
     Ciphertext, KeyAction, Record, RecordBody, RecordError, SenderType, Unreadable, handshake_message_id,
 };
@@ -234,36 +234,29 @@ impl Worker {
             self.entries.put(conversation, entry);
             return Ok(None);
         }
-        let mut records = RecordBuffer::default();
-        let mut files = Vec::new();
-        let mut file = None;
-        while let Some(delivered) = queue.pop_front() {
-            if delivered.seq <= entry.cursor {
-                continue;
-            }
-            self.hole(&entry, &delivered, &mut records)?;
-            entry.cursor = delivered.seq;
-            match self.record(&mut entry, &delivered) {
-                Read::Line(context, line) => push(&mut records, &context, line.as_body())?,
-                Read::File(context, content) => {
-                    file = Some((context, content));
-                    break;
+        let mut made = Made::default();
+        while let Some(run) = next_run(&mut queue, &entry) {
+            match run {
+                Run::Known => {}
+                Run::One(delivered) => {
+                    self.hole(&entry, &delivered, made.records())?;
+                    entry.cursor = delivered.seq;
+                    let read = self.record(&mut entry, &delivered);
+                    self.put(&mut made, &delivered, read)?;
                 }
-                Read::Unreadable(context, reason, plaintext) => {
-                    self.counters.messages_failed.add(1);
-                    let written = self.names.keep_ciphertext(&delivered)?;
-                    let ciphertext = Ciphertext {
-                        size: written.length,
-                        sha256: sha256(&delivered.payload),
-                        file: Some(&written.name),
-                    };
-                    let unreadable = Unreadable { reason: &reason, ciphertext, plaintext: plaintext.as_deref() };
-                    push(&mut records, &context, RecordBody::Unreadable(unreadable))?;
-                    files.push(written);
+                Run::Applications(run) => {
+                    let Some(session) = &mut entry.session else { continue };
+                    let payloads: Vec<&[u8]> = run.iter().map(|delivered| delivered.payload.as_slice()).collect();
+                    let received = session.receive_many(&payloads);
+                    for (delivered, received) in run.iter().zip(received) {
+                        entry.cursor = delivered.seq;
+                        let read = self.received(&mut entry, delivered, received);
+                        self.put(&mut made, delivered, read)?;
+                    }
                 }
             }
         }
-        if records.is_empty() && file.is_none() {
+        if made.is_empty() {
             self.entries.put(conversation, entry);
             return Ok(None);
         }
@@ -275,16 +268,35 @@ impl Worker {
         };
         let turn = Turn { worker: self.index, number: self.turn };
         entry.turn = self.turn;
+        let Made { first: records, wanted, files } = made;
         let chunk = Chunk { conversation, cursor: entry.cursor, records, session, files, turn };
-        let output = match file {
-            Some((context, content)) => {
-                entry.waiting = Some(queue);
-                Output::File(FileJob { chunk, context, content })
-            }
-            None => Output::Chunk(chunk),
+        let output = if wanted.is_empty() {
+            Output::Chunk(chunk)
+        } else {
+            entry.waiting = Some(VecDeque::new());
+            Output::File(FileJob { chunk, wanted })
         };
         self.entries.put(conversation, entry);
         Ok(Some(output))
+    }
+
+    fn put(&self, made: &mut Made, delivered: &Delivered, read: Read) -> Result<(), DecryptError> {
+        match read {
+            Read::Line(context, line) => push(made.records(), &context, line.as_body())?,
+            Read::File(context, content) => {
+                made.wanted.push(WantedFile { context, content, after: RecordBuffer::default() });
+            }
+            Read::Unreadable(context, reason, plaintext) => {
+                self.counters.messages_failed.add(1);
+                let written = self.names.keep_ciphertext(delivered)?;
+                let ciphertext =
+                    Ciphertext { size: written.length, sha256: sha256(&delivered.payload), file: Some(&written.name) };
+                let unreadable = Unreadable { reason: &reason, ciphertext, plaintext: plaintext.as_deref() };
+                push(made.records(), &context, RecordBody::Unreadable(unreadable))?;
+                made.files.push(written);
+            }
+        }
+        Ok(())
     }
 
     /// Says so when messages between the last one and this one never came.
@@ -375,7 +387,12 @@ impl Worker {
         let Some(session) = &mut entry.session else {
             return self.unreadable(delivered, "this device has no keys of the conversation".to_owned());
         };
-        let received = match session.receive(&delivered.payload) {
+        let received = session.receive(&delivered.payload);
+        self.received(entry, delivered, received)
+    }
+
+    fn received(&self, entry: &mut Entry, delivered: &Delivered, received: Result<Received, EngineError>) -> Read {
+        let received = match received {
             Ok(received) => received,
             Err(error) => return self.unreadable(delivered, format!("message cannot be decrypted: {error}")),
         };
@@ -383,7 +400,8 @@ impl Worker {
             Received::Application { sender, data } => self.application(entry, delivered, &sender, &data),
             Received::Commit { committer, added, removed, own, epoch } => {
                 entry.others = None;
-                let line = membership(session, &added, &removed, epoch);
+                let members = entry.session.as_ref().and_then(|session| session.members().ok());
+                let line = membership(&members.unwrap_or_default(), &added, &removed, epoch);
                 let context = self.authenticated(delivered, &committer);
                 if own == Membership::Removed {
                     tracing::warn!(
@@ -454,6 +472,57 @@ enum Read {
     Unreadable(Context, String, Option<Vec<u8>>),
 }
 
+/// What a turn has made of one conversation so far.
+#[derive(Default)]
+struct Made {
+    first: RecordBuffer,
+    wanted: Vec<WantedFile>,
+    files: Vec<WrittenFile>,
+}
+
+impl Made {
+    /// Where the next line goes.
+    fn records(&mut self) -> &mut RecordBuffer {
+        match self.wanted.last_mut() {
+            Some(wanted) => &mut wanted.after,
+            None => &mut self.first,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.wanted.is_empty()
+    }
+}
+
+/// What comes next in a conversation's queue.
+enum Run {
+    /// Processed before.
+    Known,
+    /// Anything.
+    One(Delivered),
+    /// Application messages without a gap, for a session that there is.
+    Applications(Vec<Delivered>),
+}
+
+fn next_run(queue: &mut VecDeque<Delivered>, entry: &Entry) -> Option<Run> {
+    let first = queue.pop_front()?;
+    if first.seq <= entry.cursor {
+        return Some(Run::Known);
+    }
+    let follows =
+        |next: &Delivered, seq: u64| next.kind == DeliveryKind::Application && Some(next.seq) == seq.checked_add(1);
+    if entry.session.is_none() || !follows(&first, entry.cursor) {
+        return Some(Run::One(first));
+    }
+    let mut seq = first.seq;
+    let mut run = vec![first];
+    while let Some(next) = queue.pop_front_if(|next| follows(next, seq)) {
+        seq = next.seq;
+        run.push(next);
+    }
+    Some(Run::Applications(run))
+}
+
 /// An owned [`RecordBody`].
 enum Line {
     Content(Box<Content>),
@@ -483,13 +552,12 @@ fn push(records: &mut RecordBuffer, context: &Context, body: RecordBody<'_>) -> 
 }
 
 /// Users that came with their first device, or left with their last one.
-fn membership(session: &Session, added: &[Identity], removed: &[Identity], epoch: u64) -> Line {
-    let members = session.members().unwrap_or_default();
+fn membership(members: &[Identity], added: &[Identity], removed: &[Identity], epoch: u64) -> Line {
     let devices = |all: &[Identity], user: &UserName| all.iter().filter(|one| one.user == *user).count();
     let mut came = users(added);
-    came.retain(|user| devices(&members, user) <= devices(added, user) && devices(removed, user) == 0);
+    came.retain(|user| devices(members, user) <= devices(added, user) && devices(removed, user) == 0);
     let mut left = users(removed);
-    left.retain(|user| devices(&members, user) == 0);
+    left.retain(|user| devices(members, user) == 0);
     if came.is_empty() && left.is_empty() {
         return Line::Keys(KeyAction::KeyUpdate, epoch);
     }

@@ -18,7 +18,7 @@ use data_encoding::HEXLOWER;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::batch::{Chunk, Context, Delivered, WrittenFile};
+use super::batch::{Chunk, Context, Delivered, RecordBuffer, WrittenFile};
 use super::decrypt::{Input, Output, worker_of};
 use super::names::{attachment_name, ciphertext_name};
 use super::record::{FileOutcome, Record, RecordBody, RecordError};
@@ -61,15 +61,24 @@ pub enum FetchError {
     Record(#[from] RecordError),
 }
 
-/// A chunk whose last record waits for a file.
+/// A chunk that waits for files.
 #[derive(Debug)]
 pub struct FileJob {
-    /// All before it.
+    /// With the records before the first file.
     pub chunk: Chunk,
+    /// The files, in order.
+    pub wanted: Vec<WantedFile>,
+}
+
+/// A message that brings a file.
+#[derive(Debug)]
+pub struct WantedFile {
     /// Context of the record.
     pub context: Context,
     /// The message; its body is [`Body::File`].
     pub content: Content,
+    /// The records up to the next file.
+    pub after: RecordBuffer,
 }
 
 /// Gives out the names of files in the attachment directory, each once.
@@ -201,25 +210,28 @@ impl Fetcher {
     }
 
     async fn fetch(&self, job: FileJob) -> Result<(), FetchError> {
-        let FileJob { mut chunk, context, content } = job;
+        let FileJob { mut chunk, wanted } = job;
         let conversation = chunk.conversation;
-        if let Body::File(attachment) = &content.body {
-            let outcome = self.download(attachment, &context).await?;
-            let file = match &outcome {
-                Outcome::Saved(written, verified) => FileOutcome::Saved {
-                    local_name: written.name.clone(),
-                    sha256: *verified.sha256(),
-                    size: verified.plaintext_size(),
-                },
-                Outcome::Missing(reason) => FileOutcome::Missing { reason: reason.clone() },
-            };
-            let body = RecordBody::Content { content: &content, file: Some(&file) };
-            let record = Record { context: context.as_record(), body };
-            chunk.records.push(context.received_micros, |out| record.append_line(out))?;
-            match outcome {
-                Outcome::Saved(written, _) => chunk.files.push(written),
-                Outcome::Missing(_) => self.counters.files_failed.add(1),
+        for WantedFile { context, content, after } in wanted {
+            if let Body::File(attachment) = &content.body {
+                let outcome = self.download(attachment, &context).await?;
+                let file = match &outcome {
+                    Outcome::Saved(written, verified) => FileOutcome::Saved {
+                        local_name: written.name.clone(),
+                        sha256: *verified.sha256(),
+                        size: verified.plaintext_size(),
+                    },
+                    Outcome::Missing(reason) => FileOutcome::Missing { reason: reason.clone() },
+                };
+                let body = RecordBody::Content { content: &content, file: Some(&file) };
+                let record = Record { context: context.as_record(), body };
+                chunk.records.push(context.received_micros, |out| record.append_line(out))?;
+                match outcome {
+                    Outcome::Saved(written, _) => chunk.files.push(written),
+                    Outcome::Missing(_) => self.counters.files_failed.add(1),
+                }
             }
+            chunk.records.append(after);
         }
         let workers = std::num::NonZeroUsize::new(self.workers.len()).unwrap_or(std::num::NonZeroUsize::MIN);
         // the chunk first: the conversation may go on only behind it

@@ -22,11 +22,13 @@ use mls_rs::error::MlsError;
 use mls_rs::extension::built_in::ExternalSendersExt;
 use mls_rs::extension::recommended::LastResortKeyPackageExt;
 use mls_rs::group::proposal::Proposal;
-use mls_rs::group::{CommitEffect, ExportedTree, Group, NewEpoch, ProposalSender, ReceivedMessage};
+use mls_rs::group::{CommitEffect, ContentType, ExportedTree, Group, NewEpoch, ProposalSender, ReceivedMessage};
 use mls_rs::identity::SigningIdentity;
 use mls_rs::mls_rs_codec::{MlsDecode, MlsEncode};
 use mls_rs::mls_rules::{CommitOptions, DefaultMlsRules, EncryptionOptions};
-use mls_rs::{CipherSuite, CipherSuiteProvider, Client, CryptoProvider, ExtensionList, MlsMessage};
+use mls_rs::{
+    CipherSuite, CipherSuiteProvider, Client, CryptoProvider, ExtensionList, MlsMessage, MlsMessageDescription,
+};
 use mls_rs_core::crypto::SignatureSecretKey;
 use mls_rs_core::group::{EpochRecord, GroupState, GroupStateStorage};
 use mls_rs_core::key_package::{KeyPackageData, KeyPackageStorage};
@@ -34,6 +36,7 @@ use mls_rs_crypto_awslc::AwsLcCryptoProvider;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::deferred::{Desk, Provider};
 use crate::protocol::credential::{CredentialError, Identity, Verifier, signing_identity};
 use crate::protocol::ids::{ConversationId, DeviceId, IdError};
 
@@ -73,14 +76,14 @@ impl EngineError {
     }
 }
 
+/// Fewer messages than this are not worth a copy of the state and a thread.
+const DEFER_MESSAGES_MIN: usize = 8;
+
 type Config = WithMlsRules<
     DefaultMlsRules,
     WithIdentityProvider<
         Verifier,
-        WithCryptoProvider<
-            AwsLcCryptoProvider,
-            WithGroupStateStorage<Mailbox, WithKeyPackageRepo<Mailbox, BaseConfig>>,
-        >,
+        WithCryptoProvider<Provider, WithGroupStateStorage<Mailbox, WithKeyPackageRepo<Mailbox, BaseConfig>>>,
     >,
 >;
 
@@ -197,6 +200,7 @@ pub struct Engine {
     mailbox: Mailbox,
     verifier: Verifier,
     own: Identity,
+    desk: Desk,
 }
 
 impl Engine {
@@ -210,13 +214,14 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let own = verifier.verify(credential)?;
         let mailbox = Mailbox { slots: Arc::default(), key_packages };
+        let desk = Desk::default();
         let rules = DefaultMlsRules::new()
             .with_commit_options(CommitOptions::new().with_ratchet_tree_extension(true))
             .with_encryption_options(EncryptionOptions::new(false, Default::default()));
         let client = Client::builder()
             .key_package_repo(mailbox.clone())
             .group_state_storage(mailbox.clone())
-            .crypto_provider(AwsLcCryptoProvider::new())
+            .crypto_provider(Provider::new(desk.clone()))
             .identity_provider(verifier.clone())
             .mls_rules(rules)
             .signing_identity(
@@ -225,7 +230,7 @@ impl Engine {
                 CipherSuite::new(suite),
             )
             .build();
-        Ok(Self { client, mailbox, verifier, own })
+        Ok(Self { client, mailbox, verifier, own, desk })
     }
 
     /// Who this device is.
@@ -292,6 +297,7 @@ impl Engine {
             group,
             verifier: self.verifier.clone(),
             mailbox: self.mailbox.clone(),
+            desk: self.desk.clone(),
             tree_stored: false,
         })
     }
@@ -312,6 +318,7 @@ pub struct Session {
     group: Group<Config>,
     verifier: Verifier,
     mailbox: Mailbox,
+    desk: Desk,
     tree_stored: bool,
 }
 
@@ -405,7 +412,14 @@ impl Session {
     /// not come here (their keys are used up); own commits must: this is how a pending commit takes effect.
     pub fn receive(&mut self, message: &[u8]) -> Result<Received, EngineError> {
         let epoch = self.epoch();
-        match self.group.process_incoming_message(MlsMessage::from_bytes(message)?)? {
+        let message = MlsMessage::from_bytes(message)?;
+        if let MlsMessageDescription::PrivateProtocolMessage { content_type, .. } = message.description()
+            && content_type != ContentType::Application
+        {
+            // the network cannot see what it does: members would follow it and the network would not
+            return Err(EngineError::Unexpected("an encrypted handshake"));
+        }
+        match self.group.process_incoming_message(message)? {
             ReceivedMessage::ApplicationMessage(application) => Ok(Received::Application {
                 sender: self.member(application.sender_index)?,
                 data: application.data().to_vec(),
@@ -438,6 +452,23 @@ impl Session {
             ReceivedMessage::Welcome => Err(EngineError::Unexpected("a second welcome")),
             ReceivedMessage::KeyPackage(_) => Err(EngineError::Unexpected("a key package")),
         }
+    }
+
+    /// Processes consecutive messages as [`Self::receive`] does each, verifying their signatures on all cores.
+    pub fn receive_many(&mut self, messages: &[&[u8]]) -> Vec<Result<Received, EngineError>> {
+        let suite = Provider::new(self.desk.clone()).cipher_suite_provider(self.group.cipher_suite());
+        let Some(suite) = suite.filter(|_| messages.len() >= DEFER_MESSAGES_MIN) else {
+            return messages.iter().map(|message| self.receive(message)).collect();
+        };
+        let (before, tree_stored) = (self.group.clone(), self.tree_stored);
+        self.desk.defer();
+        let received = messages.iter().map(|message| self.receive(message)).collect();
+        if self.desk.collect().verify(&suite) {
+            return received;
+        }
+        // somebody's signature is not good: nothing of this counts, and one by one it shows whose
+        (self.group, self.tree_stored) = (before, tree_stored);
+        messages.iter().map(|message| self.receive(message)).collect()
     }
 
     /// Encrypts content for the current epoch. The session must be saved before the result leaves the device: a key

@@ -4,6 +4,7 @@ pub mod account;
 pub mod blob;
 pub mod connection;
 pub mod conversations;
+mod deferred;
 pub mod mls;
 pub mod patience;
 pub mod store;
