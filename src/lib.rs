@@ -71,4 +71,5 @@ pub mod device;
 pub mod lifecycle;
 pub mod network;
 pub mod protocol;
+pub mod replay;
 pub mod report;

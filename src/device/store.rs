@@ -162,7 +162,8 @@ impl Store {
         let path = "in memory".to_owned();
         let failed = |source| StoreError::Sqlite { operation: "opened", path: "in memory".to_owned(), source };
         let connection = Connection::open_in_memory().map_err(failed)?;
-        connection.execute_batch(SCHEMA).map_err(failed)?;
+        // what is forgotten gives its memory back
+        connection.execute_batch(&format!("PRAGMA auto_vacuum=FULL; {SCHEMA}")).map_err(failed)?;
         Ok(Self::with(connection, vault, path))
     }
 
