@@ -41,6 +41,10 @@ const CHUNKS_MAX: usize = 1024;
 const PROOFS_MAX: usize = 64;
 /// Pause before the first log-in is tried again while the network is away.
 const LOGIN_PAUSE: Duration = Duration::from_secs(1);
+/// Numbers of message files have eight digits: so many states may each count through a range of their own.
+const SEGMENT_RANGES: u64 = 99;
+/// Numbers in one range.
+const SEGMENT_RANGE: u64 = 1_000_000;
 /// How long the last acknowledgements may take.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -196,6 +200,16 @@ pub async fn run(options: Options, mut orders: Orders) -> Result<(), BotError> {
         let _ = ready.send(identity);
     }
     stages.wait(orders.stop).await
+}
+
+/// Number of the first message file of a new state. Each state starts in a range of its own, so that two devices of
+/// one bot do not give the same name to two files.
+pub fn first_segment() -> Result<u64, BotError> {
+    let mut range = [0u8; 1];
+    aws_lc_rs::rand::fill(&mut range).map_err(|_| FetchError::Random)?;
+    let [range] = range;
+    let start = u64::from(range).checked_rem(SEGMENT_RANGES).unwrap_or(0).saturating_mul(SEGMENT_RANGE);
+    Ok(start.saturating_add(1))
 }
 
 fn own_state(store: &Store, user: &str) -> Result<(), BotError> {

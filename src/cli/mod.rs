@@ -5,6 +5,7 @@
 //! rooms print.
 
 pub mod check;
+pub mod run;
 
 use std::error::Error;
 use std::fmt;
@@ -18,12 +19,14 @@ use clap::{Parser, Subcommand};
 #[command(name = "retaind", version, about, long_about = None)]
 pub struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 /// One variant a subcommand.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the bot (the default): receive, archive, acknowledge, until SIGTERM
+    Run,
     /// Check the whole configuration and print it, secrets masked; touches nothing
     Check,
 }
@@ -96,7 +99,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(EXIT_CONFIGURATION) } else { ExitCode::SUCCESS };
         }
     };
-    match dispatch(arguments.command) {
+    match dispatch(arguments.command.unwrap_or(Command::Run)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "error: {failure}");
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Run => run::run(),
         Command::Check => check::run(),
     }
 }
