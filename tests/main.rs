@@ -1,5 +1,6 @@
 //! All integration tests in one binary, a module a promise.
 
+mod cli;
 mod readme;
 mod record;
 mod replay;
