@@ -5,6 +5,7 @@
 //! the message file now.
 
 use std::thread;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -14,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Exit code of a drain that was cut short (`EX_TEMPFAIL`).
 const EXIT_CUT_SHORT: i32 = 75;
+
+/// Signals this close together are one wish: a supervisor may signal a process and then its whole group.
+const SAME_WISH: Duration = Duration::from_millis(500);
 
 /// Signals cannot be heard.
 #[derive(Debug, Error)]
@@ -35,15 +39,19 @@ pub fn listen() -> Result<Signalled, SignalError> {
     let (ask, rotate) = mpsc::channel(1);
     let heard = stop.clone();
     thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut first: Option<Instant> = None;
         for signal in signals.forever() {
             match signal {
                 // a rotation that is asked for twice is one
                 SIGUSR1 => drop(ask.try_send(())),
-                _ if heard.is_cancelled() => {
+                _ if first.is_some_and(|first| first.elapsed() >= SAME_WISH) => {
                     tracing::warn!("second signal: the drain is cut short, the next start recovers");
                     std::process::exit(EXIT_CUT_SHORT);
                 }
-                _ => heard.cancel(),
+                _ => {
+                    first.get_or_insert_with(Instant::now);
+                    heard.cancel();
+                }
             }
         }
     })?;

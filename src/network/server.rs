@@ -52,6 +52,8 @@ pub(crate) async fn serve(
     let mut tasks = JoinSet::new();
     let ended = loop {
         tokio::select! {
+            // first of all, or the tasks beside, which end by it as well, would look as if they had failed
+            biased;
             () = shutdown.cancelled() => break None,
             ended = beside.join_next() => break ended.map(|name| name.unwrap_or("task")),
             Some(_) = tasks.join_next() => {}
