@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Delivered;
@@ -24,6 +24,7 @@ use crate::device::account::{self, AccountError, LoggedIn};
 use crate::device::connection::{Connection, ConnectionError, Push};
 use crate::device::mls::Engine;
 use crate::device::store::{Store, StoreError};
+use crate::protocol::credential::Identity;
 use crate::protocol::endpoint::Endpoint;
 use crate::protocol::ids::{ConversationId, DeviceId, IdError, UserName};
 use crate::protocol::wire::{
@@ -89,6 +90,8 @@ pub struct Link {
     pub clock: Arc<dyn Clock>,
     /// Counts.
     pub counters: Arc<Counters>,
+    /// Told once the bot can be added to conversations and receives.
+    pub ready: Mutex<Option<oneshot::Sender<Identity>>>,
 }
 
 impl Link {
@@ -149,6 +152,10 @@ impl Link {
         account.connection.call_done(Request::Subscribe(subscribe)).await?;
         self.connection.send_replace(Some(account.connection.clone()));
         *pause = PAUSE_FIRST;
+        if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // whoever asked may have stopped waiting
+            let _ = ready.send(account.identity.clone());
+        }
         self.receive(&mut account, &engine, stop).await
     }
 

@@ -150,7 +150,7 @@ pub struct Orders {
     pub stop: CancellationToken,
     /// Rotate the message file now.
     pub rotate: mpsc::Receiver<()>,
-    /// Told once the bot is logged in and receives.
+    /// Told once the bot can be added to conversations and receives.
     pub ready: Option<oneshot::Sender<Identity>>,
 }
 
@@ -191,14 +191,10 @@ pub async fn run(options: Options, mut orders: Orders) -> Result<(), BotError> {
     };
     let Some(account) = account else { return Ok(()) };
     options.counters.logins.add(1);
-    let identity = account.identity.clone();
+    let identity = &account.identity;
     tracing::info!(user = %identity.user, device = %identity.device, network = identity.network_id, "Logged in");
 
     let stages = Stages::start(&options, account, committer, queue, bell, names, &committed, &mut orders)?;
-    if let Some(ready) = orders.ready.take() {
-        // whoever asked may have stopped waiting
-        let _ = ready.send(identity);
-    }
     stages.wait(orders.stop).await
 }
 
@@ -321,6 +317,7 @@ impl Stages {
             connection,
             clock: options.clock.clone(),
             counters: options.counters.clone(),
+            ready: Mutex::new(orders.ready.take()),
         };
         for task in [Task::Fetch(fetcher, made), Task::Link(Box::new(link), Box::new(account), stop.clone())] {
             running = running.saturating_add(1);

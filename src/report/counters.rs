@@ -2,19 +2,38 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::Notify;
+
 /// Counts up.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub struct Counter {
+    value: AtomicU64,
+    changed: Notify,
+}
 
 impl Counter {
     /// Adds `n`.
     pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+        self.value.fetch_add(n, Ordering::Release);
+        self.changed.notify_waiters();
     }
 
     /// So far.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.value.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is at least `n`.
+    pub async fn reaches(&self, n: u64) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // registered before the look, so that no change in between is missed
+            changed.as_mut().enable();
+            if self.get() >= n {
+                return;
+            }
+            changed.await;
+        }
     }
 }
 

@@ -1,0 +1,221 @@
+//! A network and a bot for tests, in this process, on port 0 and in a directory that goes with the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use retaind::bot::clock::SystemClock;
+use retaind::bot::commit::Directories;
+use retaind::bot::disk::RealDisk;
+use retaind::bot::run::{self as bot, BotError, Options, Orders};
+use retaind::bot::segment::{Basename, Policy};
+use retaind::device::account::{self, Proof};
+use retaind::device::conversations::{Device, random};
+use retaind::device::store::Store;
+use retaind::device::vault::Vault;
+use retaind::network::{self, Network};
+use retaind::protocol::content::{Body, Content, Text};
+use retaind::protocol::credential::Role;
+use retaind::protocol::endpoint::Endpoint;
+use retaind::protocol::ids::{MessageId, UserName};
+use retaind::report::counters::Counters;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+/// The bot's account.
+pub const BOT: &str = "compliance_12345678_bot";
+/// Its password.
+pub const PASSWORD: &str = "correct horse battery";
+
+/// A network that listens, and room for a bot.
+pub struct Harness {
+    directory: tempfile::TempDir,
+    /// The network, for its administration.
+    pub network: Arc<Network>,
+    /// Where it is.
+    pub endpoint: Endpoint,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Harness {
+    /// With data retention on.
+    pub fn start() -> Self {
+        let harness = Self::start_without_retention(|options| options);
+        harness.network.set_retention(&[user(BOT)]).unwrap();
+        harness
+    }
+
+    /// With a bot account that need not be in conversations.
+    pub fn start_without_retention(change: impl FnOnce(network::Options) -> network::Options) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let network = Network::open(change(network::Options::new(directory.path().join("network")))).unwrap();
+        network.ensure_bot(&user(BOT), PASSWORD).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = network.endpoint(listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn({
+            let (network, stop) = (network.clone(), stop.clone());
+            async move { network.serve(listener, stop).await.unwrap() }
+        });
+        Self { directory, network, endpoint, stop, serving }
+    }
+
+    /// Where everything is.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Directory of the message files.
+    pub fn messages(&self) -> PathBuf {
+        self.path().join("messages")
+    }
+
+    /// Directory of the attachments.
+    pub fn files(&self) -> PathBuf {
+        self.path().join("attachments")
+    }
+
+    /// What a bot needs; only tests that want it otherwise change it.
+    pub fn options(&self) -> Options {
+        for directory in [self.messages(), self.files()] {
+            std::fs::create_dir_all(directory).unwrap();
+        }
+        Options {
+            user: BOT.to_owned(),
+            password: Zeroizing::new(PASSWORD.to_owned()),
+            state: self.path().join("bot.db"),
+            directories: Directories {
+                messages: self.messages(),
+                basename: Basename::new("receivedMessages").unwrap(),
+                files: self.files(),
+            },
+            policy: Policy { size_max: 1 << 40, age_max: None, first_number: 1 },
+            endpoint: self.endpoint.clone(),
+            workers: 2,
+            disk: Arc::new(RealDisk),
+            clock: Arc::new(SystemClock),
+            counters: Arc::new(Counters::default()),
+        }
+    }
+
+    /// A bot that has logged in.
+    pub async fn bot(&self) -> Bot {
+        Bot::start(self.options()).await
+    }
+
+    /// A device of a new user (or one more of a known one), ready to work.
+    pub async fn device(&self, name: &str) -> Device {
+        let invite = self.network.invite(&self.endpoint, &user(name), Role::Normal).unwrap();
+        let store = Store::in_memory(vault()).unwrap();
+        let account = account::register(store, &self.endpoint, Proof::Invite(&invite.code), 1024).await.unwrap();
+        Device::start_with_key_packages(account, 4).await.unwrap()
+    }
+
+    /// All records, file by file in the order of their numbers, the open file last.
+    pub fn records(&self) -> Vec<Value> {
+        records(&self.messages())
+    }
+
+    /// Ends the network.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.serving.await.unwrap();
+    }
+}
+
+/// A bot that runs.
+pub struct Bot {
+    /// Counts.
+    pub counters: Arc<Counters>,
+    stop: CancellationToken,
+    rotate: mpsc::Sender<()>,
+    running: JoinHandle<Result<(), BotError>>,
+}
+
+impl Bot {
+    /// Runs until it is logged in.
+    pub async fn start(options: Options) -> Self {
+        let counters = options.counters.clone();
+        let stop = CancellationToken::new();
+        let (rotate, asked) = mpsc::channel(1);
+        let (ready, logged_in) = oneshot::channel();
+        let running = tokio::spawn(bot::run(options, Orders { stop: stop.clone(), rotate: asked, ready: Some(ready) }));
+        if logged_in.await.is_err() {
+            panic!("the bot did not start: {:?}", running.await);
+        }
+        Self { counters, stop, rotate, running }
+    }
+
+    /// Asks for a rotation.
+    pub async fn rotate(&self) {
+        self.rotate.send(()).await.unwrap();
+    }
+
+    /// Waits until this many records are safe in this run.
+    pub async fn saved(&self, records: u64) {
+        self.counters.messages_saved.reaches(records).await;
+    }
+
+    /// Stops it as SIGTERM does.
+    pub async fn stop(self) -> Result<(), BotError> {
+        self.stop.cancel();
+        self.running.await.unwrap()
+    }
+}
+
+/// A user name.
+pub fn user(name: &str) -> UserName {
+    UserName::new(name).unwrap()
+}
+
+/// A message that was sent a fixed time ago.
+pub fn content(body: Body) -> Content {
+    Content {
+        message_id: MessageId::new(random().unwrap()),
+        sent_at_micros: 1_691_176_258_000_000,
+        ttl: None,
+        bor: 0,
+        body,
+    }
+}
+
+/// A text.
+pub fn text(text: &str) -> Content {
+    content(Body::Text(Text { text: text.to_owned(), links: Vec::new() }))
+}
+
+/// One vault for all devices of all tests: to derive a key from a password is slow on purpose.
+pub fn vault() -> Arc<Vault> {
+    static VAULT: OnceLock<Mutex<Arc<Vault>>> = OnceLock::new();
+    let vault = VAULT.get_or_init(|| Mutex::new(Arc::new(Vault::create(b"a password for tests").unwrap().0)));
+    vault.lock().unwrap().clone()
+}
+
+/// The message files of a directory, in the order of their numbers, the open one last.
+pub fn message_files(directory: &Path) -> Vec<PathBuf> {
+    let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = names.filter(|path| path.extension().is_some_and(|e| e == "txt")).collect();
+    files.sort_by_key(|path| {
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        stem.rsplit_once('_').map_or(u64::MAX, |(_, number)| number.parse().unwrap())
+    });
+    files
+}
+
+/// All records of a directory of message files. Panics at a torn line.
+pub fn records(directory: &Path) -> Vec<Value> {
+    let mut all = Vec::new();
+    for file in message_files(directory) {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(bytes.is_empty() || bytes.ends_with(b"\n"), "torn last line in {file:?}");
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            all.push(serde_json::from_slice(line).unwrap_or_else(|e| panic!("torn line in {file:?}: {e}")));
+        }
+    }
+    all
+}
