@@ -5,6 +5,7 @@
 //! rooms print.
 
 pub mod check;
+pub mod client;
 pub mod run;
 
 use std::error::Error;
@@ -29,6 +30,8 @@ enum Command {
     Run,
     /// Check the whole configuration and print it, secrets masked; touches nothing
     Check,
+    /// Be a device: register, send, listen, replay
+    Client(Box<client::Arguments>),
 }
 
 /// Exit code of a mistaken configuration or command line (`EX_CONFIG`): starting again without a change is useless.
@@ -112,5 +115,6 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run => run::run(),
         Command::Check => check::run(),
+        Command::Client(arguments) => client::run(*arguments),
     }
 }

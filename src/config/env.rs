@@ -168,6 +168,17 @@ variables! {
         "what is logged: `error`, `warn`, `info`, `debug` or `trace`, also for single parts (`info,retaind::bot=debug`); never message content";
 }
 
+/// The password of a `retaind client`'s state. Not the bot's, so not in the table; known here all the same, so that a
+/// bot that is started beside a client does not take it for a mistake.
+pub static CLIENT_PASSWORD: Variable = Variable {
+    name: "RETAIND_CLIENT_PASSWORD",
+    aliases: &[],
+    default: Fallback::Nothing,
+    meaning: "password that the state of `retaind client` is encrypted under",
+    secrecy: Secrecy::Secret,
+    effect: Effect::Works,
+};
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -243,6 +254,18 @@ pub fn process() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os()
 }
 
+/// What this process' environment says of [`CLIENT_PASSWORD`]; nothing else is looked at.
+pub fn client_password() -> Result<Option<Given>, Mistake> {
+    let file = format!("{}_FILE", CLIENT_PASSWORD.name);
+    let vars = process().filter(|(name, _)| *name == *CLIENT_PASSWORD.name || *name == *file);
+    let mut mistakes = Vec::new();
+    let mut settings = read(vars, &mut mistakes);
+    match mistakes.pop() {
+        Some(mistake) => Err(mistake),
+        None => Ok(settings.take(&CLIENT_PASSWORD)),
+    }
+}
+
 /// Finds the table's variables among `vars` and reads the files that `<NAME>_FILE` ones name; adds what is wrong to
 /// `mistakes`.
 pub fn read(vars: impl IntoIterator<Item = (OsString, OsString)>, mistakes: &mut Vec<Mistake>) -> Settings {
@@ -306,7 +329,8 @@ fn spelling(name: &str) -> Option<Spelling> {
 }
 
 fn find(name: &str) -> Option<&'static Variable> {
-    VARIABLES.iter().copied().find(|v| v.name == name || v.aliases.contains(&name))
+    let mut all = VARIABLES.iter().copied().chain([&CLIENT_PASSWORD]);
+    all.find(|v| v.name == name || v.aliases.contains(&name))
 }
 
 fn looks_like_ours(name: &str) -> bool {
