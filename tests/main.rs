@@ -5,4 +5,5 @@ mod deliver;
 mod readme;
 mod record;
 mod replay;
+mod rotate;
 mod support;

@@ -1,6 +1,8 @@
 //! A network and a bot for tests, in this process, on port 0 and in a directory that goes with the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod disk;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
