@@ -92,9 +92,8 @@ impl Listing {
             match place.recognise(name) {
                 Some(Known::Part(number)) => listing.parts.push(number),
                 Some(Known::Finished(number)) => {
-                    if listing.highest.as_ref().is_none_or(|(highest, _)| number > *highest) {
-                        listing.highest = Some((number, name.to_owned()));
-                    }
+                    let highest = listing.highest.take().filter(|(highest, _)| *highest >= number);
+                    listing.highest = Some(highest.unwrap_or_else(|| (number, name.to_owned())));
                 }
                 None => {}
             }
