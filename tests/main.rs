@@ -2,8 +2,10 @@
 
 mod cli;
 mod deliver;
+mod network;
 mod readme;
 mod record;
+mod refuse;
 mod replay;
 mod rotate;
 mod support;

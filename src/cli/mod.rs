@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod client;
+pub mod network;
 pub mod run;
 
 use std::error::Error;
@@ -32,6 +33,8 @@ enum Command {
     Check,
     /// Be a device: register, send, listen, replay
     Client(Box<client::Arguments>),
+    /// Serve a network on its own, and administer one: invites, bots, suspension, retention
+    Network(network::NetworkArguments),
 }
 
 /// Exit code of a mistaken configuration or command line (`EX_CONFIG`): starting again without a change is useless.
@@ -116,5 +119,6 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Run => run::run(),
         Command::Check => check::run(),
         Command::Client(arguments) => client::run(*arguments),
+        Command::Network(arguments) => network::run(arguments),
     }
 }

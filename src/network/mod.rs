@@ -44,8 +44,6 @@ mod readers;
 mod requests;
 mod server;
 mod store;
-#[cfg(test)]
-mod tests;
 mod writer;
 
 use std::fs::{self, File, OpenOptions, TryLockError};

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::Shared;
 use super::connection::encode_into;
-use super::delivery::queue::{self, Budget, Select};
+use super::delivery::queue::{self, Budget, Select, Wanted};
 use super::hub::{Due, Outbound, Outgoing, Subscriber};
 use crate::protocol::wire::{Answer, Delivery, ServerFrame};
 
@@ -86,8 +86,9 @@ fn read_piece(
             continue;
         }
         let budget = Budget { messages: due.messages.min(messages), bytes };
-        let read =
-            queue::read(connection, due.conversation, &due.id, &due.stint, due.after, due.head, Select::All, budget)?;
+        let Due { conversation, stint, after, head, .. } = *due;
+        let wanted = Wanted { conversation, id: &due.id, stint: &stint, after, head };
+        let read = queue::read(connection, wanted, Select::All, budget)?;
         messages = messages.saturating_sub(read.deliveries.len());
         let taken: usize = read.deliveries.iter().map(|delivery| delivery.payload.len()).sum();
         bytes = bytes.saturating_sub(taken);

@@ -75,6 +75,16 @@ pub(crate) struct Budget {
     pub(crate) bytes: usize,
 }
 
+/// Which messages to read: those of one stint with a greater `seq` than `after`, up to `head`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) conversation: i64,
+    pub(crate) id: &'a str,
+    pub(crate) stint: &'a Stint,
+    pub(crate) after: u64,
+    pub(crate) head: u64,
+}
+
 /// A range that was read.
 #[derive(Debug)]
 pub(crate) struct Read {
@@ -83,17 +93,14 @@ pub(crate) struct Read {
     pub(crate) through_seq: u64,
 }
 
-/// Messages of one stint with a greater `seq` than `after`, at least one if there is any.
+/// Reads as much as the budget allows, but at least one message if there is any.
 pub(crate) fn read(
     connection: &Connection,
-    conversation: i64,
-    id: &str,
-    stint: &Stint,
-    after: u64,
-    head: u64,
+    wanted: Wanted<'_>,
     select: Select,
     budget: Budget,
 ) -> rusqlite::Result<Read> {
+    let Wanted { conversation, id, stint, after, head } = wanted;
     let first = after.saturating_add(1).max(stint.from_seq);
     let last = stint.until_seq.unwrap_or(head).min(head);
     let mut read = Read { deliveries: Vec::new(), through_seq: after.max(last) };
@@ -187,7 +194,8 @@ pub(crate) fn fetch(connection: &Connection, device: i64, request: &Fetch) -> Re
         if !answer.deliveries.is_empty() && (budget.messages == 0 || budget.bytes == 0) {
             break;
         }
-        let read = read(connection, conversation, id.as_str(), stint, answer.through_seq, head_seq, select, budget)?;
+        let wanted = Wanted { conversation, id: id.as_str(), stint, after: answer.through_seq, head: head_seq };
+        let read = read(connection, wanted, select, budget)?;
         answer.through_seq = read.through_seq;
         budget.messages = budget.messages.saturating_sub(read.deliveries.len());
         let taken: usize = read.deliveries.iter().map(|delivery| delivery.payload.len()).sum();

@@ -1,0 +1,272 @@
+//! `retaind network`: the network on its own, and its operator's hands.
+//!
+//! `serve` holds the directory's lock; everything else works beside it, and beside a bot whose process embeds the
+//! network (then the directory is `network` below the bot's state directory).
+
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use zeroize::Zeroizing;
+
+use super::Failure;
+use crate::lifecycle;
+use crate::network::{Admin, Network, NetworkError, Options, Standing};
+use crate::protocol::credential::Role;
+use crate::protocol::ids::{DeviceId, UserName};
+
+/// Longest password that is read from standard input.
+const PASSWORD_BYTES_MAX: u64 = 4096;
+
+/// Arguments of `retaind network`.
+#[derive(Debug, Args)]
+pub struct NetworkArguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a network until SIGTERM; makes it if there is none in the directory
+    Serve {
+        #[command(flatten)]
+        at: At,
+        /// Address to listen on
+        #[arg(long, default_value = "127.0.0.1:7443")]
+        listen: String,
+        /// `host:port` that devices are told, when it is not the listening address
+        #[arg(long)]
+        advertise: Option<String>,
+        /// Name of a new network; 8 random digits if not given
+        #[arg(long)]
+        id: Option<String>,
+        /// Certificate chain (PEM) instead of the network's own
+        #[arg(long, requires = "key")]
+        certificate: Option<PathBuf>,
+        /// Private key (PEM) of the certificate
+        #[arg(long, requires = "certificate")]
+        key: Option<PathBuf>,
+    },
+    /// Print an invite for one device of a user; makes the user if there is none
+    Invite {
+        #[command(flatten)]
+        at: At,
+        /// Name of the user
+        user: String,
+        /// What the user may be
+        #[arg(long, value_enum, default_value_t = InviteRole::User)]
+        role: InviteRole,
+        /// Hours until the invite expires; without, it is valid until used
+        #[arg(long)]
+        hours: Option<u32>,
+    },
+    /// Make a bot account, or give it a new password (read from standard input)
+    Bot {
+        #[command(flatten)]
+        at: At,
+        /// Name of the bot
+        user: String,
+    },
+    /// Suspend a user with all devices, or one device
+    Suspend {
+        #[command(flatten)]
+        at: At,
+        /// Name of the user
+        user: String,
+        /// Only this device (32 hex digits)
+        #[arg(long)]
+        device: Option<String>,
+    },
+    /// Take a suspension back
+    Resume {
+        #[command(flatten)]
+        at: At,
+        /// Name of the user
+        user: String,
+        /// Only this device (32 hex digits)
+        #[arg(long)]
+        device: Option<String>,
+    },
+    /// Switch data retention on or off
+    Retention {
+        #[command(flatten)]
+        at: At,
+        /// On or off
+        #[arg(value_enum)]
+        switch: Switch,
+        /// Bots that must be in every conversation (with `on`)
+        bots: Vec<String>,
+    },
+    /// List users and their devices
+    Users {
+        #[command(flatten)]
+        at: At,
+    },
+    /// Stop keeping messages for a device that is gone for good
+    Retire {
+        #[command(flatten)]
+        at: At,
+        /// The device (32 hex digits)
+        device: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct At {
+    /// Where the network is kept
+    #[arg(long, value_name = "DIRECTORY")]
+    directory: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum InviteRole {
+    User,
+    Guest,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// Runs it.
+pub fn run(arguments: NetworkArguments) -> Result<(), Failure> {
+    match arguments.command {
+        Command::Serve { at, listen, advertise, id, certificate, key } => {
+            let mut options = Options::new(at.directory);
+            options.network_id = id;
+            options.advertise = advertise;
+            options.certificate = certificate.zip(key);
+            serve(options, &listen)
+        }
+        Command::Invite { at, user, role, hours } => {
+            let role = match role {
+                InviteRole::User => Role::Normal,
+                InviteRole::Guest => Role::Guest,
+            };
+            let valid_for = hours.map(|hours| Duration::from_secs(u64::from(hours) * 3600));
+            let invite = open(&at)?.invite(&name(&user)?, role, valid_for).map_err(failure)?;
+            say(&invite.to_string())
+        }
+        Command::Bot { at, user } => {
+            let password = read_password()?;
+            open(&at)?.ensure_bot(&name(&user)?, &password).map_err(failure)
+        }
+        Command::Suspend { at, user, device } => set_standing(&at, &user, device, Standing::Suspended),
+        Command::Resume { at, user, device } => set_standing(&at, &user, device, Standing::Active),
+        Command::Retention { at, switch, bots } => {
+            let bots = match (switch, bots.is_empty()) {
+                (Switch::On, true) => {
+                    return Err(Failure::configuration("retention needs to know whose: name the bot after `on`"));
+                }
+                (Switch::Off, false) => {
+                    return Err(Failure::configuration("retention off is off for all: name no bot after `off`"));
+                }
+                (Switch::On | Switch::Off, _) => bots.iter().map(|bot| name(bot)).collect::<Result<Vec<_>, _>>()?,
+            };
+            open(&at)?.set_retention(&bots).map_err(failure)
+        }
+        Command::Users { at } => users(&at),
+        Command::Retire { at, device } => open(&at)?.retire_device(&device_id(&device)?).map_err(failure),
+    }
+}
+
+fn serve(options: Options, listen: &str) -> Result<(), Failure> {
+    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).finish();
+    // somebody who embeds this has a log already
+    let _already = tracing::subscriber::set_global_default(log);
+    let signals = lifecycle::listen().map_err(Failure::internal)?;
+    let listener = TcpListener::bind(listen).map_err(|error| {
+        Failure::temporary(format!("network cannot listen on `{listen}`, is another one running there: {error}"))
+    })?;
+    let network = Network::open(options).map_err(failure)?;
+    let address = listener.local_addr().map_err(Failure::internal)?;
+    tracing::info!(network = network.network_id(), %address, "network listens");
+    super::run::runtime()?.block_on(network.serve(listener, signals.stop)).map_err(failure)
+}
+
+fn users(at: &At) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let word = |standing| match standing {
+        Standing::Active => "active",
+        Standing::Suspended => "suspended",
+    };
+    for user in open(at)?.users().map_err(failure)? {
+        let retention = if user.retention { " retention" } else { "" };
+        writeln!(out, "{} {} {}{retention}", user.user, user.role, word(user.standing)).map_err(Failure::temporary)?;
+        for (device, standing) in user.devices {
+            writeln!(out, "  {device} {}", word(standing)).map_err(Failure::temporary)?;
+        }
+    }
+    out.flush().map_err(Failure::temporary)
+}
+
+fn set_standing(at: &At, user: &str, device: Option<String>, standing: Standing) -> Result<(), Failure> {
+    let user = name(user)?;
+    let mut admin = open(at)?;
+    let Some(device) = device else {
+        return admin.set_user_standing(&user, standing).map_err(failure);
+    };
+    let device = device_id(&device)?;
+    let owned = admin
+        .users()
+        .map_err(failure)?
+        .into_iter()
+        .any(|summary| summary.user == user.as_str() && summary.devices.iter().any(|(owned, _)| *owned == device));
+    if !owned {
+        return Err(Failure::configuration(format!("device `{device}` is not one of user `{user}`")));
+    }
+    admin.set_device_standing(&device, standing).map_err(failure)
+}
+
+fn open(at: &At) -> Result<Admin, Failure> {
+    Admin::open(&at.directory).map_err(failure)
+}
+
+fn name(user: &str) -> Result<UserName, Failure> {
+    UserName::new(user).map_err(|error| Failure::configuration(format!("`{user}`: {error}")))
+}
+
+fn device_id(device: &str) -> Result<DeviceId, Failure> {
+    device.parse().map_err(|error| Failure::configuration(format!("`{device}`: {error}")))
+}
+
+/// One line of standard input: a password on the command line is everybody's.
+fn read_password() -> Result<Zeroizing<String>, Failure> {
+    let mut line = Zeroizing::new(String::new());
+    let mut input = io::Read::take(io::stdin().lock(), PASSWORD_BYTES_MAX);
+    io::BufRead::read_line(&mut input, &mut line).map_err(Failure::temporary)?;
+    Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+fn say(line: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Failure::temporary)
+}
+
+fn failure(error: NetworkError) -> Failure {
+    match error {
+        NetworkError::Locked(_)
+        | NetworkError::File { .. }
+        | NetworkError::Database(_)
+        | NetworkError::Listen(_)
+        | NetworkError::Ended(_) => Failure::temporary(error),
+        NetworkError::Key(_) | NetworkError::Crypto(_) => Failure::internal(error),
+        NetworkError::Schema { .. }
+        | NetworkError::Certificate(_)
+        | NetworkError::CipherSuite(_)
+        | NetworkError::NetworkId { .. }
+        | NetworkError::NetworkName(_)
+        | NetworkError::NoNetwork(_)
+        | NetworkError::NoAddress
+        | NetworkError::Name(_)
+        | NetworkError::NoUser(_)
+        | NetworkError::NoDevice(_)
+        | NetworkError::UserExists { .. }
+        | NetworkError::NotABot(_)
+        | NetworkError::WeakPassword(_) => Failure::configuration(error),
+    }
+}

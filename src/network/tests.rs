@@ -1,1 +1,0 @@
-//! The network against raw frames and MLS clients: what it must do, and what it must refuse.
