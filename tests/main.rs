@@ -1,6 +1,7 @@
 //! All integration tests in one binary, a module a promise.
 
 mod cli;
+mod client;
 mod deliver;
 mod network;
 mod readme;
