@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod deliver;
+mod interop;
 mod network;
 mod readme;
 mod record;

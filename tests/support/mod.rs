@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod disk;
+pub mod openmls_device;
 pub mod raw;
 
 use std::net::TcpListener;
