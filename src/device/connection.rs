@@ -273,7 +273,9 @@ fn start(
                         .as_mut()
                         .and_then(|waiting| waiting.remove(&id));
                     // whoever asked may have stopped waiting
-                    asked.map(|asked| asked.send(answer));
+                    if let Some(asked) = asked {
+                        drop(asked.send(answer));
+                    }
                     Ok(())
                 }
             };

@@ -191,6 +191,7 @@ impl Store {
     }
 
     /// Who this device is, once it is registered (or has begun to).
+    #[allow(clippy::type_complexity)]
     pub fn identity(&self) -> Result<Option<(StoredIdentity, Zeroizing<Vec<u8>>)>, StoreError> {
         let (Some(identity), Some(key)) = (self.meta("identity")?, self.meta("signature_key")?) else {
             return Ok(None);
