@@ -2,6 +2,7 @@
 
 mod cli;
 mod client;
+mod corpus;
 mod deliver;
 mod interop;
 mod network;

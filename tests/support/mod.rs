@@ -1,5 +1,7 @@
 //! A network and a bot for tests, in this process, on port 0 and in a directory that goes with the test.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod oracle;
 
 pub mod disk;
 pub mod openmls_device;
