@@ -154,13 +154,13 @@ impl Committer {
                 tokio::select! {
                     biased;
                     Some(()) = rotate.recv() => Event::Rotate,
-                    chunk = chunks.recv() => chunk.map_or(Event::End, Event::Chunk),
+                    chunk = chunks.recv() => chunk.map_or(Event::End, |chunk| Event::Chunk(Box::new(chunk))),
                     () = tokio::time::sleep(TICK) => Event::Tick,
                 }
             });
             match event {
                 Event::Chunk(first) => {
-                    let batch = gather(first, &mut chunks);
+                    let batch = gather(*first, &mut chunks);
                     self.rotate_if_due()?;
                     let proof = self.commit(batch)?;
                     // nobody to tell: the bot is stopping and the network will deliver again what was not acknowledged
@@ -244,7 +244,7 @@ impl Committer {
 }
 
 enum Event {
-    Chunk(Chunk),
+    Chunk(Box<Chunk>),
     Tick,
     Rotate,
     End,
@@ -267,8 +267,12 @@ fn gather(first: Chunk, chunks: &mut mpsc::Receiver<Chunk>) -> Vec<Chunk> {
 fn settle_files(disk: &dyn Disk, directories: &Directories, files: &[WrittenFile]) -> Result<(), DiskError> {
     for file in files {
         let temporary = directories.files.join(&file.temporary);
+        let target = directories.files.join(&file.name);
         if disk.len(&temporary)?.is_some() {
-            disk.rename(&temporary, &directories.files.join(&file.name))?;
+            disk.rename(&temporary, &target)?;
+        } else if disk.len(&target)?.is_none() {
+            // its record is committed, so it was here: somebody has taken it away. Said, and left to the ship stage to park
+            tracing::error!(file = %file.temporary, "a committed attachment is gone from the attachment directory");
         }
     }
     if !files.is_empty() {
