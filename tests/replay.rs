@@ -93,10 +93,8 @@ fn observer(heard: &Heard) -> Arc<dyn Fn(&Sent<'_>) + Send + Sync> {
 /// What a member reads in a conversation, from its first message on.
 async fn read(device: &mut Device, conversation: &ConversationId) -> Vec<(u64, Line)> {
     let mut lines = Vec::new();
-    let mut next = 1;
-    for event in device.sync(conversation, Reading::All).await.unwrap() {
+    for (next, event) in (1..).zip(device.sync(conversation, Reading::All).await.unwrap()) {
         assert_eq!(event.seq, next, "a hole in {conversation}");
-        next += 1;
         match event.what {
             What::Message { sender, content } => match content.body {
                 Body::Text(text) => lines.push((event.seq, Line::Text(sender.user.to_string(), text.text))),

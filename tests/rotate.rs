@@ -129,7 +129,7 @@ fn live(
         for (line, micros) in &records[state.cursor..end] {
             segments.append(line, *micros)?;
         }
-        if end % 3 == 0 && segments.due(records[end - 1].1 + 30 * SECOND) {
+        if end.is_multiple_of(3) && segments.due(records[end - 1].1 + 30 * SECOND) {
             segments.rotate()?;
         }
         let synced = segments.sync()?;
@@ -552,7 +552,8 @@ fn files_that_contradict_the_state_halt_the_bot_and_are_not_touched() {
         row.settled = false;
         std::fs::rename(place.dir.join(row.sealed_name.as_ref().unwrap()), place.dir.join(".m.00000001.part")).unwrap();
     };
-    let cases: [(&str, Damage, fn(&SegmentError) -> bool); 8] = [
+    type Case = (&'static str, Damage, fn(&SegmentError) -> bool);
+    let cases: [Case; 8] = [
         ("shorter", |p, _| std::fs::write(p.open(), "short\n").unwrap(), |e| matches!(e, SegmentError::Short { .. })),
         ("missing", |p, _| std::fs::remove_file(p.open()).unwrap(), |e| matches!(e, SegmentError::Missing { .. })),
         (
