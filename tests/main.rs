@@ -4,6 +4,7 @@ mod cli;
 mod client;
 mod corpus;
 mod deliver;
+mod demo;
 mod interop;
 mod network;
 mod readme;

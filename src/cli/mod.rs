@@ -6,6 +6,8 @@
 
 pub mod check;
 pub mod client;
+pub mod demo;
+mod embedded;
 pub mod network;
 pub mod run;
 
@@ -35,6 +37,8 @@ enum Command {
     Client(Box<client::Arguments>),
     /// Serve a network on its own, and administer one: invites, bots, suspension, retention
     Network(network::NetworkArguments),
+    /// See it work: network, bot and a recorded conversation in a fresh folder, in a few seconds
+    Demo(demo::Arguments),
 }
 
 /// Exit code of a mistaken configuration or command line (`EX_CONFIG`): starting again without a change is useless.
@@ -120,5 +124,6 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Check => check::run(),
         Command::Client(arguments) => client::run(*arguments),
         Command::Network(arguments) => network::run(arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
     }
 }

@@ -254,6 +254,11 @@ pub fn process() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os()
 }
 
+/// Where files go that need not stay (`TMPDIR`, else `/tmp`).
+pub fn temporary_directory() -> PathBuf {
+    std::env::temp_dir()
+}
+
 /// What this process' environment says of [`CLIENT_PASSWORD`]; nothing else is looked at.
 pub fn client_password() -> Result<Option<Given>, Mistake> {
     let file = format!("{}_FILE", CLIENT_PASSWORD.name);

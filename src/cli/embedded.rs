@@ -1,0 +1,82 @@
+//! A network in the bot's own process: made, listened on, and served as long as the bot runs.
+//!
+//! Order of stopping: the bot drains, then the network ends, so that the last acknowledgements arrive. The bot talks to
+//! it over the wire like to any other; nothing here is a shortcut.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use super::run::failure;
+use crate::bot::run::{self as bot, Options, Orders};
+use crate::config::Retention;
+use crate::network::{self, Network, NetworkError};
+use crate::protocol::endpoint::Endpoint;
+use crate::protocol::ids::UserName;
+
+/// A network that has its address and waits to be served.
+pub(super) struct Embedded {
+    network: Arc<Network>,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Embedded {
+    /// Opens the network, or makes it, with an account for its bot.
+    pub fn open(
+        options: network::Options,
+        listener: TcpListener,
+        bot: &UserName,
+        password: &str,
+        retention: Retention,
+    ) -> Result<Self, Failure> {
+        let address = listener.local_addr().map_err(Failure::internal)?;
+        let network = Network::open(options).map_err(Failure::temporary)?;
+        network.ensure_bot(bot, password).map_err(Failure::temporary)?;
+        let retained: &[UserName] = match retention {
+            Retention::On => std::slice::from_ref(bot),
+            Retention::Off => &[],
+        };
+        network.set_retention(retained).map_err(Failure::temporary)?;
+        Ok(Self { network, listener, address })
+    }
+
+    /// The network, for its administration.
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> Endpoint {
+        self.network.endpoint(self.address)
+    }
+
+    /// Serves it to everybody while a bot runs on it.
+    pub async fn run_bot(self, options: Options, orders: Orders) -> Result<(), Failure> {
+        let Self { network, listener, address } = self;
+        tracing::info!(network = network.network_id(), %address, "embedded network listens");
+        let stop = orders.stop.clone();
+        let end = CancellationToken::new();
+        let serving = tokio::spawn({
+            let (network, end) = (network.clone(), end.clone());
+            async move { network.serve(listener, end).await }
+        });
+        let mut serving = std::pin::pin!(serving);
+        let mut running = std::pin::pin!(bot::run(options, orders));
+        let (archived, served) = tokio::select! {
+            archived = &mut running => {
+                end.cancel();
+                (archived, serving.await)
+            }
+            served = &mut serving => {
+                // the bot cannot go on without its network, but what it has in hand it makes safe
+                stop.cancel();
+                (running.await, served)
+            }
+        };
+        archived.map_err(failure)?;
+        served.unwrap_or(Err(NetworkError::Ended("server"))).map_err(Failure::temporary)
+    }
+}
