@@ -1,6 +1,6 @@
 //! From variables to a configuration that is right as a whole, or to everything that is wrong with it.
 //!
-//! [`env`] has the table and reads; [`load`] gives each text its meaning. What comes out is typed: no stage asks again
+//! [`mod@env`] has the table and reads; [`load`] gives each text its meaning. What comes out is typed: no stage asks again
 //! whether a number is in range or a name fits into a path. Mistakes are collected, never reported one at a time, and
 //! each says under which name and in which file the value was given ([`mistake`]).
 //!

@@ -1,7 +1,7 @@
 //! The MLS side of a device, without disk and network: bytes in, bytes and states out.
 //!
 //! An [`Engine`] is one device's keys; a [`Session`] is its state in one conversation. What MLS wants stored goes
-//! through a [`Mailbox`]: a session's new state stays in memory until its owner takes it with [`Session::save`] and
+//! through a `Mailbox`: a session's new state stays in memory until its owner takes it with [`Session::save`] and
 //! stores it, in a transaction of the owner's choice. So the bot can commit the states of a whole batch together with the
 //! records they belong to, and a crash leaves either both or neither.
 //!

@@ -24,8 +24,8 @@
 //! within a sender's ratchet without being noticed.
 //!
 //! # How it holds together
-//! One process serves a directory (lock file). [`writer`] is the only thread that changes the database and does so in
-//! group commits; [`readers`] read beside it; [`hub`] knows who is connected; [`push`] feeds them. Nothing is answered
+//! One process serves a directory (lock file). `writer` is the only thread that changes the database and does so in
+//! group commits; `readers` read beside it; `hub` knows who is connected; `push` feeds them. Nothing is answered
 //! before it is on stable storage, so a crash needs no recovery beyond SQLite's own; blobs cut off what was not synced.
 //!
 //! Not here: content, devices' private keys, the bot. The bot is a device like any other.
