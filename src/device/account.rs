@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use mls_rs::mls_rs_codec::MlsDecode;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -10,7 +11,7 @@ use zeroize::Zeroizing;
 use super::connection::{Connection, ConnectionError, Push};
 use super::mls::{self, Engine, EngineError, KeyPackageUse};
 use super::patience::Patience;
-use super::store::{Store, StoreError, StoredIdentity, StoredKeyPackages};
+use super::store::{Store, StoreError, StoredBeginning, StoredIdentity, StoredKeyPackages};
 use crate::protocol::credential::{CredentialError, Identity, Verifier};
 use crate::protocol::endpoint::Endpoint;
 use crate::protocol::wire::{
@@ -172,8 +173,9 @@ impl LoggedIn {
 
 /// Makes this state a new device. `window` = most pushed messages on the way.
 ///
-/// A crash before the network answers leaves a state without a device; an invite that was used by then has to be
-/// made again.
+/// The key is stored before the network is asked. After a crash in between, the same claim on the same state gets the
+/// device that was made by then, if one was: no invite is used up for nothing, and no bot leaves a device behind that
+/// every conversation would have to hold and nobody has the keys of.
 pub async fn register(
     store: Store,
     endpoint: &Endpoint,
@@ -201,7 +203,7 @@ pub async fn register_patiently(
     let mut tries = patience.tries();
     let new = loop {
         let at = patience.endpoint();
-        match ask_to_register(at.as_ref().unwrap_or(endpoint), proof, window, &mut key).await {
+        match ask_to_register(&mut store, at.as_ref().unwrap_or(endpoint), proof, window, &mut key).await {
             Err(error) if error.is_temporary() && tries.again().await => {}
             result => break result?,
         }
@@ -228,8 +230,36 @@ struct New {
     verifier: Verifier,
 }
 
+/// The key of a registration that was begun and perhaps not ended, or a new one, stored.
+fn begin(store: &mut Store, info: &NetworkInfo, proof: Proof<'_>) -> Result<Key, AccountError> {
+    let claim = match proof {
+        Proof::Invite(code) => [b"invite/".as_slice(), code.as_bytes()].concat(),
+        Proof::Bot(user, _) => [b"bot/".as_slice(), user.as_bytes()].concat(),
+    };
+    let claim = digest(&SHA256, &claim).as_ref().to_vec();
+    let supported = |suite: &u32| u16::try_from(*suite).ok().filter(|suite| mls::suite_is_supported(*suite));
+    if let Some((begun, secret)) = store.beginning()?
+        && begun.network_id == info.network_id
+        && begun.claim == claim
+        && let Some(suite) = supported(&begun.cipher_suite).filter(|_| info.cipher_suites.contains(&begun.cipher_suite))
+    {
+        return Ok(Key { suite, secret, public: begun.public_key });
+    }
+    let suite = info.cipher_suites.iter().find_map(supported).ok_or(AccountError::NoSuite)?;
+    let (secret, public) = mls::generate_signature_key(suite)?;
+    let beginning = StoredBeginning {
+        network_id: info.network_id.clone(),
+        cipher_suite: suite.into(),
+        public_key: public.clone(),
+        claim,
+    };
+    store.set_beginning(&beginning, &secret)?;
+    Ok(Key { suite, secret, public })
+}
+
 /// One try to register; the key is made at the first.
 async fn ask_to_register(
+    store: &mut Store,
     endpoint: &Endpoint,
     proof: Proof<'_>,
     window: usize,
@@ -239,12 +269,7 @@ async fn ask_to_register(
     let info = connection.info().clone();
     let Key { suite, secret, public } = match key {
         Some(key) => key,
-        None => {
-            let supported = |suite: &u32| u16::try_from(*suite).ok().filter(|suite| mls::suite_is_supported(*suite));
-            let suite = info.cipher_suites.iter().find_map(supported).ok_or(AccountError::NoSuite)?;
-            let (secret, public) = mls::generate_signature_key(suite)?;
-            key.insert(Key { suite, secret, public })
-        }
+        None => key.insert(begin(store, &info, proof)?),
     };
     let signed = mls::sign(*suite, secret, &[REGISTER_LABEL, &info.nonce, public].concat())?;
     let (invite_code, bot_user, bot_password) = match proof {

@@ -96,6 +96,23 @@ impl StoredIdentity {
     }
 }
 
+/// The key with which a registration was begun: asked again with it, the network gives the same device, not another.
+#[derive(Clone, PartialEq, Message)]
+pub struct StoredBeginning {
+    /// Name of the network.
+    #[prost(string, tag = "1")]
+    pub network_id: String,
+    /// MLS cipher suite of the key.
+    #[prost(uint32, tag = "2")]
+    pub cipher_suite: u32,
+    /// Public part of the key.
+    #[prost(bytes = "vec", tag = "3")]
+    pub public_key: Vec<u8>,
+    /// SHA-256 of what was to open the door: another invite is another registration.
+    #[prost(bytes = "vec", tag = "4")]
+    pub claim: Vec<u8>,
+}
+
 /// What a second connection may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -190,7 +207,7 @@ impl Store {
         StoreError::Sqlite { operation, path: self.path.clone(), source }
     }
 
-    /// Who this device is, once it is registered (or has begun to).
+    /// Who this device is, once it is registered.
     #[allow(clippy::type_complexity)]
     pub fn identity(&self) -> Result<Option<(StoredIdentity, Zeroizing<Vec<u8>>)>, StoreError> {
         let (Some(identity), Some(key)) = (self.meta("identity")?, self.meta("signature_key")?) else {
@@ -204,6 +221,25 @@ impl Store {
     pub fn set_identity(&mut self, identity: &StoredIdentity, key: &[u8]) -> Result<(), StoreError> {
         self.transaction(|tx| {
             tx.put_meta("identity", &identity.encode_to_vec())?;
+            tx.put_meta("signature_key", key)?;
+            tx.execute("DELETE FROM meta WHERE name='beginning'", [])
+        })
+    }
+
+    /// How a registration was begun that is not known to have ended, with the secret part of the key.
+    pub fn beginning(&self) -> Result<Option<(StoredBeginning, Zeroizing<Vec<u8>>)>, StoreError> {
+        let (Some(beginning), Some(key)) = (self.meta("beginning")?, self.meta("signature_key")?) else {
+            return Ok(None);
+        };
+        let beginning =
+            StoredBeginning::decode(beginning.as_slice()).map_err(|_| StoreError::Malformed("beginning"))?;
+        Ok(Some((beginning, key)))
+    }
+
+    /// Stores with which key a registration begins, before anybody is asked.
+    pub fn set_beginning(&mut self, beginning: &StoredBeginning, key: &[u8]) -> Result<(), StoreError> {
+        self.transaction(|tx| {
+            tx.put_meta("beginning", &beginning.encode_to_vec())?;
             tx.put_meta("signature_key", key)
         })
     }
