@@ -114,10 +114,11 @@ impl Link {
                     }
                 },
             };
-            self.connection.send_replace(None);
             if stop.is_cancelled() {
+                // the connection stays with whoever acknowledges: what the drain makes durable is told yet
                 return Ok(());
             }
+            self.connection.send_replace(None);
             match result {
                 Ok(()) => tracing::warn!("connection to the network ended, connecting again"),
                 Err(error) if error.is_temporary() => {

@@ -15,6 +15,7 @@ use futures_util::{SinkExt, StreamExt};
 use prost::Message;
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -279,9 +280,14 @@ fn start(
                     Ok(())
                 }
             };
-            if let Err(error) = pushed {
-                tracing::warn!(%error, "network pushed more than the window, or nobody listens: connection is closed");
-                break;
+            match pushed {
+                Ok(()) => {}
+                // not taken is not acknowledged: it comes again. Answers are still waited for, the last ones too
+                Err(TrySendError::Closed(_)) => {}
+                Err(TrySendError::Full(_)) => {
+                    tracing::warn!("network pushed more than the window: connection is closed");
+                    break;
+                }
             }
         }
         // dropping the senders wakes everybody who waits
