@@ -210,7 +210,15 @@ impl Blobs {
         let length = usize::try_from(get.length).unwrap_or(BLOB_RANGE_BYTES_MAX).min(BLOB_RANGE_BYTES_MAX);
         let left = usize::try_from(row.size.saturating_sub(get.offset)).unwrap_or(BLOB_RANGE_BYTES_MAX);
         let mut bytes = vec![0u8; length.min(left)];
-        File::open(self.file(blob)).and_then(|file| file.read_exact_at(&mut bytes, get.offset)).map_err(unavailable)?;
+        let read = File::open(self.file(blob)).and_then(|file| file.read_exact_at(&mut bytes, get.offset));
+        read.map_err(|error| match error.kind() {
+            // deleted or cut off behind the network's back: to ask again would change nothing
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => {
+                tracing::error!(%error, "the file of a blob is not what was finished");
+                Refusal::new(RefusalCode::NotFound, "the network has lost this blob")
+            }
+            _ => unavailable(error),
+        })?;
         Ok(BlobRange { bytes, size: row.size })
     }
 }
