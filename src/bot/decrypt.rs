@@ -88,7 +88,7 @@ pub enum Output {
 pub struct Committed(Arc<AtomicU64>);
 
 impl Committed {
-    /// All turns up to this one are committed.
+    /// A chunk of this turn is committed, and with it all earlier turns; of this one some may still be on the way.
     pub fn through(&self, turn: u64) {
         self.0.fetch_max(turn, Ordering::Release);
     }
@@ -455,7 +455,7 @@ impl Worker {
         let committed = self.committed.get();
         while self.entries.len() > SESSIONS_OPEN_MAX {
             let may_go =
-                self.entries.peek_lru().is_some_and(|(_, entry)| entry.turn <= committed && entry.waiting.is_none());
+                self.entries.peek_lru().is_some_and(|(_, entry)| entry.turn < committed && entry.waiting.is_none());
             if !may_go {
                 return;
             }
