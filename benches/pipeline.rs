@@ -40,7 +40,9 @@ async fn main() {
     for (conversations, messages) in cases {
         throughput(conversations, messages, cores).await;
     }
-    latency().await;
+    if arguments.is_empty() {
+        latency().await;
+    }
 }
 
 async fn throughput(conversations: usize, messages: usize, cores: usize) {

@@ -39,7 +39,7 @@ const TURN_MESSAGES_MAX: usize = 256;
 /// Ciphertext bytes taken in one turn.
 const TURN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Sessions that one worker keeps open.
-const SESSIONS_OPEN_MAX: usize = 4096;
+const SESSIONS_OPEN_MAX: usize = 8192;
 
 /// Why a worker stops. Restart is the recovery.
 #[derive(Debug, Error)]

@@ -227,6 +227,7 @@ impl Store {
     }
 
     /// How a registration was begun that is not known to have ended, with the secret part of the key.
+    #[allow(clippy::type_complexity, reason = "a pair of what is stored and its secret, or nothing yet")]
     pub fn beginning(&self) -> Result<Option<(StoredBeginning, Zeroizing<Vec<u8>>)>, StoreError> {
         let (Some(beginning), Some(key)) = (self.meta("beginning")?, self.meta("signature_key")?) else {
             return Ok(None);
