@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod corpus;
+mod crash;
 mod deliver;
 mod demo;
 mod interop;

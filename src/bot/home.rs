@@ -14,10 +14,9 @@
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::time::SystemTime;
 
 use thiserror::Error;
 
@@ -144,8 +143,10 @@ fn make_all(
     for directory in others {
         make(disk, directory, made)?;
     }
+    let owner = fs::metadata(&state.path).map_err(|source| HomeError::new(state, source))?;
+    let owner = format!("{:x}-{:x}", owner.dev(), owner.ino());
     for directory in std::iter::once(state).chain(others) {
-        probe(disk, &directory.path).map_err(|error| HomeError::new(directory, error.source))?;
+        probe(disk, &owner, &directory.path).map_err(|error| HomeError::new(directory, error.source))?;
     }
     // last: from here on nothing fails any more, so no half-prepared state directory has it
     let pid = process::id().to_string();
@@ -198,11 +199,13 @@ fn lock(state: &Directory) -> Result<File, HomeError> {
     }
 }
 
-/// Writes and syncs a small file and removes it.
-fn probe(disk: &dyn Disk, directory: &Path) -> Result<(), DiskError> {
-    // two bots in containers of their own may share a directory and a process id
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let path = directory.join(format!(".retaind-probe-{}-{}", process::id(), since.as_nanos()));
+/// Writes and syncs a small file and removes it. Its name is that of the (locked) state directory, so that what a bot
+/// killed in the middle has left is removed by its next start, and two bots that share a directory do not meet.
+fn probe(disk: &dyn Disk, owner: &str, directory: &Path) -> Result<(), DiskError> {
+    let path = directory.join(format!(".retaind-probe-{owner}"));
+    if disk.len(&path)?.is_some() {
+        disk.remove(&path)?;
+    }
     let mut file = disk.create_new(&path)?;
     let written = file.write_all(&[0; PROBE_BYTES]).and_then(|()| file.sync_data());
     let removed = disk.remove(&path);

@@ -153,6 +153,7 @@ impl Link {
         account.connection.call_done(Request::Subscribe(subscribe)).await?;
         self.connection.send_replace(Some(account.connection.clone()));
         *pause = PAUSE_FIRST;
+        tracing::info!(address = self.endpoint.address, "receives from the network");
         if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // whoever asked may have stopped waiting
             let _ = ready.send(account.identity.clone());

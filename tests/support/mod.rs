@@ -5,7 +5,9 @@ pub mod oracle;
 
 pub mod disk;
 pub mod openmls_device;
+pub mod program;
 pub mod raw;
+pub mod traffic;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

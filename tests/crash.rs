@@ -1,0 +1,317 @@
+//! Killed at any instant, the bot loses nothing and doubles nothing: the program itself, as a process.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use retaind::device::account::{self, Proof};
+use retaind::device::conversations::Device;
+use retaind::device::patience::Patience;
+use retaind::device::store::Store;
+use retaind::network::Admin;
+use retaind::protocol::credential::Role;
+use retaind::protocol::endpoint::Endpoint;
+use retaind::protocol::ids::ConversationKind;
+use rusqlite::{Connection, OpenFlags};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use crate::support::program::{Program, retaind, write_pem};
+use crate::support::traffic::{Dice, Traffic, is_sealed, names};
+use crate::support::{self, BOT, Harness, PASSWORD, text, user, vault};
+
+/// Small, so that kills meet rotations.
+const FILE_KIB: u64 = 4;
+/// How long a device of a test waits for a network that is killed again and again.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// `retaind run` with everything below `home`.
+fn run(home: &Path) -> Command {
+    let mut command = retaind(&["run"]);
+    command
+        .env("WICKRIO_BOT_NAME", BOT)
+        .env("WICKRIO_BOT_PASSWORD", PASSWORD)
+        .env("WICKRIO_COMP_MESGDEST", home.join("messages"))
+        .env("WICKRIO_COMP_FILEDEST", home.join("attachments"))
+        .env("WICKRIO_COMP_FILESIZE", FILE_KIB.to_string())
+        .env("RETAIND_STATE", home.join("state"));
+    command
+}
+
+/// The same, on a network that is another process (or the test's).
+fn run_on(home: &Path, network: &Endpoint) -> Command {
+    let authority = home.join("ca.pem");
+    write_pem(&authority, &network.ca_der);
+    let mut command = run(home);
+    command.env("RETAIND_NETWORK", &network.address).env("RETAIND_NETWORK_CA", authority);
+    command
+}
+
+/// What the network in `directory` still keeps for the bot: places that the bot has not acknowledged.
+fn unacknowledged(directory: &Path) -> i64 {
+    let path = directory.join("network.sqlite");
+    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+    database.busy_timeout(Duration::from_secs(30)).unwrap();
+    let sql = "SELECT coalesce(sum(coalesce(m.until_seq, c.head_seq) - m.acked_seq), 0)
+               FROM members m JOIN conversations c ON c.id = m.conversation JOIN devices d ON d.id = m.device
+               WHERE d.user = ?";
+    database.query_row(sql, [BOT], |row| row.get(0)).unwrap()
+}
+
+/// Waits until the network keeps at most `places` for the bot. Another process knows: there is nothing but to look again.
+async fn acknowledged_but(directory: &Path, places: i64) {
+    while unacknowledged(directory) > places {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Ends as after SIGTERM, with nothing left to do.
+async fn ends_well(bot: Program) {
+    bot.signal("TERM");
+    let (code, log) = bot.ends().await;
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bot_killed_at_200_random_instants_loses_and_doubles_nothing() {
+    const KILLS: u64 = 200;
+    const SEED: u64 = 20_260_801;
+    println!("seed {SEED}");
+    let mut dice = Dice(SEED);
+    let harness = Harness::start();
+    let (home, network) = (harness.path(), harness.path().join("network"));
+    let mut command = run_on(home, &harness.endpoint);
+    let started = Instant::now();
+    let mut bot = Program::start(&mut command);
+    bot.says("receives").await;
+    let mut log_in = started.elapsed();
+    let (_bob, _carol) = (harness.device("bob").await, harness.device("carol").await);
+    let traffic = Traffic::begin(harness.device("alice").await, SEED, home).await;
+    let (turns, told) = mpsc::unbounded_channel();
+    let sending = tokio::spawn(traffic.run(told));
+    bot.kill();
+
+    for _ in 0..KILLS {
+        turns.send(3 + dice.below(6)).unwrap();
+        let started = Instant::now();
+        let mut bot = Program::start(&mut command);
+        let instant = if dice.below(3) == 0 {
+            // while it starts: state, recovery, log-in
+            log_in.mul_f64(0.001 * dice.below(1000) as f64)
+        } else {
+            // while it works
+            bot.says("Logged in").await;
+            log_in = started.elapsed();
+            Duration::from_micros(dice.below(100_000))
+        };
+        // the instant is what is tested; nothing is waited for
+        tokio::time::sleep(instant).await;
+        bot.kill();
+    }
+
+    drop(turns);
+    let traffic = sending.await.unwrap();
+    let bot = Program::start(&mut command);
+    acknowledged_but(&network, 0).await;
+    ends_well(bot).await;
+    assert_eq!(unacknowledged(&network), 0);
+    traffic.is_archived(&harness.messages(), &harness.files());
+    is_sealed(&harness.messages(), FILE_KIB * 1024);
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bot_that_is_told_to_stop_under_load_acknowledges_all_that_it_keeps_and_ends_with_0() {
+    let harness = Harness::start();
+    let (home, network) = (harness.path(), harness.path().join("network"));
+    let mut command = run_on(home, &harness.endpoint);
+    let mut bot = Program::start(&mut command);
+    bot.says("receives").await;
+    let (_bob, _carol) = (harness.device("bob").await, harness.device("carol").await);
+    let mut traffic = Traffic::begin(harness.device("alice").await, 7, home).await;
+    acknowledged_but(&network, 0).await;
+    bot.kill();
+    traffic.say(400).await;
+    let before = unacknowledged(&network);
+    assert_eq!(before, 400);
+
+    let bot = Program::start(&mut command);
+    acknowledged_but(&network, before - 1).await;
+    let (turns, told) = mpsc::unbounded_channel();
+    let sending = tokio::spawn(traffic.run(told));
+    turns.send(200).unwrap();
+    ends_well(bot).await;
+    drop(turns);
+    let traffic = sending.await.unwrap();
+    let archived = support::records(&harness.messages()).len();
+    let (sent, kept) = (i64::try_from(traffic.places()).unwrap(), unacknowledged(&network));
+    assert_eq!(i64::try_from(archived).unwrap(), sent - kept, "archived and acknowledged are not the same");
+    is_sealed(&harness.messages(), FILE_KIB * 1024);
+
+    let bot = Program::start(&mut command);
+    acknowledged_but(&network, 0).await;
+    ends_well(bot).await;
+    traffic.is_archived(&harness.messages(), &harness.files());
+    is_sealed(&harness.messages(), FILE_KIB * 1024);
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_bot_on_the_same_state_is_refused_and_the_first_goes_on() {
+    let harness = Harness::start();
+    let (home, network) = (harness.path(), harness.path().join("network"));
+    let mut command = run_on(home, &harness.endpoint);
+    let mut first = Program::start(&mut command);
+    first.says("receives").await;
+    let (_bob, _carol) = (harness.device("bob").await, harness.device("carol").await);
+    let mut traffic = Traffic::begin(harness.device("alice").await, 8, home).await;
+    traffic.say(10).await;
+    let (code, log) = Program::start(&mut command).ends().await;
+    assert_eq!(code, Some(75), "{log}");
+    let of_first = format!("is in use by another bot (process {})", first.pid());
+    assert!(log.contains(&of_first) && log.contains("RETAIND_STATE"), "{log}");
+    traffic.say(10).await;
+    acknowledged_but(&network, 0).await;
+    ends_well(first).await;
+    traffic.is_archived(&harness.messages(), &harness.files());
+    harness.stop().await;
+}
+
+/// Registers a device on the network in `directory` which waits for that network wherever it is served next.
+async fn patient_device(directory: &Path, name: &str) -> Device {
+    let invite = Admin::open(directory).unwrap().invite(&user(name), Role::Normal, None).unwrap();
+    let store = Store::in_memory(vault()).unwrap();
+    let account = account::register(store, &invite.endpoint, Proof::Invite(&invite.code), 0).await.unwrap();
+    let mut device = Device::start_with_key_packages(account, 4).await.unwrap();
+    let directory = directory.to_owned();
+    let whereabouts = move || Admin::open(&directory).unwrap().endpoint().unwrap();
+    device.be_patient(Patience::lasting(PATIENCE).looking_at(whereabouts));
+    device
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bot_and_embedded_network_killed_together_lose_and_double_nothing() {
+    const KILLS: u64 = 20;
+    const SEED: u64 = 20_260_802;
+    println!("seed {SEED}");
+    let mut dice = Dice(SEED);
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path();
+    let network = home.join("state").join("network");
+    let mut command = run(home);
+    command.env("RETAIND_LISTEN", "127.0.0.1:0");
+    let mut bot = Program::start(&mut command);
+    bot.says("receives").await;
+    let (_bob, _carol) = (patient_device(&network, "bob").await, patient_device(&network, "carol").await);
+    let traffic = Traffic::begin(patient_device(&network, "alice").await, SEED, home).await;
+    let (turns, told) = mpsc::unbounded_channel();
+    let sending = tokio::spawn(traffic.run(told));
+    for _ in 0..KILLS {
+        turns.send(8).unwrap();
+        tokio::time::sleep(Duration::from_micros(dice.below(150_000))).await;
+        bot.kill();
+        bot = Program::start(&mut command);
+        bot.says("receives").await;
+    }
+    drop(turns);
+    let traffic = sending.await.unwrap();
+    acknowledged_but(&network, 0).await;
+    ends_well(bot).await;
+    traffic.is_archived(&home.join("messages"), &home.join("attachments"));
+    is_sealed(&home.join("messages"), FILE_KIB * 1024);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bot_outlives_its_network() {
+    const KILLS: u64 = 8;
+    const SEED: u64 = 20_260_803;
+    println!("seed {SEED}");
+    let mut dice = Dice(SEED);
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path();
+    let at = home.join("network");
+    let serve =
+        |listen: &str| Program::start(retaind(&["network", "serve", "--listen", listen, "--directory"]).arg(&at));
+    let mut network = serve("127.0.0.1:0");
+    let line = network.says("network listens").await;
+    let (_, address) = line.rsplit_once("address=").unwrap();
+    let endpoint = loop {
+        match Admin::open(&at).unwrap().endpoint() {
+            Ok(endpoint) if endpoint.address == address => break endpoint,
+            Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let mut admin = Admin::open(&at).unwrap();
+    admin.ensure_bot(&user(BOT), PASSWORD).unwrap();
+    admin.set_retention(&[user(BOT)]).unwrap();
+    let mut bot = Program::start(&mut run_on(home, &endpoint));
+    bot.says("receives").await;
+    let (_bob, _carol) = (patient_device(&at, "bob").await, patient_device(&at, "carol").await);
+    let traffic = Traffic::begin(patient_device(&at, "alice").await, SEED, home).await;
+    let (turns, told) = mpsc::unbounded_channel();
+    let sending = tokio::spawn(traffic.run(told));
+    for _ in 0..KILLS {
+        turns.send(10).unwrap();
+        tokio::time::sleep(Duration::from_micros(dice.below(150_000))).await;
+        network.kill();
+        network = serve(address);
+        network.says("network listens").await;
+    }
+    drop(turns);
+    let traffic = sending.await.unwrap();
+    acknowledged_but(&at, 0).await;
+    assert!(bot.runs(), "{}", bot.log());
+    ends_well(bot).await;
+    ends_well(network).await;
+    traffic.is_archived(&home.join("messages"), &home.join("attachments"));
+    is_sealed(&home.join("messages"), FILE_KIB * 1024);
+}
+
+/// Passes everything on to the network, until the network knows a device of the bot: then it hangs up on the bot.
+async fn hang_up_on_a_registered_bot(harness: &Harness, listener: tokio::net::TcpListener) {
+    let (client, _) = listener.accept().await.unwrap();
+    let server = tokio::net::TcpStream::connect(&harness.endpoint.address).await.unwrap();
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let up = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        let read = from_server.read(&mut buffer).await.unwrap();
+        if bot_devices(harness) > 0 || read == 0 {
+            up.abort();
+            return;
+        }
+        to_client.write_all(&buffer[..read]).await.unwrap();
+    }
+}
+
+fn bot_devices(harness: &Harness) -> usize {
+    let users = harness.network.users().unwrap();
+    users.into_iter().filter(|summary| summary.user == BOT).map(|summary| summary.devices.len()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bot_that_never_hears_that_it_is_registered_is_still_one_device() {
+    let harness = Harness::start();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut options = harness.options();
+    options.endpoint.address = listener.local_addr().unwrap().to_string();
+    let mut command = run_on(harness.path(), &options.endpoint);
+    let bot = Program::start(&mut command);
+    hang_up_on_a_registered_bot(&harness, listener).await;
+    let (code, log) = bot.ends().await;
+    assert_eq!((code, bot_devices(&harness)), (Some(75), 1), "{log}");
+
+    let mut bot = Program::start(&mut run_on(harness.path(), &harness.endpoint));
+    bot.says("receives").await;
+    assert_eq!(bot_devices(&harness), 1);
+    let mut alice = harness.device("alice").await;
+    let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
+    alice.send(&room, &text("archived")).await.unwrap();
+    acknowledged_but(&harness.path().join("network"), 0).await;
+    ends_well(bot).await;
+    assert_eq!(names(&harness.files()).len(), 0);
+    assert_eq!(harness.records().last().unwrap()["message"], "archived");
+    harness.stop().await;
+}

@@ -1,0 +1,97 @@
+//! The program as a process: started, listened to, signalled, killed.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use data_encoding::BASE64;
+use tokio::sync::watch;
+
+/// `retaind ARGUMENTS` with no environment but what the test gives it.
+pub fn retaind(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retaind"));
+    command.args(arguments).env_clear().env("RUST_LOG", "info");
+    command
+}
+
+/// A process that is killed when the test is done with it.
+pub struct Program {
+    child: Child,
+    said: watch::Receiver<Vec<String>>,
+}
+
+impl Program {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (tell, said) = watch::channel(Vec::new());
+        listen(child.stdout.take().unwrap(), tell.clone());
+        listen(child.stderr.take().unwrap(), tell);
+        Self { child, said }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the line that holds `text`. Panics if the program ends without it.
+    pub async fn says(&mut self, text: &str) -> String {
+        let find = |lines: &Vec<String>| lines.iter().find(|line| line.contains(text)).cloned();
+        let line = self.said.wait_for(|lines| find(lines).is_some()).await.ok().and_then(|lines| find(&lines));
+        line.unwrap_or_else(|| panic!("ended without `{text}`:\n{}", self.log()))
+    }
+
+    /// What it has said so far.
+    pub fn log(&self) -> String {
+        self.said.borrow().join("\n")
+    }
+
+    /// Does it run?
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", self.pid())).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// SIGKILL. It must not have ended before.
+    pub fn kill(mut self) {
+        assert!(self.runs(), "ended by itself:\n{}", self.log());
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end: exit code and what it said.
+    pub async fn ends(mut self) -> (Option<i32>, String) {
+        // its output ends with it
+        while self.said.changed().await.is_ok() {}
+        let code = self.child.wait().unwrap().code();
+        (code, self.log())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // it has ended, or the test has failed
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listen(output: impl Read + Send + 'static, tell: watch::Sender<Vec<String>>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            tell.send_modify(|lines| lines.push(line));
+        }
+    });
+}
+
+/// A certificate as `RETAIND_NETWORK_CA` wants it.
+pub fn write_pem(path: &Path, der: &[u8]) {
+    let base64 = BASE64.encode(der);
+    let lines: Vec<&str> = base64.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"));
+    std::fs::write(path, pem).unwrap();
+}

@@ -1,0 +1,217 @@
+//! A device that sends whatever comes to its mind into several conversations and remembers all of it, and the comparison
+//! of what it remembers with an archive.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
+use retaind::device::blob;
+use retaind::device::conversations::{Device, Reading};
+use retaind::protocol::content::{AttachmentKind, Body};
+use retaind::protocol::ids::{ConversationId, ConversationKind};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{content, message_files, records, text, user};
+
+/// Repeatable randomness: splitmix64.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn below(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % sides
+    }
+}
+
+/// What must stand in the record of a message.
+enum Sent {
+    Text(String),
+    File { name: String, sha256: String },
+    Added(&'static str),
+    Removed(&'static str),
+}
+
+/// A device with something to say. `bob` and `carol` must be registered.
+pub struct Traffic {
+    device: Device,
+    dice: Dice,
+    upload: PathBuf,
+    conversations: Vec<ConversationId>,
+    carol_is_in: bool,
+    number: u64,
+    sent: HashMap<ConversationId, BTreeMap<u64, Sent>>,
+}
+
+impl Traffic {
+    /// Begins a room, a group and a direct conversation.
+    pub async fn begin(mut device: Device, seed: u64, scratch: &Path) -> Self {
+        let mut conversations = Vec::new();
+        for kind in [ConversationKind::Room, ConversationKind::Group, ConversationKind::Direct] {
+            conversations.push(device.create(kind, &[user("bob")]).await.unwrap());
+        }
+        let sent = conversations.iter().map(|id| (*id, BTreeMap::new())).collect();
+        let upload = scratch.join("upload");
+        std::fs::create_dir(&upload).unwrap();
+        Self { device, dice: Dice(seed), upload, conversations, carol_is_in: false, number: 0, sent }
+    }
+
+    /// Sends as many messages as it is told to, each time it is told, until nobody tells any more.
+    pub async fn run(mut self, mut turns: mpsc::UnboundedReceiver<u64>) -> Self {
+        while let Some(messages) = turns.recv().await {
+            self.say(messages).await;
+        }
+        self
+    }
+
+    /// Sends this many messages.
+    pub async fn say(&mut self, messages: u64) {
+        for _ in 0..messages {
+            self.number += 1;
+            match self.dice.below(20) {
+                0..=2 => self.file().await,
+                3 => self.member().await,
+                _ => self.text().await,
+            }
+        }
+    }
+
+    /// Sends this many texts.
+    pub async fn texts(&mut self, messages: u64) {
+        for _ in 0..messages {
+            self.number += 1;
+            self.text().await;
+        }
+    }
+
+    fn conversation(&mut self) -> ConversationId {
+        let index = usize::try_from(self.dice.below(self.conversations.len() as u64)).unwrap();
+        self.conversations[index]
+    }
+
+    fn remember(&mut self, conversation: ConversationId, seq: u64, sent: Sent) {
+        let before = self.sent.get_mut(&conversation).unwrap().insert(seq, sent);
+        assert!(before.is_none(), "two messages at {seq} of {conversation}");
+    }
+
+    async fn text(&mut self) {
+        let padding = "\u{1f600} \u{1}é".repeat(usize::try_from(self.dice.below(40)).unwrap());
+        let words = format!("number {} {padding}", self.number);
+        let conversation = self.conversation();
+        let seq = self.device.send(&conversation, &text(&words)).await.unwrap();
+        self.remember(conversation, seq, Sent::Text(words));
+    }
+
+    async fn file(&mut self) {
+        // all have the same time, and many the same name
+        let name = format!("file {}.bin", self.dice.below(3));
+        let size = match self.dice.below(8) {
+            0 => 0,
+            1..=5 => self.dice.below(20_000),
+            _ => self.dice.below(400_000),
+        };
+        let mut bytes = Vec::new();
+        while bytes.len() < usize::try_from(size).unwrap() {
+            bytes.extend(self.dice.below(u64::MAX).to_le_bytes());
+        }
+        let path = self.upload.join(&name);
+        std::fs::write(&path, &bytes).unwrap();
+        let attachment = loop {
+            match blob::upload(self.device.connection(), &path, AttachmentKind::File).await {
+                Ok(attachment) => break attachment,
+                // the network is away: a device that is patient waits for it
+                Err(blob::BlobError::Connection(error)) if error.is_temporary() => {
+                    self.device.reconnect().await.unwrap();
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let conversation = self.conversation();
+        let seq = self.device.send(&conversation, &content(Body::File(attachment))).await.unwrap();
+        self.remember(conversation, seq, Sent::File { name, sha256: sha256(&bytes) });
+    }
+
+    async fn member(&mut self) {
+        let conversation = self.conversations[0];
+        let carol = [user("carol")];
+        let (add, remove, sent): (&[_], &[_], _) =
+            if self.carol_is_in { (&[], &carol, Sent::Removed("carol")) } else { (&carol, &[], Sent::Added("carol")) };
+        self.carol_is_in = !self.carol_is_in;
+        let changed = self.device.change(&conversation, add, remove, Reading::All, &mut Vec::new()).await;
+        self.remember(conversation, changed.unwrap(), sent);
+    }
+
+    /// How many records there must be in all: what was sent, and the bot's joining.
+    pub fn places(&self) -> usize {
+        self.sent.values().map(|sent| sent.len() + 1).sum()
+    }
+
+    /// Everything that was sent is in the archive once, in order and whole, and nothing else is.
+    pub fn is_archived(&self, messages: &Path, files: &Path) {
+        let all = records(messages);
+        for (conversation, sent) in &self.sent {
+            let records: Vec<&Value> =
+                all.iter().filter(|record| record["vgroupid"] == conversation.as_str()).collect();
+            let seqs: Vec<u64> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
+            let expected: Vec<u64> = (1..=sent.len() as u64 + 1).collect();
+            assert_eq!(seqs, expected, "places of {conversation}");
+            assert_eq!(records[0]["control"]["action"], "joined");
+            for (record, (seq, sent)) in records[1..].iter().zip(sent) {
+                assert_eq!(record["seq"], *seq);
+                check(record, sent, files);
+            }
+        }
+        assert_eq!(all.len(), self.places(), "records of conversations that nobody began");
+        let archived: BTreeSet<String> =
+            all.iter().filter_map(|record| Some(record["file"].get("localfilename")?.as_str()?.to_owned())).collect();
+        assert_eq!(names(files), archived, "files without a record, or unfinished");
+        let sent = self.sent.values().flat_map(BTreeMap::values);
+        assert_eq!(archived.len(), sent.filter(|sent| matches!(sent, Sent::File { .. })).count());
+    }
+}
+
+fn check(record: &Value, sent: &Sent, files: &Path) {
+    match sent {
+        Sent::Text(words) => assert_eq!(record["message"], **words),
+        Sent::File { name, sha256: expected } => {
+            let file = &record["file"];
+            assert_eq!((file["status"].as_str(), file["filename"].as_str()), (Some("saved"), Some(name.as_str())));
+            assert_eq!(file["filehash"], **expected);
+            let bytes = std::fs::read(files.join(file["localfilename"].as_str().unwrap())).unwrap();
+            assert_eq!(sha256(&bytes), *expected);
+        }
+        Sent::Added(who) => assert_eq!(record["control"]["addedusers"], serde_json::json!([who])),
+        Sent::Removed(who) => assert_eq!(record["control"]["deletedusers"], serde_json::json!([who])),
+    }
+}
+
+/// All message files are sealed, none is larger than `size_max` but for a single record, and no number is left out.
+pub fn is_sealed(messages: &Path, size_max: u64) {
+    let numbers: Vec<u64> = message_files(messages)
+        .iter()
+        .map(|path| {
+            let bytes = std::fs::read(path).unwrap();
+            let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+            assert!(lines > 0 && (bytes.len() as u64 <= size_max || lines == 1), "{path:?}");
+            let (_, number) = path.file_stem().unwrap().to_str().unwrap().rsplit_once('_').unwrap();
+            number.parse().unwrap()
+        })
+        .collect();
+    assert_eq!(names(messages).len(), numbers.len(), "something is unfinished: {:?}", names(messages));
+    for pair in numbers.windows(2) {
+        assert_eq!(pair[0] + 1, pair[1], "numbers of message files");
+    }
+}
+
+pub fn names(directory: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    HEXLOWER.encode(digest(&SHA256, bytes).as_ref())
+}
