@@ -112,7 +112,9 @@ async fn a_bot_killed_at_200_random_instants_loses_and_doubles_nothing() {
 
     drop(turns);
     let traffic = sending.await.unwrap();
-    let bot = Program::start(&mut command);
+    let mut bot = Program::start(&mut command);
+    // all may be acknowledged already: then this life must at least have begun before it is told to stop
+    bot.says("Logged in").await;
     acknowledged_but(&network, 0).await;
     ends_well(bot).await;
     assert_eq!(unacknowledged(&network), 0);
