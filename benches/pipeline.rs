@@ -1,6 +1,6 @@
 //! The bot's data path from delivery to durable acknowledgement, over real TLS, the network in the same process.
 //!
-//! `cargo bench --bench pipeline [-- CONVERSATIONS MESSAGES]`. All ratios are against the raw cost of one signature
+//! `cargo bench --bench pipeline [-- CONVERSATIONS MESSAGES | latency]`. All ratios are against the raw cost of one signature
 //! verification and one AES-256-GCM open a message on all cores, measured in the same run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing, missing_docs)]
 
@@ -27,20 +27,18 @@ const LATENCY_EVERY: Duration = Duration::from_millis(100);
 
 #[tokio::main]
 async fn main() {
-    let arguments: Vec<usize> = std::env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench")
-        .map(|n| n.parse().expect("a number"))
-        .collect();
-    let cases = match arguments[..] {
-        [conversations, messages] => vec![(conversations, messages)],
-        _ => vec![(1, 20_000), (100, 20_000), (10_000, 20_000)],
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let number = |text: &String| text.parse::<usize>().expect("a number");
+    let (cases, with_latency) = match &arguments[..] {
+        [conversations, messages] => (vec![(number(conversations), number(messages))], false),
+        [word] if word == "latency" => (vec![], true),
+        _ => (vec![(1, 20_000), (100, 20_000), (10_000, 20_000)], true),
     };
     let cores = std::thread::available_parallelism().unwrap().get();
     for (conversations, messages) in cases {
         throughput(conversations, messages, cores).await;
     }
-    if arguments.is_empty() {
+    if with_latency {
         latency().await;
     }
 }

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::runtime::Handle;
@@ -33,6 +33,9 @@ use crate::report::counters::Counters;
 const BATCH_RECORDS_MAX: usize = 8192;
 /// Bytes of one batch.
 const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Least time from one batch to the next while messages come in without a pause: what arrives meanwhile shares its syncs.
+/// A message that comes alone waits for nobody.
+const BATCH_EVERY: Duration = Duration::from_millis(8);
 /// How often the clock is looked at for a rotation when nothing comes.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -149,6 +152,7 @@ impl Committer {
         mut rotate: mpsc::Receiver<()>,
         durable: &mpsc::Sender<Durable>,
     ) -> Result<(), CommitError> {
+        let mut earlier = Instant::now().checked_sub(BATCH_EVERY);
         loop {
             let event = runtime.block_on(async {
                 tokio::select! {
@@ -160,7 +164,9 @@ impl Committer {
             });
             match event {
                 Event::Chunk(first) => {
-                    let batch = gather(*first, &mut chunks);
+                    let until = earlier.and_then(|earlier| earlier.checked_add(BATCH_EVERY));
+                    let batch = runtime.block_on(gather(*first, &mut chunks, until));
+                    earlier = Some(Instant::now());
                     self.rotate_if_due()?;
                     let proof = self.commit(batch)?;
                     // nobody to tell: the bot is stopping and the network will deliver again what was not acknowledged
@@ -250,12 +256,20 @@ enum Event {
     End,
 }
 
-fn gather(first: Chunk, chunks: &mut mpsc::Receiver<Chunk>) -> Vec<Chunk> {
+/// What is there already, and what comes until `until`.
+async fn gather(first: Chunk, chunks: &mut mpsc::Receiver<Chunk>, until: Option<Instant>) -> Vec<Chunk> {
     let mut records = first.records.len();
     let mut bytes = first.records.bytes();
     let mut batch = vec![first];
+    let wait = tokio::time::sleep_until(until.unwrap_or_else(Instant::now).into());
+    let mut wait = std::pin::pin!(wait);
     while records < BATCH_RECORDS_MAX && bytes < BATCH_BYTES_MAX {
-        let Ok(chunk) = chunks.try_recv() else { break };
+        let chunk = tokio::select! {
+            biased;
+            chunk = chunks.recv() => chunk,
+            () = &mut wait => None,
+        };
+        let Some(chunk) = chunk else { break };
         records = records.saturating_add(chunk.records.len());
         bytes = bytes.saturating_add(chunk.records.bytes());
         batch.push(chunk);

@@ -55,6 +55,12 @@ pub enum DecryptError {
         /// Why.
         source: EngineError,
     },
+    /// [`Worker::open`] has not opened it: a defect, and nothing of it may be passed over.
+    #[error("conversation `{conversation}` was not opened before its messages were processed")]
+    NotOpen {
+        /// Which.
+        conversation: ConversationId,
+    },
     /// A ciphertext could not be put beside its record.
     #[error(transparent)]
     Keep(#[from] super::fetch::FetchError),
@@ -192,6 +198,7 @@ impl Worker {
                 next = if taken < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX { inputs.try_recv().ok() } else { None };
             }
             self.turn = self.turn.saturating_add(1);
+            self.open(&order)?;
             for conversation in order {
                 let Some(queue) = ready.remove(&conversation) else { continue };
                 if let Some(output) = self.process(conversation, queue)?
@@ -205,22 +212,21 @@ impl Worker {
         Ok(())
     }
 
-    fn entry(&mut self, conversation: ConversationId) -> Result<Entry, DecryptError> {
-        if let Some(entry) = self.entries.pop(&conversation) {
-            return Ok(entry);
+    /// Opens what a turn needs and is not open, on one snapshot of the state.
+    fn open(&mut self, conversations: &[ConversationId]) -> Result<(), DecryptError> {
+        let closed: Vec<ConversationId> =
+            conversations.iter().filter(|conversation| !self.entries.contains(conversation)).copied().collect();
+        if closed.is_empty() {
+            return Ok(());
         }
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        let (session, cursor) = match store.session(&conversation)? {
-            Some((cursor, secrets, tree)) => {
-                let session = self
-                    .engine
-                    .load(&conversation, secrets, &tree)
-                    .map_err(|source| DecryptError::Session { conversation, source })?;
-                (Some(session), cursor)
+        store.snapshot(|store| {
+            for conversation in closed {
+                let entry = load(&self.engine, store, conversation)?;
+                self.entries.put(conversation, entry);
             }
-            None => (None, store.cursor(&conversation)?.unwrap_or(0)),
-        };
-        Ok(Entry { session, cursor, turn: 0, waiting: None, others: None })
+            Ok(())
+        })
     }
 
     fn process(
@@ -228,7 +234,7 @@ impl Worker {
         conversation: ConversationId,
         mut queue: VecDeque<Delivered>,
     ) -> Result<Option<Output>, DecryptError> {
-        let mut entry = self.entry(conversation)?;
+        let mut entry = self.entries.pop(&conversation).ok_or(DecryptError::NotOpen { conversation })?;
         if let Some(waiting) = &mut entry.waiting {
             waiting.append(&mut queue);
             self.entries.put(conversation, entry);
@@ -462,6 +468,20 @@ impl Worker {
             self.entries.pop_lru();
         }
     }
+}
+
+/// A conversation as the state has it.
+fn load(engine: &Engine, store: &Store, conversation: ConversationId) -> Result<Entry, DecryptError> {
+    let (session, cursor) = match store.session(&conversation)? {
+        Some((cursor, secrets, tree)) => {
+            let session = engine
+                .load(&conversation, secrets, &tree)
+                .map_err(|source| DecryptError::Session { conversation, source })?;
+            (Some(session), cursor)
+        }
+        None => (None, store.cursor(&conversation)?.unwrap_or(0)),
+    };
+    Ok(Entry { session, cursor, turn: 0, waiting: None, others: None })
 }
 
 /// What a message became.

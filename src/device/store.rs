@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prost::Message;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -137,6 +138,11 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS tree (conversation TEXT PRIMARY KEY, tree BLOB NOT NULL) STRICT;
 ";
 
+// updated where they lie: a replaced row would move to another page, and each commit write more pages
+const PUT_SESSION: &str = "INSERT INTO session VALUES (?1, ?2, ?3)
+    ON CONFLICT (conversation) DO UPDATE SET cursor=excluded.cursor, secrets=excluded.secrets";
+const PUT_TREE: &str = "INSERT INTO tree VALUES (?1, ?2) ON CONFLICT (conversation) DO UPDATE SET tree=excluded.tree";
+
 impl Store {
     /// Opens the state at `path`; makes it, sealed under `password`, when there is none.
     pub fn open(path: &Path, password: &[u8]) -> Result<Self, StoreError> {
@@ -149,6 +155,7 @@ impl Store {
         private_to_owner(path);
         connection
             .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;")
+            .and_then(|()| keep_plans(&connection))
             .map_err(failed("opened"))?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed("read"))?;
         if version > SCHEMA_VERSION {
@@ -199,6 +206,7 @@ impl Store {
             .map_err(|e| self.failed("opened", e))?;
         connection
             .execute_batch("PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;")
+            .and_then(|()| keep_plans(&connection))
             .map_err(|e| self.failed("opened", e))?;
         Ok(Self::with(connection, self.vault.clone(), self.path.clone()))
     }
@@ -288,6 +296,16 @@ impl Store {
         Ok(all)
     }
 
+    /// Runs `read` on one snapshot of the state: many look-ups cost hardly more than one.
+    pub fn snapshot<R, E: From<StoreError>>(&self, read: impl FnOnce(&Self) -> Result<R, E>) -> Result<R, E> {
+        let failed = |e| self.failed("read", e);
+        // `DEFERRED`: the snapshot is that of the first look-up
+        let snapshot = self.connection.unchecked_transaction().map_err(failed)?;
+        let result = read(self)?;
+        snapshot.finish().map_err(failed)?;
+        Ok(result)
+    }
+
     fn row<T>(
         &self,
         sql: &str,
@@ -372,10 +390,10 @@ impl Writer<'_> {
     ) -> Result<(), StoreError> {
         let id = conversation.as_str();
         let secrets = self.vault.seal(&context("session", id.as_bytes()), &session.secrets)?;
-        self.execute("INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3)", params![id, cursor, secrets])?;
+        self.execute(PUT_SESSION, params![id, cursor, Some(secrets)])?;
         if let Some(tree) = &session.tree {
             let tree = self.vault.seal(&context("tree", id.as_bytes()), tree)?;
-            self.execute("INSERT OR REPLACE INTO tree VALUES (?1, ?2)", params![id, tree])?;
+            self.execute(PUT_TREE, params![id, tree])?;
         }
         for reference in &session.used_key_packages {
             self.execute("DELETE FROM key_package WHERE reference=?1", params![reference])?;
@@ -386,7 +404,7 @@ impl Writer<'_> {
     /// Forgets the keys of a conversation that this device is no member of (any more), and keeps the cursor.
     pub fn put_cursor(&self, conversation: &ConversationId, cursor: u64) -> Result<(), StoreError> {
         let id = conversation.as_str();
-        self.execute("INSERT OR REPLACE INTO session VALUES (?1, ?2, NULL)", params![id, cursor])?;
+        self.execute(PUT_SESSION, params![id, cursor, None::<Vec<u8>>])?;
         self.execute("DELETE FROM tree WHERE conversation=?1", [id])
     }
 }
@@ -409,6 +427,12 @@ impl KeyPackages for StoredKeyPackages {
             .ok()?;
         store.vault.open(&context("key_package", reference), &sealed).ok()
     }
+}
+
+/// Statements keep the plan that they were prepared with. Otherwise SQLite prepares one again whenever a value is bound
+/// that might suit another plan: for every look-up of a session by its id, for nothing.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// Binds a sealed value to its table and row.
