@@ -34,6 +34,7 @@
 //! | [`network`] | directory of users and devices, delivery, blobs; sees no plaintext |
 //! | [`bot`] | the data path above; knows the network only as any device does, over the wire, also when embedded |
 //! | [`replay`] | recorded conversations played through real devices: demo, tests, benches |
+//! | [`aws`] | S3, KMS, Secrets Manager, SNS, CloudWatch: the only room that knows the SDK |
 //! | [`report`] | counters and logs |
 //! | [`config`] | the table of variables; the only room that reads the environment |
 //! | [`lifecycle`] | signals |
@@ -64,6 +65,7 @@
 //!   are deleted as they are used, so what was acknowledged cannot be decrypted again.
 //! - **Logs, metrics and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.
 
+pub mod aws;
 pub mod bot;
 pub mod cli;
 pub mod config;

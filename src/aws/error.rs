@@ -1,0 +1,207 @@
+//! What AWS said, sorted by what can be done about it.
+//!
+//! Every call names itself ([`Call`]): the IAM action that it needs and the resource that it touches, so that a refusal
+//! tells an operator which line of which policy is missing. The texts of AWS stand at the end, in quotes; they name
+//! principals and ARNs, never keys or content.
+
+use std::fmt;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use thiserror::Error;
+
+/// Longest text of AWS that is passed on, in characters.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+/// A call as an operator knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The IAM action, as in `s3:PutObject`.
+    pub action: &'static str,
+    /// What it touches: an ARN, or a name where only a name is known.
+    pub resource: String,
+}
+
+impl Call {
+    /// `action` on `resource`.
+    pub fn new(action: &'static str, resource: impl Into<String>) -> Self {
+        Self { action, resource: resource.into() }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` on `{}`", self.action, self.resource)
+    }
+}
+
+/// Who can mend it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// It goes away by itself: wait, then try again.
+    Wait,
+    /// Somebody has to change a policy, a key, a bucket or a setting; then trying again helps.
+    Operator,
+    /// The same request is refused each time, whatever anybody changes around it.
+    Never,
+}
+
+/// Why a call was not carried out, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AwsError {
+    /// IAM, a bucket policy or a key policy says no.
+    #[error("{call} is not permitted: allow it in the policy of the bot's role ({message})")]
+    Denied {
+        /// The call.
+        call: Call,
+        /// AWS's words.
+        message: String,
+    },
+    /// The resource is in another region.
+    #[error(
+        "{call} failed because the resource is in another region{}: correct `{setting}`",
+        right.as_deref().map(|right| format!(", `{right}`")).unwrap_or_default()
+    )]
+    WrongRegion {
+        /// The call.
+        call: Call,
+        /// The variable that sets the region.
+        setting: &'static str,
+        /// The right one, where AWS tells.
+        right: Option<String>,
+    },
+    /// There is no such bucket, key, secret or topic.
+    #[error("{call} failed because there is no such thing ({message})")]
+    Missing {
+        /// The call.
+        call: Call,
+        /// AWS's words.
+        message: String,
+    },
+    /// There are no credentials, or AWS does not know them (any more).
+    #[error(
+        "{call} needs credentials that work: give the host or container a role, or set `AWS_ACCESS_KEY_ID` and its like ({message})"
+    )]
+    Credentials {
+        /// The call.
+        call: Call,
+        /// Why.
+        message: String,
+    },
+    /// A condition of the request was not met: something else stands there.
+    #[error("{call} was refused because something is there already ({message})")]
+    Precondition {
+        /// The call.
+        call: Call,
+        /// AWS's words.
+        message: String,
+    },
+    /// Too many requests.
+    #[error("{call} was throttled ({message})")]
+    Throttled {
+        /// The call.
+        call: Call,
+        /// AWS's words.
+        message: String,
+    },
+    /// The service did not answer, or with an error of its own. Whether the call was carried out is not known.
+    #[error("{call} got no good answer ({message})")]
+    Away {
+        /// The call.
+        call: Call,
+        /// What happened.
+        message: String,
+    },
+    /// Refused for what it asks (a disabled key, a bad parameter).
+    #[error("{call} was refused: {code} ({message})")]
+    Refused {
+        /// The call.
+        call: Call,
+        /// AWS's error code.
+        code: String,
+        /// AWS's words.
+        message: String,
+    },
+}
+
+impl AwsError {
+    /// Who can mend it.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Throttled { .. } | Self::Away { .. } | Self::Credentials { .. } => Remedy::Wait,
+            Self::Denied { .. } | Self::WrongRegion { .. } | Self::Missing { .. } | Self::Refused { .. } => {
+                Remedy::Operator
+            }
+            Self::Precondition { .. } => Remedy::Never,
+        }
+    }
+
+    /// May the call have been carried out although it failed?
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Away { .. })
+    }
+
+    /// Sorts an error of the SDK. `setting`: the variable that sets the region of the resource.
+    pub fn of<E>(call: Call, setting: &'static str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let response = error.raw_response();
+        let (code, message) = match error.as_service_error() {
+            Some(service) => (service.code().unwrap_or_default(), service.message().unwrap_or_default().to_owned()),
+            None => ("", with_sources(error)),
+        };
+        let status = response.map(|response| response.status().as_u16());
+        let message = shortened(&message, code, status);
+        let header = |name| response.and_then(|response| response.headers().get(name)).map(str::to_owned);
+        match (status, code) {
+            (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException")
+            | (Some(301 | 307), _) => Self::WrongRegion { call, setting, right: header("x-amz-bucket-region") },
+            (_, "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired")
+            | (_, "InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClientException")
+            | (_, "RequestTimeTooSkewed" | "InvalidToken" | "MissingAuthenticationToken") => {
+                Self::Credentials { call, message }
+            }
+            (
+                _,
+                "SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded",
+            )
+            | (_, "ThrottledException" | "LimitExceededException")
+            | (Some(429 | 503), _) => Self::Throttled { call, message },
+            (Some(412), _) | (_, "PreconditionFailed" | "ConditionalRequestConflict") => {
+                Self::Precondition { call, message }
+            }
+            (Some(403 | 401), _) | (_, "AccessDenied" | "AccessDeniedException" | "AuthorizationError") => {
+                Self::Denied { call, message }
+            }
+            (Some(404), _) | (_, "ResourceNotFoundException" | "NotFoundException" | "NoSuchBucket" | "NotFound") => {
+                Self::Missing { call, message }
+            }
+            (_, "RequestTimeout" | "InternalError" | "InternalFailure" | "ServiceUnavailable") => {
+                Self::Away { call, message }
+            }
+            (Some(400..=499), _) => Self::Refused { call, code: code.to_owned(), message },
+            _ if message.contains("credentials") => Self::Credentials { call, message },
+            _ => Self::Away { call, message },
+        }
+    }
+}
+
+/// An error and its sources in one line; the SDK's `Display` alone says only "dispatch failure".
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}
+
+fn shortened(message: &str, code: &str, status: Option<u16>) -> String {
+    let mut text: String = message.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS_MAX).collect();
+    if !code.is_empty() {
+        text = if text.is_empty() { code.to_owned() } else { format!("{code}: {text}") };
+    }
+    match status {
+        Some(status) if text.is_empty() => format!("HTTP {status}"),
+        Some(status) => format!("HTTP {status}, {text}"),
+        None => text,
+    }
+}

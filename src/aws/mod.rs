@@ -1,0 +1,67 @@
+//! AWS: the only room that knows the SDK.
+//!
+//! [`Aws`] finds credentials and endpoints as every program on the SDK does (environment, profile, web identity, ECS and EKS
+//! containers, IMDSv2; `AWS_ENDPOINT_URL` and its kind, FIPS, dual stack) and makes the clients of the services, each for
+//! its region. TLS is rustls with AWS-LC; `AWS_CA_BUNDLE` replaces the system's roots.
+//!
+//! Invariants: what AWS answers leaves this room as a typed value or as an [`AwsError`], never as a type of the SDK. No
+//! call retries without end in here: who calls knows what may be repeated.
+
+pub mod error;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use std::time::Duration;
+use thiserror::Error;
+
+pub use error::{AwsError, Call, Remedy};
+
+/// To reach a service at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For one try of a small call; uploads set their own.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Tries of a small call.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// The certificates of `AWS_CA_BUNDLE` cannot be used.
+#[derive(Debug, Error)]
+#[error("`AWS_CA_BUNDLE` is not a PEM file of certificates: {0}")]
+pub struct BundleError(String);
+
+/// Access to AWS: credentials, endpoints, TLS.
+#[derive(Clone)]
+pub struct Aws {
+    base: SdkConfig,
+}
+
+impl Aws {
+    /// Looks for credentials and settings where every SDK program does; asks nobody yet. `ca_bundle`: PEM certificates
+    /// that are trusted instead of the system's.
+    pub async fn connect(ca_bundle: Option<&[u8]>) -> Result<Self, BundleError> {
+        let mut client = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc));
+        if let Some(pem) = ca_bundle {
+            let store = TrustStore::empty().with_pem_certificate(pem);
+            let context = TlsContext::builder().with_trust_store(store).build();
+            client = client.tls_context(context.map_err(|error| BundleError(error.to_string()))?);
+        }
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .build();
+        let base = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(client.build_https())
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
+            .load()
+            .await;
+        Ok(Self { base })
+    }
+
+    /// For the clients of this room: everything but the region is the same.
+    fn in_region(&self, region: &str) -> SdkConfig {
+        self.base.to_builder().region(Region::new(region.to_owned())).build()
+    }
+}
