@@ -1,0 +1,50 @@
+//! Encrypt: the envelope of archive objects, as the Amazon S3 Encryption Client writes and reads it.
+//!
+//! Nobody needs this program to open the archive: whoever may use the master key opens it with an official client.
+//!
+//! ```text
+//! KMS ── DataKey ──▶ Sealer ─┬─▶ metadata: wrapped key, how to use it
+//!  plain, wrapped            └─▶ body: ciphertext ‖ tag          (one AES-256-GCM message an object)
+//! metadata ── Envelope ── wrapped ──▶ KMS ── PlainKey ──▶ Opener ──▶ plaintext, and at the end the proof, Opened
+//! ```
+//!
+//! Formats ([`Format`], set by `RETAIND_KMS_FORMAT`): `v3`, where metadata commit to the key, and `v2`, which older
+//! readers know. [`Envelope`] reads both.
+//!
+//! # Invariants
+//!
+//! - **A data key serves one object**: [`Sealer`] takes it and does not give it back. With V3's fixed IV that is all that
+//!   stands between two messages and one key stream; V3's fresh message id and V2's fresh IV stand there besides.
+//! - **Retries repeat bytes, not encryption.** An upload that is sent again sends the ciphertext it has; one that is begun
+//!   again takes a new key. A file that changed in between is never encrypted under the first one.
+//! - **No key, no object.** There is no way from here to an object in clear; without KMS the queue waits.
+//! - What [`Opener`] gives out is worth nothing before its proof. V3's commitment is checked before the first byte.
+//! - Keys are wiped on drop and never printed; errors name metadata, not their values.
+//! - Memory is flat: pieces are encrypted in place, whatever the object's size.
+//!
+//! # Crash
+//!
+//! Nothing here is durable. A sealer that is lost takes its key along; the object is begun anew.
+//!
+//! # Not here
+//!
+//! Asking KMS ([`crate::aws::kms`]), S3, files. Encryption contexts of an operator's own (each reader would have to give
+//! them exactly), keys in instruction files (two objects to lock, and an exchanged one is a way in), format V1, and
+//! ranged reads (a part of a GCM message is not authentic by itself).
+#![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+mod derive;
+mod envelope;
+mod error;
+mod format;
+pub mod gcm;
+mod open;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+pub use envelope::Envelope;
+pub use error::{EncryptError, OpenError};
+pub use format::{Format, UnknownFormat};
+pub use open::{Opened, Opener};
+pub use seal::{Sealer, plaintext_len, sealed_len};
