@@ -169,16 +169,18 @@ impl AwsError {
             )
             | (_, "ThrottledException" | "LimitExceededException")
             | (Some(429 | 503), _) => Self::Throttled { call, message },
-            (Some(412), _) | (_, "PreconditionFailed" | "ConditionalRequestConflict") => {
-                Self::Precondition { call, message }
-            }
+            (Some(412), _) | (_, "PreconditionFailed") => Self::Precondition { call, message },
             (Some(403 | 401), _) | (_, "AccessDenied" | "AccessDeniedException" | "AuthorizationError") => {
                 Self::Denied { call, message }
             }
             (Some(404), _) | (_, "ResourceNotFoundException" | "NotFoundException" | "NoSuchBucket" | "NotFound") => {
                 Self::Missing { call, message }
             }
-            (_, "RequestTimeout" | "InternalError" | "InternalFailure" | "ServiceUnavailable") => {
+            (_, "RequestTimeout" | "InternalError" | "InternalFailure" | "ServiceUnavailable")
+            // another write of the same name is under way
+            | (_, "ConditionalRequestConflict" | "OperationAborted")
+            // the wire has altered the body: the same bytes again
+            | (_, "BadDigest" | "InvalidDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch") => {
                 Self::Away { call, message }
             }
             (Some(400..=499), _) => Self::Refused { call, code: code.to_owned(), message },

@@ -10,11 +10,13 @@
 pub mod data_key;
 pub mod error;
 pub mod kms;
+pub mod s3;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::service_config::ServiceConfigKey;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -65,5 +67,12 @@ impl Aws {
     /// For the clients of this room: everything but the region is the same.
     fn in_region(&self, region: &str) -> SdkConfig {
         self.base.to_builder().region(Region::new(region.to_owned())).build()
+    }
+
+    /// Is an endpoint set for this service alone (`AWS_ENDPOINT_URL_<SERVICE>`, or in the profile)?
+    fn has_own_endpoint(&self, service: &str) -> bool {
+        let key =
+            ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+        key.ok().and_then(|key| self.base.service_config()?.load_config(key)).is_some()
     }
 }

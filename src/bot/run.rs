@@ -5,7 +5,7 @@
 //!
 //! Stopping goes from front to back: no more deliveries are taken; the workers drop what they have not begun (it is not
 //! acknowledged, so it comes again); downloads are given up; the committer commits what is ready and seals the open file;
-//! the last acknowledgements go out; the ship queue is looked at once more.
+//! the last acknowledgements go out; what is in the ship queue is shipped as far as the grace time goes.
 //!
 //! A stage that ends before it was told to fails the whole: a bot that looks alive and archives nothing is the worst of all.
 
@@ -18,6 +18,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
@@ -27,7 +28,8 @@ use super::disk::Disk;
 use super::fetch::{FetchError, Fetcher, Names};
 use super::receive::{Link, ReceiveError, WINDOW_MESSAGES, acknowledge};
 use super::segment::Policy;
-use super::ship::{self, Backoff, Bell, LocalDestination, ShipError};
+use super::ship::runner::{News, Runner, Watcher};
+use super::ship::{Backoff, Bell, Destination, LocalDestination, ShipError, ShipItem, Shipped};
 use super::state::{self, Queue};
 use crate::device::account::{self, AccountError, LoggedIn, Proof};
 use crate::device::store::{Access, Store, StoreError};
@@ -45,6 +47,8 @@ const LOGIN_PAUSE: Duration = Duration::from_secs(1);
 const SEGMENT_RANGES: u64 = 99;
 /// Numbers in one range.
 const SEGMENT_RANGE: u64 = 1_000_000;
+/// What is on its way when the bot is told to stop may take so long: below the ten seconds after which Docker kills.
+const SHIP_GRACE: Duration = Duration::from_secs(7);
 /// How long the last acknowledgements may take.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -138,10 +142,35 @@ pub struct Options {
     pub workers: usize,
     /// How it touches its message files.
     pub disk: Arc<dyn Disk>,
+    /// Where sealed files go.
+    pub shipping: Shipping,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Counts.
     pub counters: Arc<Counters>,
+}
+
+/// Where sealed files go, and how long the bot tries.
+#[derive(Clone)]
+pub struct Shipping {
+    /// Where to.
+    pub destination: Arc<dyn Destination>,
+    /// How long to wait while that is away.
+    pub backoff: Backoff,
+    /// How long a stop may take until what is not shipped waits for the next start.
+    pub grace: Duration,
+}
+
+impl Shipping {
+    /// To a destination, with the usual patience.
+    pub fn to(destination: Arc<dyn Destination>) -> Self {
+        Self { destination, backoff: Backoff::default(), grace: SHIP_GRACE }
+    }
+
+    /// Files stay where they are.
+    pub fn local(disk: Arc<dyn Disk>) -> Self {
+        Self::to(Arc::new(LocalDestination::new(disk)))
+    }
 }
 
 /// Tells a running bot what to do.
@@ -155,7 +184,7 @@ pub struct Orders {
 }
 
 /// Runs until told to stop, or until something fails that only a restart can mend.
-pub async fn run(options: Options, mut orders: Orders) -> Result<(), BotError> {
+pub async fn run(options: Options, mut orders: Orders) -> Result<Shipped, BotError> {
     let (path, password) = (options.state.clone(), options.password.clone());
     let store = tokio::task::spawn_blocking(move || Store::open(&path, password.as_bytes()))
         .await
@@ -189,7 +218,7 @@ pub async fn run(options: Options, mut orders: Orders) -> Result<(), BotError> {
         }
         Some(_) => log_in(Arc::new(Mutex::new(store)), &options, &orders.stop).await?,
     };
-    let Some(account) = account else { return Ok(()) };
+    let Some(account) = account else { return Ok(Shipped::All) };
     options.counters.logins.add(1);
     let identity = &account.identity;
     tracing::info!(user = %identity.user, device = %identity.device, network = identity.network_id, "Logged in");
@@ -247,6 +276,8 @@ struct Stages {
     stopping: Arc<AtomicBool>,
     wake: Vec<mpsc::Sender<Input>>,
     bell: Arc<Bell>,
+    shipping: tokio::task::JoinHandle<Result<Shipped, ShipError>>,
+    grace: Duration,
     acknowledging: tokio::task::JoinHandle<()>,
 }
 
@@ -300,8 +331,15 @@ impl Stages {
         let rotate = std::mem::replace(&mut orders.rotate, mpsc::channel(1).1);
         let handle = runtime.clone();
         thread("commit", Box::new(move || Ok(committer.run(&handle, ready, rotate, &proofs)?)))?;
-        let (destination, bell_) = (LocalDestination::new(options.disk.clone()), bell.clone());
-        thread("ship", Box::new(move || Ok(ship::run(&queue, &destination, &bell_, Backoff::default()).map(drop)?)))?;
+        let runner = Runner {
+            queue: Arc::new(queue),
+            destination: options.shipping.destination.clone(),
+            disk: options.disk.clone(),
+            backoff: options.shipping.backoff,
+            watcher: Arc::new(ShipWatch { counters: options.counters.clone() }),
+        };
+        let bell_ = bell.clone();
+        let shipping = tokio::spawn(async move { runner.run(&bell_).await });
 
         let fetcher = Fetcher {
             names,
@@ -328,30 +366,40 @@ impl Stages {
             });
         }
         let acknowledging = tokio::spawn(acknowledge(durable, connected));
-        Ok(Self { ended, running, stop, stopping, wake: inputs, bell, acknowledging })
+        let grace = options.shipping.grace;
+        Ok(Self { ended, running, stop, stopping, wake: inputs, bell, shipping, grace, acknowledging })
     }
 
-    async fn wait(mut self, stop: CancellationToken) -> Result<(), BotError> {
+    async fn wait(mut self, stop: CancellationToken) -> Result<Shipped, BotError> {
         let mut failed = None;
+        let mut shipped = None;
         tokio::select! {
             () = stop.cancelled() => tracing::info!("Shutting down"),
             ended = self.ended.recv() => {
                 self.running = self.running.saturating_sub(1);
-                let error = match ended {
+                failed = Some(match ended {
                     Some(Err(error)) => error,
                     Some(Ok(())) | None => BotError::Stage("one that should have gone on"),
-                };
-                tracing::error!(%error, "a stage failed, the bot stops");
-                failed = Some(error);
+                });
+            }
+            ended = &mut self.shipping => {
+                shipped = Some(Shipped::Partly);
+                failed = Some(match ended {
+                    Ok(Err(error)) => error.into(),
+                    Ok(Ok(_)) | Err(_) => BotError::Stage("ship"),
+                });
             }
         }
+        if let Some(error) = &failed {
+            tracing::error!(%error, "a stage failed, the bot stops");
+        }
+        let deadline = Instant::now() + self.grace;
         self.stopping.store(true, Ordering::Release);
         self.stop.cancel();
         for worker in self.wake.drain(..) {
             // a worker with a full queue looks at `stopping` anyway
             let _ = worker.try_send(Input::Reconnected);
         }
-        self.bell.finish();
         while self.running > 0 {
             let Some(ended) = self.ended.recv().await else { break };
             self.running = self.running.saturating_sub(1);
@@ -359,10 +407,42 @@ impl Stages {
                 failed.get_or_insert(error);
             }
         }
-        // not lost if it takes too long: the next start tells the network what is safe
-        let _ = tokio::time::timeout(FAREWELL, self.acknowledging).await;
-        failed.map_or(Ok(()), Err)
+        // the last file is sealed and in the queue
+        let shipping = async {
+            if let Some(shipped) = shipped {
+                return Ok(Ok(shipped));
+            }
+            self.bell.finish();
+            match tokio::time::timeout_at(deadline, &mut self.shipping).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    self.bell.stop();
+                    (&mut self.shipping).await
+                }
+            }
+        };
+        // acknowledgements are not lost if they take too long: the next start tells the network what is safe
+        let (shipped, _) = tokio::join!(shipping, tokio::time::timeout(FAREWELL, self.acknowledging));
+        let shipped = match shipped {
+            Ok(Ok(shipped)) => shipped,
+            Ok(Err(error)) => return Err(failed.unwrap_or_else(|| error.into())),
+            Err(_) => return Err(failed.unwrap_or(BotError::Stage("ship"))),
+        };
+        failed.map_or(Ok(shipped), Err)
     }
+}
+
+/// Counts what goes wrong on the way to the destination.
+struct ShipWatch {
+    counters: Arc<Counters>,
+}
+
+impl Watcher for ShipWatch {
+    fn failed(&self, _: &ShipItem, _: &ShipError, _: News) {
+        let _ = &self.counters;
+    }
+
+    fn stored(&self, _: &ShipItem) {}
 }
 
 enum Task {

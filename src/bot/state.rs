@@ -7,7 +7,7 @@ use rusqlite::{Row, params};
 
 use super::batch::WrittenFile;
 use super::segment::{FoundFile, SegmentRow, SegmentState};
-use super::ship::{QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored};
+use super::ship::{Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Taken, Token};
 use crate::device::store::{Store, StoreError, Writer};
 
 const SCHEMA: &str = "
@@ -20,6 +20,9 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS ship (
         id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL,
         length INTEGER NOT NULL, parked TEXT) STRICT;
+    CREATE TABLE IF NOT EXISTS ship_stored (item INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE IF NOT EXISTS ship_attempt (item INTEGER PRIMARY KEY, token TEXT NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS ship_upload (item INTEGER NOT NULL, upload TEXT NOT NULL, PRIMARY KEY (item, upload)) STRICT;
 ";
 
 /// Makes the bot's tables where they are missing.
@@ -127,48 +130,144 @@ pub fn enqueue(tx: &Writer<'_>, kind: ShipKind, directory: &Path, name: &str, le
 }
 
 /// The ship queue, on a connection of its own.
+///
+/// `ship` holds what waits; an item of `ship_stored` has a committed proof and only waits for its local file to go;
+/// `ship_attempt` and `ship_upload` are the ledger of what was begun at the destination and is not known to have ended.
 pub struct Queue(Mutex<Store>);
+
+const WAITING: &str = "SELECT id, kind, path, name, length FROM ship
+    WHERE parked IS NULL AND id NOT IN (SELECT item FROM ship_stored)";
 
 impl Queue {
     /// What was parked comes up again: each start tries it once more.
-    pub fn open(mut store: Store) -> Result<Self, StoreError> {
-        store.transaction(|tx| tx.execute("UPDATE ship SET parked=NULL WHERE parked IS NOT NULL", []))?;
-        Ok(Self(Mutex::new(store)))
+    pub fn open(store: Store) -> Result<Self, StoreError> {
+        let queue = Self(Mutex::new(store));
+        queue.store().transaction(unpark)?;
+        Ok(queue)
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn change(&self, change: impl FnOnce(&Writer<'_>) -> Result<(), StoreError>) -> Result<(), QueueError> {
+        self.store().transaction(change).map_err(failed)
+    }
+}
+
+fn unpark(tx: &Writer<'_>) -> Result<(), StoreError> {
+    tx.execute("UPDATE ship SET parked=NULL WHERE parked IS NOT NULL", [])
+}
+
+fn ship_item(row: &Row<'_>) -> rusqlite::Result<ShipItem> {
+    Ok(ShipItem {
+        id: row.get(0)?,
+        kind: match row.get::<_, String>(1)?.as_str() {
+            "message" => ShipKind::Message,
+            _ => ShipKind::File,
+        },
+        path: row.get::<_, String>(2)?.into(),
+        name: row.get(3)?,
+        length: row.get(4)?,
+    })
+}
+
+/// Numbers only: nothing to quote.
+fn listed(ids: &[i64]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn forget(tx: &Writer<'_>, id: i64) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM ship WHERE id=?1", [id])?;
+    tx.execute("DELETE FROM ship_stored WHERE item=?1", [id])
+}
+
+fn forget_attempts(tx: &Writer<'_>, id: i64) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM ship_attempt WHERE item=?1", [id])?;
+    tx.execute("DELETE FROM ship_upload WHERE item=?1", [id])
 }
 
 impl ShipQueue for Queue {
-    fn next_batch(&self, limit: usize) -> Result<Vec<ShipItem>, QueueError> {
-        let sql =
-            format!("SELECT id, kind, path, name, length FROM ship WHERE parked IS NULL ORDER BY id LIMIT {limit}");
-        let items = self.store().rows(&sql, |row| {
-            Ok(ShipItem {
-                id: row.get(0)?,
-                kind: match row.get::<_, String>(1)?.as_str() {
-                    "message" => ShipKind::Message,
-                    _ => ShipKind::File,
-                },
-                path: row.get::<_, String>(2)?.into(),
-                name: row.get(3)?,
-                length: row.get(4)?,
+    fn take(&self, limit: usize, busy: &[i64], token: &mut dyn FnMut() -> Token) -> Result<Vec<Taken>, QueueError> {
+        let mut store = self.store();
+        let busy = listed(busy);
+        let oldest = format!("{WAITING} AND id NOT IN ({busy}) ORDER BY id LIMIT {limit}");
+        let mut items = store.rows(&oldest, ship_item).map_err(failed)?;
+        if items.len() == limit && limit > 1 {
+            let newest = format!("{WAITING} AND id NOT IN ({busy}) ORDER BY id DESC LIMIT 1");
+            let newest = store.rows(&newest, ship_item).map_err(failed)?;
+            if newest.first().is_some_and(|newest| !items.contains(newest)) {
+                items.pop();
+                items.extend(newest);
+            }
+        }
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut taken = Vec::with_capacity(items.len());
+        for item in items {
+            let id = item.id;
+            let sql = format!("SELECT token FROM ship_attempt WHERE item={id}");
+            let earlier = store.rows(&sql, |row| Ok(Token::new(row.get::<_, String>(0)?))).map_err(failed)?;
+            let sql = format!("SELECT upload FROM ship_upload WHERE item={id}");
+            let uploads = store.rows(&sql, |row| row.get(0)).map_err(failed)?;
+            let (token, doubt) = match earlier.into_iter().next() {
+                Some(earlier) => (earlier, Doubt::Earlier),
+                None => (token(), Doubt::None),
+            };
+            taken.push(Taken { item, token, doubt, uploads });
+        }
+        let begun = store.transaction(|tx| {
+            taken.iter().try_for_each(|taken| {
+                let sql = "INSERT OR IGNORE INTO ship_attempt (item, token) VALUES (?1, ?2)";
+                tx.execute(sql, params![taken.item.id, taken.token.as_str()])
             })
         });
-        items.map_err(failed)
+        begun.map_err(failed).map(|()| taken)
     }
 
-    fn done(&self, stored: Stored) -> Result<(), QueueError> {
-        self.store().transaction(|tx| tx.execute("DELETE FROM ship WHERE id=?1", [stored.id()])).map_err(failed)
+    fn done(&self, stored: &[Stored], copy: LocalCopy) -> Result<(), QueueError> {
+        self.change(|tx| {
+            stored.iter().try_for_each(|stored| {
+                forget_attempts(tx, stored.id())?;
+                match copy {
+                    LocalCopy::Keep => forget(tx, stored.id()),
+                    LocalCopy::Remove => tx.execute("INSERT INTO ship_stored (item) VALUES (?1)", [stored.id()]),
+                }
+            })
+        })
+    }
+
+    fn removable(&self, limit: usize) -> Result<Vec<ShipItem>, QueueError> {
+        let sql = format!(
+            "SELECT id, kind, path, name, length FROM ship JOIN ship_stored ON item=id ORDER BY id LIMIT {limit}"
+        );
+        self.store().rows(&sql, ship_item).map_err(failed)
+    }
+
+    fn released(&self, ids: &[i64]) -> Result<(), QueueError> {
+        self.change(|tx| ids.iter().try_for_each(|id| forget(tx, *id)))
+    }
+
+    fn not_stored(&self, id: i64) -> Result<(), QueueError> {
+        self.change(|tx| tx.execute("DELETE FROM ship_attempt WHERE item=?1", [id]))
+    }
+
+    fn upload_begun(&self, id: i64, upload: &str) -> Result<(), QueueError> {
+        self.change(|tx| tx.execute("INSERT INTO ship_upload (item, upload) VALUES (?1, ?2)", params![id, upload]))
+    }
+
+    fn upload_ended(&self, id: i64, upload: &str) -> Result<(), QueueError> {
+        self.change(|tx| tx.execute("DELETE FROM ship_upload WHERE item=?1 AND upload=?2", params![id, upload]))
     }
 
     fn park(&self, id: i64, why: &ShipError) -> Result<(), QueueError> {
         let why = why.to_string();
-        self.store()
-            .transaction(|tx| tx.execute("UPDATE ship SET parked=?1 WHERE id=?2", params![why, id]))
-            .map_err(failed)
+        self.change(|tx| tx.execute("UPDATE ship SET parked=?1 WHERE id=?2", params![why, id]))
+    }
+
+    fn unpark(&self) -> Result<(), QueueError> {
+        self.change(unpark)
     }
 }
 

@@ -36,8 +36,9 @@ use super::run::{runtime, workers};
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
 use crate::bot::disk::RealDisk;
-use crate::bot::run::{self as bot, Orders};
+use crate::bot::run::{self as bot, Orders, Shipping};
 use crate::bot::segment::{Basename, Policy};
+use crate::bot::ship::Shipped;
 use crate::config::Retention;
 use crate::device::conversations::random;
 use crate::lifecycle::{self, Signalled};
@@ -129,6 +130,7 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
         endpoint: endpoint.clone(),
         workers: workers(),
         disk: Arc::new(RealDisk),
+        shipping: Shipping::local(Arc::new(RealDisk)),
         clock: Arc::new(SystemClock),
         counters: counters.clone(),
     };
@@ -137,7 +139,7 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
     let orders = Orders { stop: stop.clone(), rotate: signals.rotate, ready: Some(ready) };
     let mut running = tokio::spawn(embedded.run_bot(options, orders));
 
-    let ended = |ended: Result<Result<(), Failure>, tokio::task::JoinError>| ended.map_err(Failure::internal)?;
+    let ended = |ended: Result<Result<Shipped, Failure>, tokio::task::JoinError>| ended.map_err(Failure::internal)?;
     let playing = async {
         let devices = play(is_ready, &network, &endpoint, place, ledger).await?;
         // a bot that is too slow is stopped all the same: the comparison tells what is missing

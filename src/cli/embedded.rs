@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use super::run::failure;
 use crate::bot::run::{self as bot, Options, Orders};
+use crate::bot::ship::Shipped;
 use crate::config::Retention;
 use crate::network::{self, Network, NetworkError};
 use crate::protocol::endpoint::Endpoint;
@@ -54,7 +55,7 @@ impl Embedded {
     }
 
     /// Serves it to everybody while a bot runs on it.
-    pub async fn run_bot(self, options: Options, orders: Orders) -> Result<(), Failure> {
+    pub async fn run_bot(self, options: Options, orders: Orders) -> Result<Shipped, Failure> {
         let Self { network, listener, address } = self;
         tracing::info!(network = network.network_id(), %address, "embedded network listens");
         let stop = orders.stop.clone();
@@ -76,7 +77,8 @@ impl Embedded {
                 (running.await, served)
             }
         };
-        archived.map_err(failure)?;
-        served.unwrap_or(Err(NetworkError::Ended("server"))).map_err(Failure::temporary)
+        let shipped = archived.map_err(failure)?;
+        served.unwrap_or(Err(NetworkError::Ended("server"))).map_err(Failure::temporary)?;
+        Ok(shipped)
     }
 }

@@ -14,8 +14,9 @@ use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
 use crate::bot::disk::{Disk, RealDisk};
 use crate::bot::home::{self, Directory};
-use crate::bot::run::{self as bot, BotError, Fault, Options, Orders};
+use crate::bot::run::{self as bot, BotError, Fault, Options, Orders, Shipping};
 use crate::bot::segment::{Basename, Policy};
+use crate::bot::ship::Shipped;
 use crate::config::{self, Config, Network as NetworkConfig, env};
 use crate::device::store::Store;
 use crate::lifecycle;
@@ -65,17 +66,24 @@ pub fn run() -> Result<(), Failure> {
         },
         endpoint: endpoint(embedded.as_ref(), &config)?,
         workers: workers(),
+        shipping: Shipping::local(disk.clone()),
         disk,
         clock: Arc::new(SystemClock),
         counters: Arc::new(Counters::default()),
     };
     let orders = Orders { stop: signals.stop, rotate: signals.rotate, ready: None };
-    runtime()?.block_on(async {
+    let shipped = runtime()?.block_on(async {
         match embedded {
             Some(embedded) => embedded.run_bot(options, orders).await,
             None => bot::run(options, orders).await.map_err(failure),
         }
-    })
+    })?;
+    match shipped {
+        Shipped::All => Ok(()),
+        Shipped::Partly => {
+            Err(Failure::temporary("stopped as told; what is not uploaded yet waits for the next start"))
+        }
+    }
 }
 
 /// Threads that decrypt: one a core.

@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use retaind::bot::clock::SystemClock;
 use retaind::bot::commit::Directories;
 use retaind::bot::disk::RealDisk;
-use retaind::bot::run::{self as bot, BotError, Options, Orders};
+use retaind::bot::run::{self as bot, BotError, Options, Orders, Shipping};
 use retaind::bot::segment::{Basename, Policy};
+use retaind::bot::ship::Shipped;
 use retaind::device::account::{self, Proof};
 use retaind::device::conversations::{Device, random};
 use retaind::device::store::Store;
@@ -106,6 +107,7 @@ impl Harness {
             endpoint: self.endpoint.clone(),
             workers: 2,
             disk: Arc::new(RealDisk),
+            shipping: Shipping::local(Arc::new(RealDisk)),
             clock: Arc::new(SystemClock),
             counters: Arc::new(Counters::default()),
         }
@@ -142,7 +144,7 @@ pub struct Bot {
     pub counters: Arc<Counters>,
     stop: CancellationToken,
     rotate: mpsc::Sender<()>,
-    running: JoinHandle<Result<(), BotError>>,
+    running: JoinHandle<Result<Shipped, BotError>>,
 }
 
 impl Bot {
@@ -170,7 +172,7 @@ impl Bot {
     }
 
     /// Stops it as SIGTERM does.
-    pub async fn stop(self) -> Result<(), BotError> {
+    pub async fn stop(self) -> Result<Shipped, BotError> {
         self.stop.cancel();
         self.running.await.unwrap()
     }

@@ -1,0 +1,285 @@
+//! One bucket: put, multi-part, head. Nothing is ever overwritten.
+//!
+//! Every write carries the SHA-256 of its bytes, so that S3 refuses what the wire has altered, and `If-None-Match: *`, so
+//! that it refuses to replace an object. The SDK does not retry in here: whether a lost answer may be repeated is
+//! decided where the [ledger](crate::bot::ship) is.
+//!
+//! The payload is not hashed a second time for the signature: its SHA-256 header is signed, which binds it as well.
+//!
+//! Not here: reading objects, and what their metadata means.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
+use aws_sdk_s3::operation::head_object::HeadObjectError;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ObjectLockLegalHoldStatus, ObjectLockMode,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use bytes::Bytes;
+use data_encoding::BASE64;
+
+use super::{Aws, AwsError, Call};
+
+/// Parts of one object, by S3's rule.
+pub const PARTS_MAX: u64 = 10_000;
+/// Bytes of one object, by S3's rule.
+pub const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024 * 1024;
+/// For one request with a body of a few MiB; slower lines than half a megabit a second are as good as none.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+/// S3 puts the parts together before it answers, which takes minutes for the largest.
+const COMPLETE_TIMEOUT: Duration = Duration::from_secs(600);
+/// The variable that sets the bucket's region.
+const REGION_SETTING: &str = "WICKRIO_S3_REGION";
+/// Seconds of a day.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Who may delete a locked object before its time: nobody, or who has a special permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockMode {
+    /// Who has `s3:BypassGovernanceRetention`.
+    Governance,
+    /// Nobody, not the account's owner.
+    Compliance,
+}
+
+/// Is there a hold without an end?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegalHold {
+    /// Until somebody releases it.
+    On,
+    /// No.
+    Off,
+}
+
+/// How new objects are locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectLock {
+    /// Mode, and days from the upload.
+    pub retention: Option<(LockMode, u32)>,
+    /// Legal hold.
+    pub legal_hold: LegalHold,
+}
+
+impl ObjectLock {
+    fn retention(&self) -> Option<(ObjectLockMode, DateTime)> {
+        let (mode, days) = self.retention?;
+        let mode = match mode {
+            LockMode::Governance => ObjectLockMode::Governance,
+            LockMode::Compliance => ObjectLockMode::Compliance,
+        };
+        let until = SystemTime::now().checked_add(DAY.saturating_mul(days))?;
+        Some((mode, DateTime::from(until)))
+    }
+
+    fn hold(&self) -> Option<ObjectLockLegalHoldStatus> {
+        match self.legal_hold {
+            LegalHold::On => Some(ObjectLockLegalHoldStatus::On),
+            LegalHold::Off => None,
+        }
+    }
+}
+
+/// A client for uploads in a region: no retries of its own, path style where the endpoint is a custom one.
+pub(crate) fn client(aws: &Aws, region: &str, request_timeout: Duration) -> Client {
+    let config = aws.in_region(region);
+    let custom = config.endpoint_url().is_some() || aws.has_own_endpoint("s3");
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(request_timeout).build();
+    let config = aws_sdk_s3::config::Builder::from(&config)
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts)
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .force_path_style(custom)
+        .build();
+    Client::from_conf(config)
+}
+
+/// What becomes an object.
+#[derive(Debug, Clone)]
+pub struct NewObject {
+    /// Its key.
+    pub key: String,
+    /// User metadata, without `x-amz-meta-`; ASCII.
+    pub metadata: HashMap<String, String>,
+}
+
+/// A part that S3 has.
+#[derive(Debug, Clone)]
+pub struct Part {
+    number: i32,
+    etag: String,
+    sha256: String,
+}
+
+/// One bucket in one region.
+#[derive(Clone)]
+pub struct Bucket {
+    client: Client,
+    name: String,
+    prefix: String,
+    lock: Option<ObjectLock>,
+}
+
+impl Bucket {
+    /// `folder`: key prefix without slashes at its ends; it only names the resource in errors.
+    pub fn new(
+        aws: &Aws,
+        region: &str,
+        name: &str,
+        folder: Option<&str>,
+        lock: Option<ObjectLock>,
+        request_timeout: Duration,
+    ) -> Self {
+        let prefix = folder.map(|folder| format!("{folder}/")).unwrap_or_default();
+        Self { client: client(aws, region, request_timeout), name: name.to_owned(), prefix, lock }
+    }
+
+    /// The key of a file of this name.
+    pub fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn call(&self, action: &'static str) -> Call {
+        // not the key: an attachment's name is content
+        Call::new(action, format!("arn:aws:s3:::{}/{}*", self.name, self.prefix))
+    }
+
+    fn failed<E>(&self, action: &'static str) -> impl Fn(SdkError<E, HttpResponse>) -> AwsError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let call = self.call(action);
+        move |error| AwsError::of(call.clone(), REGION_SETTING, &error)
+    }
+
+    /// Stores a small object whole.
+    pub async fn put(&self, object: &NewObject, body: Bytes, sha256: &[u8]) -> Result<(), AwsError> {
+        let retention = self.lock.as_ref().and_then(ObjectLock::retention);
+        let (mode, until) = retention.unzip();
+        let sha256 = BASE64.encode(sha256);
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.name)
+            .key(&object.key)
+            .set_metadata(Some(object.metadata.clone()))
+            .if_none_match("*")
+            .checksum_sha256(&sha256)
+            .set_object_lock_mode(mode)
+            .set_object_lock_retain_until_date(until)
+            .set_object_lock_legal_hold_status(self.lock.as_ref().and_then(ObjectLock::hold))
+            .body(ByteStream::from(body))
+            .customize()
+            .disable_payload_signing();
+        let answer = put.send().await.map_err(self.failed("s3:PutObject"))?;
+        self.same_checksum(answer.checksum_sha256(), &sha256)?;
+        self.has_etag(answer.e_tag()).map(drop)
+    }
+
+    /// Begins a multi-part upload, and names it.
+    pub async fn begin(&self, object: &NewObject) -> Result<String, AwsError> {
+        let (mode, until) = self.lock.as_ref().and_then(ObjectLock::retention).unzip();
+        let begin = self
+            .client
+            .create_multipart_upload()
+            .bucket(&self.name)
+            .key(&object.key)
+            .set_metadata(Some(object.metadata.clone()))
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
+            .set_object_lock_mode(mode)
+            .set_object_lock_retain_until_date(until)
+            .set_object_lock_legal_hold_status(self.lock.as_ref().and_then(ObjectLock::hold));
+        let answer = begin.send().await.map_err(self.failed("s3:PutObject"))?;
+        answer.upload_id.ok_or_else(|| self.odd("an upload without an id was begun"))
+    }
+
+    /// Uploads one part; `number` from 1.
+    pub async fn part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: u32,
+        body: Bytes,
+        sha256: &[u8],
+    ) -> Result<Part, AwsError> {
+        let number = i32::try_from(number).unwrap_or(i32::MAX);
+        let sha256 = BASE64.encode(sha256);
+        let part = self
+            .client
+            .upload_part()
+            .bucket(&self.name)
+            .key(key)
+            .upload_id(upload)
+            .part_number(number)
+            .checksum_sha256(&sha256)
+            .body(ByteStream::from(body))
+            .customize()
+            .disable_payload_signing();
+        let answer = part.send().await.map_err(self.failed("s3:PutObject"))?;
+        self.same_checksum(answer.checksum_sha256(), &sha256)?;
+        let etag = self.has_etag(answer.e_tag())?;
+        Ok(Part { number, etag, sha256 })
+    }
+
+    /// Makes the parts, in any order here, one object.
+    pub async fn complete(&self, key: &str, upload: &str, mut parts: Vec<Part>) -> Result<(), AwsError> {
+        parts.sort_unstable_by_key(|part| part.number);
+        let parts = parts.into_iter().map(|part| {
+            CompletedPart::builder().part_number(part.number).e_tag(part.etag).checksum_sha256(part.sha256).build()
+        });
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(COMPLETE_TIMEOUT).build();
+        let complete = self
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.name)
+            .key(key)
+            .upload_id(upload)
+            .multipart_upload(parts)
+            .if_none_match("*")
+            .customize()
+            .config_override(aws_sdk_s3::config::Builder::default().timeout_config(timeouts));
+        let answer = complete.send().await.map_err(self.failed("s3:PutObject"))?;
+        // an error may come in the body of a 200
+        self.has_etag(answer.e_tag()).map(drop)
+    }
+
+    /// Forgets a multi-part upload and its parts.
+    pub async fn abort(&self, key: &str, upload: &str) -> Result<(), AwsError> {
+        let abort = self.client.abort_multipart_upload().bucket(&self.name).key(key).upload_id(upload);
+        abort.send().await.map(drop).map_err(self.failed("s3:AbortMultipartUpload"))
+    }
+
+    /// Metadata of an object; `None` if there is none. Needs `s3:GetObject`, which the bot can do without.
+    pub async fn head(&self, key: &str) -> Result<Option<HashMap<String, String>>, AwsError> {
+        match self.client.head_object().bucket(&self.name).key(key).send().await {
+            Ok(answer) => Ok(Some(answer.metadata.unwrap_or_default())),
+            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
+            Err(error) => Err(self.failed("s3:GetObject")(error)),
+        }
+    }
+
+    fn has_etag(&self, etag: Option<&str>) -> Result<String, AwsError> {
+        etag.map(str::to_owned).ok_or_else(|| self.odd("S3 confirmed, but named no ETag"))
+    }
+
+    /// Where S3 tells what it stored, that must be what was sent.
+    fn same_checksum(&self, stored: Option<&str>, sent: &str) -> Result<(), AwsError> {
+        match stored {
+            Some(stored) if stored != sent => Err(self.odd("S3 confirmed other bytes than were sent")),
+            _ => Ok(()),
+        }
+    }
+
+    /// S3 has answered what cannot be: as good as no answer.
+    pub fn odd(&self, message: &str) -> AwsError {
+        AwsError::Away { call: self.call("s3:PutObject"), message: message.to_owned() }
+    }
+}

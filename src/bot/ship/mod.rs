@@ -1,0 +1,330 @@
+//! Ship: brings sealed message files and attachments to where they are kept, several at once.
+//!
+//! The queue is durable and belongs to the state: an item is put into it in the transaction that makes its file
+//! final, and leaves it only with a [`Stored`], the proof that a destination has the whole file. Where that is elsewhere,
+//! the local copy goes after the proof is committed, and the item after the copy has gone:
+//!
+//! ```text
+//! sealed, settled ─► waiting ─ take ─► store ─► Stored ─ done (commit) ─► remove the file ─ released (commit) ─► gone
+//!                       ▲        │ fails: the attempt is known, or known not to have happened
+//!                       └────────┘
+//! ```
+//!
+//! Killed at any point: what is `waiting` is stored again, and an attempt whose outcome nobody knows is in the
+//! [ledger](Queue), so that "something of this name is there already" can be told from a stranger's object; what is
+//! `done` has its file removed at the next start. So a file is removed only behind a committed proof, and an object is
+//! written once.
+//!
+//! Nothing is skipped by default. An error says what to do: wait and try again (the destination is away; the disk is the
+//! queue), park the item (only this file is wrong; it stays in the state with its reason, comes up again every
+//! [`PARKED_AGAIN`](runner::PARKED_AGAIN) and at each start, and the others go on), or halt.
+//!
+//! Not here: the queue's tables (state), the wire of S3 ([`crate::aws::s3`]), what the events are called.
+
+mod bell;
+mod local;
+pub mod runner;
+pub mod s3;
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::aws::{AwsError, Remedy};
+use crate::bot::disk::Handling;
+
+pub use bell::Bell;
+pub use local::LocalDestination;
+pub use runner::{Backoff, Shipped};
+
+/// What kind of file an item is: `wickrio-type` of an S3 object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ShipKind {
+    /// A sealed message file.
+    Message,
+    /// An attachment.
+    File,
+}
+
+/// A file that waits to be shipped: a row of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShipItem {
+    /// Key of the row; items are shipped in its order.
+    pub id: i64,
+    /// Message file or attachment.
+    pub kind: ShipKind,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its name at the destination.
+    pub name: String,
+    /// Its committed length in bytes.
+    pub length: u64,
+}
+
+impl ShipItem {
+    /// How logs and errors call it. The name of an attachment is content, and does not appear there.
+    pub fn label(&self) -> String {
+        match self.kind {
+            ShipKind::Message => format!("message file `{}`", self.path.display()),
+            ShipKind::File => format!("attachment `{}` of the ship queue", self.id),
+        }
+    }
+}
+
+/// May an earlier attempt at an item have stored it?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// There was none, or it certainly has not.
+    None,
+    /// There was one of which nobody knows how it ended.
+    Earlier,
+}
+
+/// Names the attempts at one item: random, 32 hex characters, written into the object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Token(String);
+
+impl Token {
+    /// From the state, or a new one of the runner's.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An item that is about to be stored: that it was tried is in the ledger already.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// What.
+    pub item: ShipItem,
+    /// Stands in the object, whichever attempt makes it.
+    pub token: Token,
+    /// May it have been stored already?
+    pub doubt: Doubt,
+    /// Multi-part uploads of earlier attempts that are not known to have ended.
+    pub uploads: Vec<String>,
+}
+
+/// Proof that a destination holds the whole file of one item. Only destinations, which live in this room, make it.
+#[derive(Debug)]
+#[must_use = "an item leaves the queue only by its proof"]
+pub struct Stored {
+    id: i64,
+}
+
+impl Stored {
+    fn of(item: &ShipItem) -> Self {
+        Self { id: item.id }
+    }
+
+    /// The item that is stored.
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+}
+
+/// Does the local file stay once its item is stored?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocalCopy {
+    /// It is what is kept.
+    Keep,
+    /// The destination has it.
+    Remove,
+}
+
+/// Why an item could not be shipped.
+#[derive(Debug, Error)]
+pub enum ShipError {
+    /// The file is gone.
+    #[error("{what} is missing: it was moved or deleted before it was shipped; put it back and restart the bot")]
+    Missing {
+        /// See [`ShipItem::label`].
+        what: String,
+    },
+    /// The file is not what was committed.
+    #[error("{what} has {found} bytes, but {committed} were committed: it was altered; restore it and restart the bot")]
+    Altered {
+        /// See [`ShipItem::label`].
+        what: String,
+        /// Bytes that it has; more than were committed: at least so many.
+        found: u64,
+        /// Bytes that were committed.
+        committed: u64,
+    },
+    /// The disk did not answer.
+    #[error("cannot look at {what}; it is tried again")]
+    Disk {
+        /// See [`ShipItem::label`].
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A stranger's object has the name.
+    #[error(
+        "{what} cannot be stored: the bucket has another object under its name, which the bot does not overwrite; move that one away"
+    )]
+    Taken {
+        /// See [`ShipItem::label`].
+        what: String,
+    },
+    /// Larger than one object, or one envelope, may be.
+    #[error("{what} has {length} bytes, more than one object may have ({limit}): copy it by hand")]
+    TooLarge {
+        /// See [`ShipItem::label`].
+        what: String,
+        /// Its bytes.
+        length: u64,
+        /// The most.
+        limit: u64,
+    },
+    /// The destination is away, or does not let the bot in.
+    #[error("{what} is not stored yet")]
+    Destination {
+        /// See [`ShipItem::label`].
+        what: String,
+        /// What AWS said.
+        source: AwsError,
+        /// May it be stored all the same?
+        doubt: Doubt,
+    },
+    /// Only this object is refused.
+    #[error("{what} is refused")]
+    Refused {
+        /// See [`ShipItem::label`].
+        what: String,
+        /// What AWS said.
+        source: AwsError,
+        /// May it be stored all the same?
+        doubt: Doubt,
+    },
+    /// Encryption failed.
+    #[error("{what} cannot be encrypted: {why}")]
+    Encrypt {
+        /// See [`ShipItem::label`].
+        what: String,
+        /// Why.
+        why: String,
+    },
+    /// The queue cannot be read or written.
+    #[error("the ship queue in the bot's state cannot be used")]
+    Queue(#[from] QueueError),
+}
+
+impl ShipError {
+    /// What the runner does about it.
+    pub fn handling(&self) -> Handling {
+        match self {
+            Self::Disk { .. } | Self::Destination { .. } => Handling::Retry,
+            Self::Missing { .. }
+            | Self::Altered { .. }
+            | Self::Taken { .. }
+            | Self::TooLarge { .. }
+            | Self::Refused { .. }
+            | Self::Encrypt { .. } => Handling::Park,
+            Self::Queue(_) => Handling::Halt,
+        }
+    }
+
+    /// Failures of one kind have one cause; the name of the item is no part of it.
+    fn kind(&self) -> String {
+        match self {
+            Self::Destination { source, .. } | Self::Refused { source, .. } => source.to_string(),
+            Self::Missing { .. } => "missing".to_owned(),
+            Self::Altered { .. } => "altered".to_owned(),
+            Self::Disk { .. } => "disk".to_owned(),
+            Self::Taken { .. } => "taken".to_owned(),
+            Self::TooLarge { .. } => "too large".to_owned(),
+            Self::Encrypt { .. } => "encrypt".to_owned(),
+            Self::Queue(_) => "queue".to_owned(),
+        }
+    }
+
+    /// Does somebody have to do something before it can get better?
+    pub fn needs_operator(&self) -> bool {
+        match self {
+            Self::Disk { .. } => false,
+            Self::Destination { source, .. } => match source.remedy() {
+                Remedy::Wait => false,
+                Remedy::Operator | Remedy::Never => true,
+            },
+            Self::Missing { .. }
+            | Self::Altered { .. }
+            | Self::Taken { .. }
+            | Self::TooLarge { .. }
+            | Self::Refused { .. }
+            | Self::Encrypt { .. }
+            | Self::Queue(_) => true,
+        }
+    }
+
+    /// May this attempt have stored the object?
+    fn doubt(&self) -> Doubt {
+        match self {
+            Self::Destination { doubt, .. } | Self::Refused { doubt, .. } => *doubt,
+            Self::Missing { .. }
+            | Self::Altered { .. }
+            | Self::Taken { .. }
+            | Self::TooLarge { .. }
+            | Self::Disk { .. }
+            | Self::Encrypt { .. } => Doubt::None,
+            Self::Queue(_) => Doubt::Earlier,
+        }
+    }
+}
+
+/// What the state said when the queue was used.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct QueueError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// What a destination's work gives.
+pub type Storing<'a> = Pin<Box<dyn Future<Output = Result<Stored, ShipError>> + Send + 'a>>;
+
+/// Where files are kept. Called with the same item again after an error, or after a crash: both must be harmless.
+pub trait Destination: Send + Sync {
+    /// Stores one file; returns when it is durable there.
+    fn store<'a>(&'a self, taken: &'a Taken, ledger: &'a Arc<dyn ShipQueue>) -> Storing<'a>;
+    /// What becomes of the local file then.
+    fn local_copy(&self) -> LocalCopy;
+}
+
+/// The durable queue and its ledger of attempts, in the bot's state. Calls block on the disk.
+pub trait ShipQueue: Send + Sync {
+    /// Up to `limit` items that are not among `busy` (in hand), not parked and not stored: the oldest ones, and the newest
+    /// as the last, so that a backlog does not keep what is new waiting. That they are tried is in the ledger when this
+    /// returns, with a token each; `token` makes new ones.
+    fn take(&self, limit: usize, busy: &[i64], token: &mut dyn FnMut() -> Token) -> Result<Vec<Taken>, QueueError>;
+    /// Stored: durably out of what waits, and out of the queue where the local copy stays.
+    fn done(&self, stored: &[Stored], copy: LocalCopy) -> Result<(), QueueError>;
+    /// Stored items whose local files may go, at most `limit`.
+    fn removable(&self, limit: usize) -> Result<Vec<ShipItem>, QueueError>;
+    /// Their local files are gone, durably.
+    fn released(&self, ids: &[i64]) -> Result<(), QueueError>;
+    /// Certainly no attempt so far has stored the item.
+    fn not_stored(&self, id: i64) -> Result<(), QueueError>;
+    /// A multi-part upload has begun for an item.
+    fn upload_begun(&self, id: i64, upload: &str) -> Result<(), QueueError>;
+    /// It has ended, or will by the bucket's lifecycle rule.
+    fn upload_ended(&self, id: i64, upload: &str) -> Result<(), QueueError>;
+    /// Keeps the item, with the reason, but lets it not come up before [`Self::unpark`].
+    fn park(&self, id: i64, why: &ShipError) -> Result<(), QueueError>;
+    /// What was parked comes up again.
+    fn unpark(&self) -> Result<(), QueueError>;
+}
+
+/// An error and its sources in one line.
+fn text(error: &ShipError) -> String {
+    let sources = std::iter::successors(std::error::Error::source(error), |e| e.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}
+
+#[cfg(test)]
+mod tests;

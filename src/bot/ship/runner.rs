@@ -1,0 +1,292 @@
+//! The ship stage at work: takes items, lets the destination store several at once, settles what became of them.
+//!
+//! One gate stands before the destination, not one before each item: if one store fails because S3 is away or says no,
+//! the others would fail as well. The gate shuts with a pause that doubles, with jitter; then a single item tries
+//! whether it may open again. Meanwhile the bot goes on archiving locally: the disk is the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::bell::{Bell, Until};
+use super::{Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipQueue, Stored, Taken, Token, text};
+use crate::bot::disk::{Disk, Handling};
+
+/// Files on their way at the same time: enough for the latency of many small ones.
+pub const LANES: usize = 8;
+/// How often parked items come up again.
+pub const PARKED_AGAIN: Duration = Duration::from_secs(60 * 60);
+/// Shipped files removed between two looks at the queue.
+const REMOVED_AT_ONCE: usize = 256;
+
+/// How long to wait before the destination is tried again: doubled each time up to the limit, reset by a success.
+#[derive(Debug, Clone, Copy)]
+pub struct Backoff {
+    /// First pause.
+    pub first: Duration,
+    /// Longest pause.
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { first: Duration::from_secs(1), max: Duration::from_secs(60) }
+    }
+}
+
+/// How a run of the ship stage ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shipped {
+    /// The queue was empty, but for parked items.
+    All,
+    /// Told to stop; something is left for the next start.
+    Partly,
+}
+
+/// Is it told for the first time?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// The first failure of this kind since something was stored.
+    First,
+    /// It was told already, and nothing was stored since.
+    Again,
+}
+
+/// Hears what goes wrong, for metrics and events. Called on the stage's own task: must not block.
+pub trait Watcher: Send + Sync {
+    /// An item was not stored.
+    fn failed(&self, item: &ShipItem, error: &ShipError, news: News);
+    /// An item was stored.
+    fn stored(&self, item: &ShipItem);
+}
+
+/// The stage.
+pub struct Runner {
+    /// What waits.
+    pub queue: Arc<dyn ShipQueue>,
+    /// Where it goes.
+    pub destination: Arc<dyn Destination>,
+    /// Where it lies.
+    pub disk: Arc<dyn Disk>,
+    /// How long to wait while the destination is away.
+    pub backoff: Backoff,
+    /// Who hears of it.
+    pub watcher: Arc<dyn Watcher>,
+}
+
+type Job = (Taken, Result<Stored, ShipError>);
+
+struct Gate {
+    shut_until: Option<Instant>,
+    pause: Duration,
+    told: Option<String>,
+}
+
+impl Runner {
+    /// Ships until told to finish or stop by `bell`, or until an error says halt.
+    pub async fn run(self, bell: &Bell) -> Result<Shipped, ShipError> {
+        let mut orders = bell.listen();
+        let mut jobs: JoinSet<Job> = JoinSet::new();
+        let mut busy: Vec<i64> = Vec::new();
+        let mut gate = Gate { shut_until: None, pause: self.backoff.first, told: None };
+        let mut unpark_at = Instant::now() + PARKED_AGAIN;
+        // what an earlier run had stored but not removed
+        self.remove_stored().await?;
+        loop {
+            // looked at before the queue is: what is put in after that rings later, and is not missed
+            let until = orders.borrow_and_update().until;
+            let taken = if until == Until::Now { Vec::new() } else { self.take(&gate, &busy).await? };
+            let nothing_more = taken.is_empty() && gate.shut_until.is_none();
+            for taken in taken {
+                busy.push(taken.item.id);
+                let (destination, queue) = (self.destination.clone(), self.queue.clone());
+                jobs.spawn(async move {
+                    let result = destination.store(&taken, &queue).await;
+                    (taken, result)
+                });
+            }
+            match until {
+                Until::Now => {
+                    let rest = !busy.is_empty() || !self.take(&Gate::open(), &busy).await?.is_empty();
+                    return Ok(if rest { Shipped::Partly } else { Shipped::All });
+                }
+                Until::Empty if busy.is_empty() && nothing_more => return Ok(Shipped::All),
+                Until::Empty | Until::Told => {}
+            }
+            tokio::select! {
+                biased;
+                changed = orders.changed() => if changed.is_err() { return Ok(Shipped::Partly) },
+                Some(first) = jobs.join_next() => {
+                    let mut ended = vec![first];
+                    while let Some(more) = jobs.try_join_next() {
+                        ended.push(more);
+                    }
+                    // a task that panicked has stored nothing that is known; its item stays busy for this run
+                    let ended: Vec<Job> = ended.into_iter().filter_map(Result::ok).collect();
+                    busy.retain(|id| !ended.iter().any(|(taken, _)| taken.item.id == *id));
+                    self.settle(ended, &mut gate).await?;
+                }
+                () = sleep_until(gate.shut_until), if busy.is_empty() => {}
+                () = tokio::time::sleep_until(unpark_at) => {
+                    unpark_at = Instant::now() + PARKED_AGAIN;
+                    self.on_queue(|queue| queue.unpark()).await?;
+                    self.remove_stored().await?;
+                }
+            }
+        }
+    }
+
+    async fn on_queue<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn ShipQueue) -> Result<T, QueueError> + Send + 'static,
+    ) -> Result<T, ShipError> {
+        let queue = self.queue.clone();
+        let called = tokio::task::spawn_blocking(move || call(&*queue)).await;
+        Ok(called.unwrap_or_else(|error| Err(QueueError(Box::new(error))))?)
+    }
+
+    async fn take(&self, gate: &Gate, busy: &[i64]) -> Result<Vec<Taken>, ShipError> {
+        let room = match gate.shut_until {
+            None => LANES.saturating_sub(busy.len()),
+            Some(until) if until <= Instant::now() && busy.is_empty() => 1,
+            Some(_) => 0,
+        };
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        let busy = busy.to_vec();
+        self.on_queue(move |queue| queue.take(room, &busy, &mut token)).await
+    }
+
+    async fn settle(&self, ended: Vec<Job>, gate: &mut Gate) -> Result<(), ShipError> {
+        let mut stored = Vec::new();
+        let mut items = Vec::new();
+        for (taken, result) in ended {
+            match result {
+                Ok(proof) => {
+                    self.watcher.stored(&taken.item);
+                    stored.push(proof);
+                    items.push(taken.item);
+                }
+                Err(error) => self.failed(taken, error, gate).await?,
+            }
+        }
+        if stored.is_empty() {
+            return Ok(());
+        }
+        if gate.told.is_some() {
+            info!("files are stored again");
+        }
+        *gate = Gate { pause: self.backoff.first, ..Gate::open() };
+        let copy = self.destination.local_copy();
+        self.on_queue(move |queue| queue.done(&stored, copy)).await?;
+        match copy {
+            LocalCopy::Keep => Ok(()),
+            LocalCopy::Remove => self.remove(items).await,
+        }
+    }
+
+    async fn failed(&self, taken: Taken, error: ShipError, gate: &mut Gate) -> Result<(), ShipError> {
+        let Taken { item, doubt, .. } = taken;
+        let kind = error.kind();
+        let news = if gate.told.as_ref() == Some(&kind) { News::Again } else { News::First };
+        self.watcher.failed(&item, &error, news);
+        if error.doubt() == Doubt::None && doubt == Doubt::None {
+            let id = item.id;
+            self.on_queue(move |queue| queue.not_stored(id)).await?;
+        }
+        match error.handling() {
+            Handling::Park => {
+                warn!(error = text(&error), again_in = ?PARKED_AGAIN, "not shipped");
+                self.on_queue(move |queue| queue.park(item.id, &error)).await
+            }
+            Handling::Retry => {
+                gate.told = Some(kind);
+                // several lanes that fail together are one failure
+                if gate.shut_until.is_none_or(|until| until <= Instant::now()) {
+                    let pause = jittered(gate.pause);
+                    warn!(error = text(&error), again_in = ?pause, "not shipped yet");
+                    gate.shut_until = Some(Instant::now() + pause);
+                    gate.pause = gate.pause.saturating_mul(2).min(self.backoff.max);
+                }
+                Ok(())
+            }
+            Handling::Halt => Err(error),
+        }
+    }
+
+    async fn remove_stored(&self) -> Result<(), ShipError> {
+        let removable = self.on_queue(|queue| queue.removable(REMOVED_AT_ONCE)).await?;
+        self.remove(removable).await
+    }
+
+    /// Removes the local files of stored items. What cannot be removed is tried again with what was parked.
+    async fn remove(&self, items: Vec<ShipItem>) -> Result<(), ShipError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let disk = self.disk.clone();
+        let removed = tokio::task::spawn_blocking(move || {
+            let mut removed = Vec::new();
+            let mut directories = Vec::new();
+            for item in items {
+                let gone = match disk.len(&item.path) {
+                    Ok(None) => Ok(()),
+                    Ok(Some(_)) => disk.remove(&item.path),
+                    Err(error) => Err(error),
+                };
+                match gone {
+                    Ok(()) => {
+                        removed.push(item.id);
+                        directories.extend(item.path.parent().map(ToOwned::to_owned));
+                    }
+                    Err(error) => warn!(item = item.label(), %error, "a shipped file stays here for now"),
+                }
+            }
+            directories.sort_unstable();
+            directories.dedup();
+            match directories.iter().try_for_each(|directory| disk.sync_dir(directory)) {
+                Ok(()) => removed,
+                Err(error) => {
+                    warn!(%error, "removal of shipped files is not durable yet");
+                    Vec::new()
+                }
+            }
+        });
+        let removed = removed.await.unwrap_or_default();
+        self.on_queue(move |queue| queue.released(&removed)).await
+    }
+}
+
+impl Gate {
+    fn open() -> Self {
+        Self { shut_until: None, pause: Duration::ZERO, told: None }
+    }
+}
+
+async fn sleep_until(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn token() -> Token {
+    let mut random = [0u8; 16];
+    // without randomness nothing else of the bot works; two equal tokens would only make a stranger's object look ours
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    Token::new(HEXLOWER.encode(&random))
+}
+
+/// Between half of `pause` and all of it, so that many bots do not come back at the same moment.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    let mut random = [0u8; 1];
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    let [random] = random;
+    let half = pause / 2;
+    half + half.mul_f64(f64::from(random) / f64::from(u8::MAX))
+}

@@ -1,0 +1,441 @@
+//! S3 as the destination: whole objects for small files, parts for large ones, each under a new data key if encrypted.
+//!
+//! Memory: all lanes share [`BUFFER_BYTES`]; a piece of a file is read, encrypted and hashed off the runtime, and holds
+//! its share until S3 has confirmed it. What is sent again after an error are the same bytes.
+//!
+//! **412 and lost answers.** Writes never replace an object, so after an answer that was lost the same write is refused.
+//! Then the object is ours if its metadata holds the token of one of our attempts; where the bot may not read that
+//! (it need not be permitted to), it is ours if the ledger has an attempt whose outcome nobody knows. Otherwise it is a
+//! stranger's, and the item is parked.
+//!
+//! **A crash** leaves an attempt in the ledger and perhaps parts without an object. The next attempt aborts them (where
+//! `s3:AbortMultipartUpload` is missing, the bucket's lifecycle rule does) and begins anew, with a new data key: changed
+//! content never meets a used one.
+//!
+//! Not here: when to try again after a failure ([`super::runner`]).
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Digest, SHA256, digest};
+use bytes::Bytes;
+use data_encoding::BASE64;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use super::runner::jittered;
+use super::{
+    Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Storing, Taken,
+};
+use crate::aws::kms::Kms;
+use crate::aws::s3::{Bucket, NewObject, OBJECT_BYTES_MAX, PARTS_MAX, Part};
+use crate::aws::{AwsError, Remedy};
+use crate::bot::encrypt::{EncryptError, Format, Sealer, sealed_len};
+
+/// Bytes of file content in memory, over all lanes.
+const BUFFER_BYTES: usize = 48 * 1024 * 1024;
+/// Unit in which they are shared out.
+const BUFFER_UNIT: usize = 64 * 1024;
+/// Bytes of a part; larger only where 10,000 of these are not enough.
+pub const PART_BYTES: u64 = 8 * 1024 * 1024;
+/// Parts of one file on their way at the same time.
+const PARTS_AT_ONCE: usize = 4;
+/// Tries of one request before the attempt is given up.
+const TRIES_MAX: u32 = 5;
+/// Room for the tag behind the last piece.
+const TAG_ROOM: usize = 16;
+/// Our own metadata: whose attempt made the object.
+const TOKEN_KEY: &str = "retaind-attempt";
+
+/// How pieces are tried again within one attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// First pause; doubled each time.
+    pub first: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { first: Duration::from_millis(500) }
+    }
+}
+
+/// A bucket, and how objects are encrypted on the way there.
+pub struct S3Destination {
+    bucket: Bucket,
+    encryption: Option<(Kms, Format)>,
+    buffers: Arc<Semaphore>,
+    patience: Patience,
+}
+
+impl S3Destination {
+    /// With `encryption`, nothing leaves the host in clear.
+    pub fn new(bucket: Bucket, encryption: Option<(Kms, Format)>, patience: Patience) -> Self {
+        Self { bucket, encryption, buffers: Arc::new(Semaphore::new(BUFFER_BYTES / BUFFER_UNIT)), patience }
+    }
+}
+
+impl Destination for S3Destination {
+    fn store<'a>(&'a self, taken: &'a Taken, ledger: &'a Arc<dyn ShipQueue>) -> Storing<'a> {
+        Box::pin(async move { Attempt { s3: self, taken, ledger }.store().await })
+    }
+
+    fn local_copy(&self) -> LocalCopy {
+        LocalCopy::Remove
+    }
+}
+
+/// One attempt at one item.
+struct Attempt<'a> {
+    s3: &'a S3Destination,
+    taken: &'a Taken,
+    ledger: &'a Arc<dyn ShipQueue>,
+}
+
+/// Why an attempt failed.
+enum Failed {
+    /// AWS.
+    Aws(AwsError, Doubt),
+    /// The object is there already, or its upload has ended; `lost`: an answer of this attempt was lost.
+    Exists { lost: bool },
+    /// The file, the state.
+    Own(ShipError),
+}
+
+impl From<ShipError> for Failed {
+    fn from(error: ShipError) -> Self {
+        Self::Own(error)
+    }
+}
+
+impl Attempt<'_> {
+    fn item(&self) -> &ShipItem {
+        &self.taken.item
+    }
+
+    fn what(&self) -> String {
+        self.item().label()
+    }
+
+    async fn store(self) -> Result<Stored, ShipError> {
+        let key = self.s3.bucket.key(&self.item().name);
+        self.abort_leftovers(&key).await?;
+        let mut source = Source::open(self.item().clone())?;
+        if let Some((kms, format)) = &self.s3.encryption {
+            let data_key = kms.generate_data_key(format.encryption_context()).await;
+            // whatever KMS refuses, it refuses for all items
+            let data_key = data_key.map_err(|source| self.away(source))?;
+            let sealer = Sealer::new(*format, data_key, self.item().length);
+            source.sealer = Some(sealer.map_err(|error| source.not_encrypted(&error))?);
+        }
+        let length = if source.sealer.is_some() { sealed_len(self.item().length) } else { self.item().length };
+        if length > OBJECT_BYTES_MAX {
+            return Err(ShipError::TooLarge { what: self.what(), length, limit: OBJECT_BYTES_MAX });
+        }
+        let object = NewObject { key, metadata: self.metadata(&source) };
+        let sent = if self.item().length <= PART_BYTES {
+            self.put(&object, source).await
+        } else {
+            self.parts(&object, source).await
+        };
+        match sent {
+            Ok(()) => Ok(Stored::of(self.item())),
+            Err(Failed::Exists { lost }) => self.whose(&object.key, lost).await,
+            Err(Failed::Aws(error, doubt)) => Err(self.aws(error, doubt)),
+            Err(Failed::Own(error)) => Err(error),
+        }
+    }
+
+    fn metadata(&self, source: &Source) -> HashMap<String, String> {
+        let item = self.item();
+        let kind = match item.kind {
+            ShipKind::Message => "message",
+            ShipKind::File => "file",
+        };
+        let directory = item.path.parent().and_then(|parent| parent.file_name()).unwrap_or_default();
+        let path = format!("{}/{}", directory.to_string_lossy(), item.name);
+        let mut metadata = HashMap::from([
+            ("wickrio-type".to_owned(), kind.to_owned()),
+            ("wickrio-file-path".to_owned(), header_text(&path)),
+            (TOKEN_KEY.to_owned(), self.taken.token.as_str().to_owned()),
+        ]);
+        let envelope = source.sealer.iter().flat_map(Sealer::metadata);
+        metadata.extend(envelope.map(|(name, value)| (name.to_owned(), value)));
+        metadata
+    }
+
+    /// What AWS refuses of this object alone is the item's own failure.
+    fn aws(&self, source: AwsError, doubt: Doubt) -> ShipError {
+        let what = self.what();
+        match source {
+            AwsError::Refused { .. } => ShipError::Refused { what, source, doubt },
+            AwsError::Denied { .. }
+            | AwsError::WrongRegion { .. }
+            | AwsError::Missing { .. }
+            | AwsError::Credentials { .. }
+            | AwsError::Precondition { .. }
+            | AwsError::Throttled { .. }
+            | AwsError::Away { .. } => ShipError::Destination { what, source, doubt },
+        }
+    }
+
+    /// A failure before anything could be stored.
+    fn away(&self, source: AwsError) -> ShipError {
+        ShipError::Destination { what: self.what(), source, doubt: Doubt::None }
+    }
+
+    /// Sends what makes the object until it is clear what became of it, or patience ends.
+    async fn persist<F>(&self, mut send: impl FnMut() -> F) -> Result<(), Failed>
+    where
+        F: Future<Output = Result<(), AwsError>>,
+    {
+        let mut lost = false;
+        let mut pause = self.s3.patience.first;
+        let mut tries = 0u32;
+        loop {
+            tries = tries.saturating_add(1);
+            match send().await {
+                Ok(()) => return Ok(()),
+                Err(AwsError::Precondition { .. }) => return Err(Failed::Exists { lost }),
+                // the upload is gone, and an answer was lost: it has become the object, or somebody aborted it
+                Err(AwsError::Missing { .. }) if lost => return Err(Failed::Exists { lost }),
+                Err(error) => {
+                    lost |= error.is_ambiguous();
+                    if tries >= TRIES_MAX || error.remedy() != Remedy::Wait {
+                        return Err(Failed::Aws(error, if lost { Doubt::Earlier } else { Doubt::None }));
+                    }
+                    tokio::time::sleep(jittered(pause)).await;
+                    pause = pause.saturating_mul(2);
+                }
+            }
+        }
+    }
+
+    async fn put(&self, object: &NewObject, source: Source) -> Result<(), Failed> {
+        let (_, piece) = self.piece(source, self.item().length).await?;
+        self.persist(|| self.s3.bucket.put(object, piece.body.clone(), piece.sha256.as_ref())).await
+    }
+
+    async fn parts(&self, object: &NewObject, source: Source) -> Result<(), Failed> {
+        let key = &object.key;
+        let begun = again(self.s3.patience, || self.s3.bucket.begin(object)).await;
+        let upload = begun.map_err(|error| Failed::Aws(error, Doubt::None))?;
+        let (id, begun) = (self.item().id, upload.clone());
+        self.on_ledger(move |ledger| ledger.upload_begun(id, &begun)).await?;
+        let parts = self.send_parts(key, &upload, source).await;
+        let completed = match parts {
+            Ok(parts) => self.persist(|| self.s3.bucket.complete(key, &upload, parts.clone())).await,
+            Err(error) => Err(error),
+        };
+        match &completed {
+            // an upload that may have become the object is not aborted before it is known whose the object is
+            Ok(()) | Err(Failed::Exists { lost: true }) => {}
+            Err(Failed::Aws(_, Doubt::Earlier)) => {}
+            Err(Failed::Aws(..) | Failed::Exists { lost: false } | Failed::Own(_)) => self.abort(key, &upload).await?,
+        }
+        completed
+    }
+
+    async fn send_parts(&self, key: &str, upload: &str, mut source: Source) -> Result<Vec<Part>, Failed> {
+        let length = self.item().length;
+        let part_bytes = PART_BYTES.max(length.div_ceil(PARTS_MAX));
+        let mut sending = JoinSet::new();
+        let mut parts = Vec::new();
+        let mut number = 0u32;
+        while source.left > 0 {
+            while sending.len() >= PARTS_AT_ONCE {
+                parts.push(joined(sending.join_next().await)?);
+            }
+            let piece;
+            (source, piece) = self.piece(source, part_bytes).await?;
+            number = number.saturating_add(1);
+            let (bucket, key, upload) = (self.s3.bucket.clone(), key.to_owned(), upload.to_owned());
+            let patience = self.s3.patience;
+            sending.spawn(async move {
+                let sha256 = piece.sha256.as_ref();
+                again(patience, || bucket.part(&key, &upload, number, piece.body.clone(), sha256)).await
+            });
+        }
+        while !sending.is_empty() {
+            parts.push(joined(sending.join_next().await)?);
+        }
+        Ok(parts)
+    }
+
+    /// The next bytes of the object, at most `most` of the file's and, with the last of them, the tag.
+    async fn piece(&self, mut source: Source, most: u64) -> Result<(Source, Piece), ShipError> {
+        let bytes = usize::try_from(source.left.min(most)).unwrap_or(BUFFER_BYTES);
+        let units = bytes.div_ceil(BUFFER_UNIT).clamp(1, BUFFER_BYTES / BUFFER_UNIT);
+        let units = u32::try_from(units).unwrap_or(1);
+        let share = self.s3.buffers.clone().acquire_many_owned(units).await;
+        let share = share.map_err(|error| QueueError(Box::new(error)))?;
+        let made = tokio::task::spawn_blocking(move || {
+            let body = source.next(bytes)?;
+            let sha256 = digest(&SHA256, &body);
+            Ok((source, Piece { body: body.into(), sha256, _share: share }))
+        });
+        made.await.unwrap_or_else(|error| Err(ShipError::Queue(QueueError(Box::new(error)))))
+    }
+
+    async fn abort_leftovers(&self, key: &str) -> Result<(), ShipError> {
+        for upload in &self.taken.uploads {
+            self.abort(key, upload).await?;
+        }
+        Ok(())
+    }
+
+    /// Aborts an upload, or leaves it to the bucket's lifecycle rule where that is not permitted.
+    async fn abort(&self, key: &str, upload: &str) -> Result<(), ShipError> {
+        match self.s3.bucket.abort(key, upload).await {
+            Ok(()) | Err(AwsError::Missing { .. }) => {}
+            Err(error) if error.remedy() == Remedy::Wait => return Err(self.away(error)),
+            Err(error) => {
+                tracing::info!(%error, "parts of an unfinished upload stay until the bucket's lifecycle rule")
+            }
+        }
+        let (id, upload) = (self.item().id, upload.to_owned());
+        self.on_ledger(move |ledger| ledger.upload_ended(id, &upload)).await
+    }
+
+    /// There is an object of this name: is it ours?
+    async fn whose(&self, key: &str, lost: bool) -> Result<Stored, ShipError> {
+        match self.s3.bucket.head(key).await {
+            Ok(Some(metadata)) if metadata.get(TOKEN_KEY).map(String::as_str) == Some(self.taken.token.as_str()) => {
+                Ok(Stored::of(self.item()))
+            }
+            // not permitted to look: what the ledger says counts
+            Err(AwsError::Denied { .. }) if lost || self.taken.doubt == Doubt::Earlier => Ok(Stored::of(self.item())),
+            Ok(Some(_)) | Err(AwsError::Denied { .. }) => Err(ShipError::Taken { what: self.what() }),
+            Ok(None) => {
+                let odd = self.s3.bucket.odd("S3 refused to replace an object that is not there");
+                Err(self.aws(odd, Doubt::Earlier))
+            }
+            Err(error) => Err(self.aws(error, Doubt::Earlier)),
+        }
+    }
+
+    async fn on_ledger(
+        &self,
+        call: impl FnOnce(&dyn ShipQueue) -> Result<(), QueueError> + Send + 'static,
+    ) -> Result<(), ShipError> {
+        let ledger = self.ledger.clone();
+        let called = tokio::task::spawn_blocking(move || call(&*ledger)).await;
+        Ok(called.unwrap_or_else(|error| Err(QueueError(Box::new(error))))?)
+    }
+}
+
+/// Tries what may be done twice: begins an upload, or sends a part (the second replaces the first).
+async fn again<T, F>(patience: Patience, mut send: impl FnMut() -> F) -> Result<T, AwsError>
+where
+    F: Future<Output = Result<T, AwsError>>,
+{
+    let mut pause = patience.first;
+    let mut tries = 0u32;
+    loop {
+        tries = tries.saturating_add(1);
+        match send().await {
+            Err(error) if tries < TRIES_MAX && error.remedy() == Remedy::Wait => {
+                tokio::time::sleep(jittered(pause)).await;
+                pause = pause.saturating_mul(2);
+            }
+            result => return result,
+        }
+    }
+}
+
+fn joined(part: Option<Result<Result<Part, AwsError>, tokio::task::JoinError>>) -> Result<Part, Failed> {
+    match part {
+        Some(Ok(part)) => part.map_err(|error| Failed::Aws(error, Doubt::None)),
+        Some(Err(error)) => Err(Failed::Own(ShipError::Queue(QueueError(Box::new(error))))),
+        None => Err(Failed::Own(ShipError::Queue(QueueError("a part was lost".into())))),
+    }
+}
+
+/// A piece of an object, ready to be sent again and again. Holds its share of the memory.
+struct Piece {
+    body: Bytes,
+    sha256: Digest,
+    _share: OwnedSemaphorePermit,
+}
+
+/// A file on its way into an object.
+struct Source {
+    item: ShipItem,
+    file: File,
+    left: u64,
+    sealer: Option<Sealer>,
+}
+
+impl Source {
+    fn open(item: ShipItem) -> Result<Self, ShipError> {
+        let what = || item.label();
+        let opened = File::open(&item.path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        match opened {
+            Ok((found, file)) if found == item.length => Ok(Self { left: found, item, file, sealer: None }),
+            Ok((found, _)) => Err(ShipError::Altered { what: what(), found, committed: item.length }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ShipError::Missing { what: what() }),
+            Err(source) => Err(ShipError::Disk { what: what(), source }),
+        }
+    }
+
+    fn next(&mut self, bytes: usize) -> Result<Vec<u8>, ShipError> {
+        let what = || self.item.label();
+        let mut body = Vec::with_capacity(bytes.saturating_add(TAG_ROOM));
+        let wanted = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let read = (&self.file).take(wanted).read_to_end(&mut body);
+        let read = read.map_err(|source| ShipError::Disk { what: what(), source })?;
+        self.left = self.left.saturating_sub(wanted);
+        let altered = |found| ShipError::Altered { what: what(), found, committed: self.item.length };
+        if read != bytes {
+            let found = self.item.length.saturating_sub(self.left).saturating_sub(wanted);
+            return Err(altered(found.saturating_add(u64::try_from(read).unwrap_or(0))));
+        }
+        if self.left == 0 {
+            let more = (&self.file).read(&mut [0u8]).map_err(|source| ShipError::Disk { what: what(), source })?;
+            if more > 0 {
+                return Err(altered(self.item.length.saturating_add(1)));
+            }
+        }
+        if let Some(sealer) = &mut self.sealer {
+            sealer.update(&mut body).map_err(|error| not_encrypted(&self.item, &error))?;
+        }
+        if self.left == 0
+            && let Some(sealer) = self.sealer.take()
+        {
+            body.extend_from_slice(&sealer.finish().map_err(|error| not_encrypted(&self.item, &error))?);
+        }
+        Ok(body)
+    }
+
+    fn not_encrypted(&self, error: &EncryptError) -> ShipError {
+        not_encrypted(&self.item, error)
+    }
+}
+
+fn not_encrypted(item: &ShipItem, error: &EncryptError) -> ShipError {
+    ShipError::Encrypt { what: item.label(), why: error.to_string() }
+}
+
+/// Metadata travels in headers: what is not plain ASCII is written as RFC 2047 says, which S3's tools show readably.
+fn header_text(text: &str) -> String {
+    const WORD_BYTES_MAX: usize = 45;
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && text.trim() == text {
+        return text.to_owned();
+    }
+    let mut words = Vec::new();
+    let mut word = String::new();
+    for c in text.chars() {
+        if word.len().saturating_add(c.len_utf8()) > WORD_BYTES_MAX {
+            words.push(std::mem::take(&mut word));
+        }
+        word.push(c);
+    }
+    words.push(word);
+    let words: Vec<String> =
+        words.iter().map(|word| format!("=?UTF-8?B?{}?=", BASE64.encode(word.as_bytes()))).collect();
+    words.join(" ")
+}
