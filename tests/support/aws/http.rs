@@ -42,6 +42,7 @@ pub fn form(fields: &[(&str, &str)]) -> String {
         });
         bytes.collect()
     };
-    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
+    let fields: Vec<String> =
+        fields.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
     fields.join("&")
 }

@@ -114,8 +114,7 @@ impl Moto {
     }
 
     async fn receive(&self, topic: &Topic, wait_seconds: u32) -> Option<Notice> {
-        let wanted =
-            json!({ "QueueUrl": topic.queue_url, "MaxNumberOfMessages": 1, "WaitTimeSeconds": wait_seconds });
+        let wanted = json!({ "QueueUrl": topic.queue_url, "MaxNumberOfMessages": 1, "WaitTimeSeconds": wait_seconds });
         let received = self.sqs("ReceiveMessage", &wanted).await;
         let message = received["Messages"].get(0)?;
         let delete = json!({ "QueueUrl": topic.queue_url, "ReceiptHandle": message["ReceiptHandle"] });
@@ -149,8 +148,7 @@ impl Moto {
             .unwrap();
         let points = answer.datapoints.unwrap_or_default();
         points.into_iter().fold(None, |before: Option<Measured>, point| {
-            let (sum, samples, maximum) =
-                (point.sum.unwrap(), point.sample_count.unwrap(), point.maximum.unwrap());
+            let (sum, samples, maximum) = (point.sum.unwrap(), point.sample_count.unwrap(), point.maximum.unwrap());
             Some(match before {
                 None => Measured { sum, samples, maximum },
                 Some(before) => Measured {

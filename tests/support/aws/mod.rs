@@ -9,9 +9,15 @@
 //! `tests/setup` installs what runs here. Everything listens on loopback, on ports that the system chooses, and ends with
 //! the test, also with one that is killed.
 
+pub mod checksum;
+pub mod fault;
 pub mod http;
 pub mod kept;
 pub mod moto;
+pub mod proxy;
+pub mod readers;
+pub mod request;
+mod spool;
 
 use std::path::PathBuf;
 

@@ -126,8 +126,7 @@ impl Moto {
         self.set_policy(name, policy).await;
         let made = self.iam(&[("Action", "CreateAccessKey"), ("UserName", name)]).await;
         let element = |tag| http::element(&made, tag).expect(tag).to_owned();
-        let access =
-            Access { key_id: element("AccessKeyId"), secret: element("SecretAccessKey"), ..self.operator() };
+        let access = Access { key_id: element("AccessKeyId"), secret: element("SecretAccessKey"), ..self.operator() };
         let (status, answer) = http::post(&self.address, "/moto-api/reset-auth", &[], "0").await;
         assert!(status.is_success(), "{answer}");
         access
