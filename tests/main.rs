@@ -13,5 +13,6 @@ mod record;
 mod refuse;
 mod replay;
 mod rotate;
+mod ship;
 mod standin;
 mod support;

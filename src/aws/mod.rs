@@ -64,6 +64,11 @@ impl Aws {
         Ok(Self { base })
     }
 
+    /// With what somebody else has found: credentials, endpoint, HTTP client.
+    pub fn with(base: SdkConfig) -> Self {
+        Self { base }
+    }
+
     /// For the clients of this room: everything but the region is the same.
     fn in_region(&self, region: &str) -> SdkConfig {
         self.base.to_builder().region(Region::new(region.to_owned())).build()
