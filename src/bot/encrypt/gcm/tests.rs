@@ -62,14 +62,7 @@ fn the_published_vectors_come_out() {
     let short = 60 * 2;
     let cases: [[&str; 6]; 4] = [
         [&zero, &iv0, "", "", "", "530f8afbc74536b9a963b4f1c4cb738b"],
-        [
-            &zero,
-            &iv0,
-            "",
-            &"00".repeat(16),
-            "cea7403d4d606b6e074ec5d3baf39d18",
-            "d0d1c8a799996bf0265b98b5d48ab919",
-        ],
+        [&zero, &iv0, "", &"00".repeat(16), "cea7403d4d606b6e074ec5d3baf39d18", "d0d1c8a799996bf0265b98b5d48ab919"],
         [key, &iv, "", plaintext, ciphertext, "b094dac5d93471bdec1a502270e3cc6c"],
         [
             key,
@@ -161,7 +154,7 @@ fn the_counter_reaches_the_standards_last_block_and_never_the_mask_again() {
     sealer.update(&mut []).unwrap();
 
     let aes = Aes256Enc::new(&key.into());
-    for (ciphertext, counter) in piece.chunks(16).zip([u32::MAX, 0]) {
+    for (ciphertext, counter) in piece.chunks(16).zip([u32::MAX - 1, u32::MAX]) {
         let mut block = [0u8; 16];
         block[..12].copy_from_slice(&iv);
         block[12..].copy_from_slice(&counter.to_be_bytes());
