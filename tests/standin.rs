@@ -17,7 +17,7 @@ use hyper::Request;
 use hyper::http::request::Builder;
 
 use crate::support::aws::Access;
-use crate::support::aws::checksum::{Checks, Demand, Refusal, checksum};
+use crate::support::aws::checksum::{Checks, Demand, Refusal, checksum, joined};
 use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::aws::moto::{Moto, allow};
 use crate::support::aws::proxy::Proxy;
@@ -114,6 +114,32 @@ async fn what_does_not_fit_its_checksum_is_refused_and_not_stored() {
     assert_eq!(code(put("x").metadata(&name, "v".repeat(1025)).send().await), "MetadataTooLarge");
     assert_eq!(moto.objects("archive").await.len(), 5);
 
+    // the same for the checksums of an object in parts: those of the list, of the parts' checksums, of all bytes
+    let begin = s3.create_multipart_upload().bucket("archive").key("parts");
+    let upload = begin.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await.unwrap().upload_id.unwrap();
+    let (mut right, mut wrong_part) = (CompletedMultipartUpload::builder(), CompletedMultipartUpload::builder());
+    let (mut digests, mut all) = (Vec::new(), Vec::new());
+    for number in [1u8, 2] {
+        let bytes = vec![number; 5 << 20];
+        let part = s3.upload_part().bucket("archive").key("parts").upload_id(&upload).part_number(number.into());
+        let part = part.checksum_algorithm(ChecksumAlgorithm::Sha256).body(bytes.clone().into()).send().await.unwrap();
+        digests.extend(data_encoding::BASE64.decode(checksum("sha256", &bytes).as_bytes()).unwrap());
+        let listed = CompletedPart::builder().part_number(number.into()).set_e_tag(part.e_tag);
+        wrong_part = wrong_part.parts(listed.clone().checksum_sha256(wrong("sha256")).build());
+        right = right.parts(listed.checksum_sha256(checksum("sha256", &bytes)).build());
+        all.extend(bytes);
+    }
+    let complete = |list: CompletedMultipartUpload| {
+        s3.complete_multipart_upload().bucket("archive").key("parts").upload_id(&upload).multipart_upload(list)
+    };
+    let (right, composite) = (right.build(), format!("{}-2", checksum("sha256", &digests)));
+    assert_eq!(code(complete(wrong_part.build()).send().await), "InvalidPart");
+    assert_eq!(code(complete(right.clone()).checksum_sha256(&composite[1..]).send().await), "BadDigest");
+    assert_eq!(code(complete(right.clone()).checksum_sha256(checksum("sha256", &all)).send().await), "InvalidRequest");
+    assert_eq!(code(complete(right.clone()).mpu_object_size(1).send().await), "InvalidRequest");
+    complete(right).checksum_sha256(&composite).mpu_object_size(10 << 20).send().await.unwrap();
+    assert_eq!(moto.object("archive", "parts").await.unwrap().bytes, all);
+
     // what has no checksum is taken until one is demanded, or the object is to be locked
     let plain = aws_sdk_s3::config::Builder::from(&access.config()).retry_config(RetryConfig::disabled());
     let plain = plain.force_path_style(true).request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
@@ -139,7 +165,7 @@ fn checked(request: Builder, pieces: &[&[u8]], demand: Demand) -> Result<(), Ref
     let (head, ()) = request.method("PUT").uri("/bucket/key").body(()).unwrap().into_parts();
     let mut checks = Checks::of(&Asked::of(&head, None), &head.headers, demand)?;
     pieces.iter().try_for_each(|piece| checks.update(piece))?;
-    checks.finish()
+    checks.finish().map(|_| ())
 }
 
 #[test]
@@ -151,6 +177,15 @@ fn checksums_are_those_of_the_standards_wherever_the_body_is_cut() {
     assert_eq!(hex("crc32"), "cbf43926");
     assert_eq!(hex("crc32c"), "e3069283");
     assert_eq!(hex("crc64nvme"), "ae8b14860a799888");
+
+    for algorithm in ["crc32", "crc32c", "crc64nvme"] {
+        let sum = |part: &[u8]| data_encoding::BASE64.decode(checksum(algorithm, part).as_bytes()).unwrap();
+        let parts: [&[u8]; 3] = [b"1", b"", b"23456789"];
+        let sums = parts.map(sum);
+        let parts: Vec<(&[u8], u64)> =
+            sums.iter().map(Vec::as_slice).zip(parts.map(|part| part.len() as u64)).collect();
+        assert_eq!(joined(algorithm, &parts).unwrap(), sum(b"123456789"), "{algorithm}");
+    }
 
     let sum = checksum("crc32", b"123456789");
     let chunked = || {

@@ -8,6 +8,9 @@
 //! record, which the SDK reads, parses and frees without wiping. The SDK marks this answer as sensitive and keeps it
 //! out of its own traces.
 
+#[cfg(test)]
+mod tests;
+
 use aws_sdk_kms::Client;
 use aws_sdk_kms::types::DataKeySpec;
 use zeroize::Zeroizing;

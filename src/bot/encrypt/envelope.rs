@@ -148,8 +148,11 @@ impl<'m> Fields<'m> {
         }
     }
 
+    /// One encoding only: the decoder alone would also take several, one behind the other.
     fn base64(&self, name: &'static str, form: &'static str) -> Result<Vec<u8>, OpenError> {
-        BASE64.decode(self.get(name)?.as_bytes()).map_err(|_| OpenError::Malformed { name, form })
+        let text = self.get(name)?;
+        let bytes = BASE64.decode(text.as_bytes()).ok().filter(|bytes| BASE64.encode(bytes) == text);
+        bytes.ok_or(OpenError::Malformed { name, form })
     }
 
     fn array<const BYTES: usize>(&self, name: &'static str, form: &'static str) -> Result<[u8; BYTES], OpenError> {

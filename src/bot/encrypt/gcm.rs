@@ -35,7 +35,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 pub const TAG_BYTES: usize = 16;
 /// Bytes of an IV.
 pub const IV_BYTES: usize = 12;
-/// Longest message: the standard's 2^32 - 2 blocks, so that the 32-bit counter never comes back to the mask's.
+/// Longest message: the standard's 2^32 - 2 blocks, after which the 32-bit counter would come round.
 pub const GCM_BYTES_MAX: u64 = (1 << 36) - 32;
 
 const BLOCK_BYTES: usize = 16;

@@ -25,9 +25,18 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
+}
+
+const CRC32: u64 = 0xedb8_8320;
+const CRC32C: u64 = 0x82f6_3b78;
+const CRC64NVME: u64 = 0x9a6c_9329_ac4b_c9b5;
+
+/// A CRC, one bit on; the polynomial and the CRC have their highest power in the lowest bit.
+fn step(polynomial: u64, value: u64) -> u64 {
+    if value & 1 == 1 { value >> 1 ^ polynomial } else { value >> 1 }
 }
 
 enum Sum {
@@ -41,9 +50,9 @@ impl Sum {
     /// As headers name it: `sha256` of `x-amz-checksum-sha256`.
     fn named(name: &str) -> Option<Self> {
         Some(match name {
-            "crc32" => Self::crc(0xedb8_8320, 32),
-            "crc32c" => Self::crc(0x82f6_3b78, 32),
-            "crc64nvme" => Self::crc(0x9a6c_9329_ac4b_c9b5, 64),
+            "crc32" => Self::crc(CRC32, 32),
+            "crc32c" => Self::crc(CRC32C, 32),
+            "crc64nvme" => Self::crc(CRC64NVME, 64),
             "sha1" => Self::Hash(Context::new(&SHA1_FOR_LEGACY_USE_ONLY)),
             "sha256" => Self::Hash(Context::new(&SHA256)),
             _ => return None,
@@ -51,8 +60,7 @@ impl Sum {
     }
 
     fn crc(polynomial: u64, width: u32) -> Self {
-        let step = |value: u64| if value & 1 == 1 { value >> 1 ^ polynomial } else { value >> 1 };
-        let table = std::array::from_fn(|index| (0..8).fold(index as u64, |value, _| step(value)));
+        let table = std::array::from_fn(|index| (0..8).fold(index as u64, |value, _| step(polynomial, value)));
         Self::Crc(Box::new(table), width, u64::MAX >> (64 - width))
     }
 
@@ -85,6 +93,54 @@ pub fn checksum(algorithm: &str, payload: &[u8]) -> String {
     let mut sum = Sum::named(algorithm).unwrap();
     sum.update(payload);
     BASE64.encode(&sum.finish())
+}
+
+/// The checksum of a whole whose parts have these checksums and lengths. Only CRCs can be had so.
+pub fn joined(algorithm: &str, parts: &[(&[u8], u64)]) -> Option<Vec<u8>> {
+    let (polynomial, width) = match algorithm {
+        "crc32" => (CRC32, 32),
+        "crc32c" => (CRC32C, 32),
+        "crc64nvme" => (CRC64NVME, 64),
+        _ => return None,
+    };
+    // polynomials over GF(2), modulo the CRC's; their highest power is the lowest bit
+    let one = 1u64 << (width - 1);
+    let times = |left: u64, right: u64| {
+        let shifted = std::iter::successors(Some(right), |value| Some(step(polynomial, *value)));
+        let terms = shifted.take(width).enumerate().filter(|(power, _)| left & one >> power != 0);
+        terms.fold(0, |sum, (_, term)| sum ^ term)
+    };
+    let power = |mut exponent: u64| {
+        let (mut power, mut square) = (one, one >> 1);
+        while exponent > 0 {
+            if exponent & 1 == 1 {
+                power = times(power, square);
+            }
+            square = times(square, square);
+            exponent >>= 1;
+        }
+        power
+    };
+    let whole = parts.iter().fold(0, |whole, (sum, length)| {
+        let sum = sum.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        times(whole, power(length * 8)) ^ sum
+    });
+    Some(whole.to_be_bytes()[8 - width / 8..].to_vec())
+}
+
+/// A body that was what it should be: its checksums, by algorithm, and the length of its payload in bytes.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Verified {
+    sums: Vec<(String, Vec<u8>)>,
+    /// Without the frame of `aws-chunked`.
+    pub length: u64,
+}
+
+impl Verified {
+    /// By an algorithm that the request has used.
+    pub fn sum(&self, algorithm: &str) -> Option<&[u8]> {
+        self.sums.iter().find(|(known, _)| known == algorithm).map(|(_, sum)| sum.as_slice())
+    }
 }
 
 struct Check {
@@ -165,7 +221,7 @@ impl Checks {
     }
 
     /// Is it what was promised?
-    pub fn finish(self) -> Result<(), Refusal> {
+    pub fn finish(self) -> Result<Verified, Refusal> {
         if let Some((wanted, sum)) = self.travelling
             && HEXLOWER.encode(&sum.finish()) != wanted
         {
@@ -179,14 +235,17 @@ impl Checks {
         if self.payload_wanted.is_some_and(|wanted| wanted != self.payload) {
             return Err(Refusal::new("IncompleteBody", "x-amz-decoded-content-length"));
         }
+        let mut verified = Verified { sums: Vec::new(), length: self.payload };
         for Check { header, wanted, sum } in self.checks {
             let behind = trailers.iter().find(|(name, _)| *name == header).map(|(_, value)| value.clone());
-            let is = BASE64.encode(&sum.finish());
+            let sum = sum.finish();
+            let is = BASE64.encode(&sum);
             if wanted.or(behind).as_deref() != Some(&is) {
                 return Err(Refusal::new("BadDigest", format!("{header} should be {is}")));
             }
+            verified.sums.push((header.trim_start_matches("x-amz-checksum-").to_owned(), sum));
         }
-        Ok(())
+        Ok(verified)
     }
 }
 

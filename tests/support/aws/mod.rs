@@ -14,6 +14,7 @@ pub mod fault;
 pub mod http;
 pub mod kept;
 pub mod moto;
+mod multipart;
 pub mod proxy;
 pub mod readers;
 pub mod request;

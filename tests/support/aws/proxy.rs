@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::checksum::{Checks, Demand, Refusal};
 use super::fault::{self, Fault, On, Times, Trouble};
+use super::multipart::Uploads;
 use super::request::Asked;
 use super::spool::Spool;
 
@@ -34,8 +35,8 @@ const CONNECTIONS_MAX: usize = 128;
 const REQUESTS_MAX: usize = 100_000;
 /// Of a body: what S3 takes at once.
 const BODY_BYTES_MAX: u64 = 5 << 30;
-/// Of a form, which has to be read before it is known what it asks.
-const FORM_BYTES_MAX: usize = 1 << 20;
+/// Of a form, which has to be read before it is known what it asks, and of a list of parts, which is looked into.
+const TEXT_BYTES_MAX: usize = 4 << 20;
 /// Of an answer that is read to its end before the connection is reset.
 const LOST_ANSWER_BYTES_MAX: usize = 256 << 20;
 
@@ -71,6 +72,7 @@ struct State {
     upstream: String,
     troubles: Mutex<Vec<Trouble>>,
     demand: Mutex<Demand>,
+    uploads: Mutex<Uploads>,
     seen: watch::Sender<Vec<Seen>>,
     connections: Arc<Semaphore>,
 }
@@ -85,6 +87,7 @@ impl Proxy {
             upstream: upstream.to_owned(),
             troubles: Mutex::default(),
             demand: Mutex::new(Demand::Locks),
+            uploads: Mutex::default(),
             seen: watch::Sender::new(Vec::new()),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         });
@@ -213,7 +216,7 @@ async fn serve(state: &State, request: Request<Incoming>) -> Option<Response<Bod
     let is_form = head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"urlencoded"));
     let mut form = None;
     if is_form {
-        let bytes = Limited::new(&mut body, FORM_BYTES_MAX).collect().await.ok()?.to_bytes();
+        let bytes = Limited::new(&mut body, TEXT_BYTES_MAX).collect().await.ok()?.to_bytes();
         form = String::from_utf8(bytes.to_vec()).ok();
         spool.push(&bytes);
     }
@@ -260,9 +263,16 @@ async fn serve(state: &State, request: Request<Incoming>) -> Option<Response<Bod
             checks = Err(refusal);
         }
     }
-    if let Err(refusal) = checks.and_then(Checks::finish) {
-        return Some(refused(&entry, &asked, &refusal));
+    let mut verified = checks.and_then(Checks::finish);
+    if asked.operation == "CompleteMultipartUpload" {
+        let list = spool.text(TEXT_BYTES_MAX);
+        let fits = state.uploads.lock().unwrap().check(&asked, &head.headers, &list);
+        verified = verified.and_then(|verified| fits.map(|()| verified));
     }
+    let verified = match verified {
+        Ok(verified) => verified,
+        Err(refusal) => return Some(refused(&entry, &asked, &refusal)),
+    };
     if let (Some(fault), Some(trouble), false) = (fault, &trouble, told) {
         trouble.strike();
         if let Some((status, code)) = fault::words(fault, &asked) {
@@ -283,6 +293,9 @@ async fn serve(state: &State, request: Request<Incoming>) -> Option<Response<Bod
             return None;
         }
     };
+    if parts.status.is_success() {
+        state.uploads.lock().unwrap().done(&asked, verified);
+    }
     if fault == Some(Fault::LoseAnswer) {
         Limited::new(body, LOST_ANSWER_BYTES_MAX).collect().await.expect("an answer that can be read to its end");
         return None;
@@ -315,7 +328,7 @@ impl State {
 }
 
 fn refused(entry: &Entry<'_>, asked: &Asked, refusal: &Refusal) -> Response<Body> {
-    let mismatch = matches!(refusal.code, "BadDigest" | "XAmzContentSHA256Mismatch");
+    let mismatch = matches!(refusal.code, "BadDigest" | "XAmzContentSHA256Mismatch" | "InvalidPart");
     entry.note(|seen| seen.mismatch = mismatch);
     let (parts, body) = fault::error(asked.style, 400, refusal.code, &refusal.message);
     answered(entry, parts, full(body))

@@ -63,7 +63,7 @@ impl Reader<'_> {
         }
         Some(self.read(keys, || {
             let mut command = Command::new("ruby");
-            command.arg(script("client.rb")).args([self.bucket, self.kms_key]);
+            command.arg(script("client.rb")).arg(self.bucket);
             command
         }))
     }

@@ -45,6 +45,19 @@ impl Spool {
         }
     }
 
+    /// Its beginning as text.
+    pub fn text(&mut self, bytes_max: usize) -> String {
+        let mut bytes = Vec::new();
+        match &mut self.file {
+            Some(file) => {
+                file.rewind().unwrap();
+                file.take(u64::try_from(bytes_max).unwrap()).read_to_end(&mut bytes).unwrap();
+            }
+            None => bytes.extend(self.memory.iter().take(bytes_max)),
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// All of it, from its beginning.
     pub fn into_body(self) -> Body {
         let Self { memory, file, .. } = self;
