@@ -442,16 +442,18 @@ async fn objects_are_locked_as_asked() {
     let lock = ObjectLock { retention: Some((LockMode::Governance, 30)), legal_hold: LegalHold::On };
     let aws = Aws::with(depot.moto.operator().config());
     let bucket = Bucket::new(&aws, REGION, "locked", None, Some(lock), TIMEOUT);
+    let heard = Arc::new(Heard::default());
     let runner = Runner {
         queue: Arc::new(Queue::open(depot.store.again(StateAccess::Write).unwrap()).unwrap()),
         destination: Arc::new(S3Destination::new(bucket, None, PATIENCE)),
         disk: Arc::new(RealDisk),
         backoff: SOON,
-        watcher: Arc::new(Heard::default()),
+        watcher: heard.clone(),
     };
     let bell = Bell::default();
     bell.finish();
     assert_eq!(runner.run(&bell).await.unwrap(), Shipped::All);
+    assert_eq!(*heard.failures.lock().unwrap(), []);
     let object = &depot.moto.objects("locked").await[0];
     assert_eq!((object.lock_mode.as_deref(), object.legal_hold.as_deref()), (Some("GOVERNANCE"), Some("ON")));
     assert!(object.locked_until.is_some());
