@@ -1,11 +1,57 @@
 //! Everything that is sent is archived, once, in order, byte for byte.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+//!
+//! A network, devices and a bot as they are, in one process: what a device sends is compared with what lies on the
+//! bot's disk, and every place of a conversation is accounted for.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use retaind::protocol::ids::ConversationKind;
+mod apart;
+mod attachments;
+mod names;
+mod places;
+mod rejoin;
+mod rotation;
+mod types;
+mod unreadable;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use retaind::protocol::content::{Attachment, AttachmentKind};
+use retaind::protocol::ids::{ConversationId, ConversationKind};
+use serde_json::Value;
 
 use crate::support::{Harness, text, user};
 
-#[tokio::test(flavor = "multi_thread")]
+/// The records of one conversation by place. Panics if a place has two, or if they are out of order.
+fn places(records: &[Value], conversation: &ConversationId) -> BTreeMap<u64, Value> {
+    let mut places = BTreeMap::new();
+    for record in records.iter().filter(|record| record["vgroupid"] == conversation.as_str()) {
+        let seq = record["seq"].as_u64().unwrap();
+        assert!(places.last_key_value().is_none_or(|(last, _)| *last < seq), "place {seq} is doubled or out of order");
+        places.insert(seq, record.clone());
+    }
+    places
+}
+
+/// Every place from 1 has a record.
+fn without_gap(places: &BTreeMap<u64, Value>) {
+    let found: Vec<u64> = places.keys().copied().collect();
+    assert_eq!(found, (1..=places.len() as u64).collect::<Vec<_>>());
+}
+
+/// The texts of records, in order.
+fn texts(places: &BTreeMap<u64, Value>) -> Vec<&str> {
+    places.values().filter_map(|record| record["message"].as_str()).collect()
+}
+
+/// Uploads these bytes as a file.
+async fn upload(device: &retaind::device::conversations::Device, scratch: &Path, bytes: &[u8]) -> Attachment {
+    let path = scratch.join("upload.bin");
+    std::fs::write(&path, bytes).unwrap();
+    retaind::device::blob::upload(device.connection(), &path, AttachmentKind::File).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_text_is_archived_once_in_order() {
     let harness = Harness::start();
     let bot = harness.bot().await;
@@ -20,10 +66,8 @@ async fn every_text_is_archived_once_in_order() {
     }
     bot.saved(51).await;
     bot.stop().await.unwrap();
-    let records = harness.records();
-    let texts: Vec<&str> = records.iter().filter_map(|record| record["message"].as_str()).collect();
-    assert_eq!(texts, sent);
-    let seqs: Vec<u64> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
-    assert_eq!(seqs, (1..=51).collect::<Vec<_>>());
+    let places = places(&harness.records(), &room);
+    without_gap(&places);
+    assert_eq!(texts(&places), sent);
     harness.stop().await;
 }

@@ -407,7 +407,13 @@ impl Worker {
             Received::Commit { committer, added, removed, own, epoch } => {
                 entry.others = None;
                 let members = entry.session.as_ref().and_then(|session| session.members().ok());
-                let line = membership(&members.unwrap_or_default(), &added, &removed, epoch);
+                let mut members = members.unwrap_or_default();
+                if own == Membership::Removed {
+                    // a session that is at its end stays with the members from before
+                    members.retain(|one| !removed.iter().chain(&added).any(|other| other.device == one.device));
+                    members.extend(added.iter().cloned());
+                }
+                let line = membership(&members, &added, &removed, epoch);
                 let context = self.authenticated(delivered, &committer);
                 if own == Membership::Removed {
                     tracing::warn!(

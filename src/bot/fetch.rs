@@ -26,6 +26,7 @@ use crate::device::blob::{BlobError, download_step};
 use crate::device::connection::Connection;
 use crate::protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
 use crate::protocol::content::{Attachment, Body, Content};
+use crate::protocol::wire::RefusalCode;
 use crate::report::counters::Counters;
 
 /// Attachments fetched at the same time.
@@ -303,7 +304,11 @@ impl Fetcher {
                         return Ok(Err(error.to_string()));
                     }
                 }
-                Err(BlobError::Connection(error)) if !error.is_temporary() => return Ok(Err(error.to_string())),
+                // an id that no blob can have: asking again cannot help, as the network says
+                Err(BlobError::Connection(error)) if error.refusal() == Some(RefusalCode::Invalid) => {
+                    return Ok(Err(error.to_string()));
+                }
+                // everything else says nothing about the blob: a record that it is missing could not be taken back
                 Err(error) => {
                     tracing::warn!(%error, "attachment waits for the network");
                     tokio::time::sleep(RETRY_PAUSE).await;

@@ -51,12 +51,18 @@ pub fn clean(original: &str, room: usize) -> String {
         _ => (trimmed, String::new()),
     };
     let end = stem.floor_char_boundary(room.saturating_sub(extension.len()));
-    stem.get(..end).unwrap_or_default().to_owned() + &extension
+    let cut = stem.get(..end).unwrap_or_default().to_owned() + &extension;
+    // some systems take away a dot or a space at the end: two names could become one
+    cut.trim_end_matches(['.', ' ']).to_owned()
 }
 
 fn is_harmless(c: char) -> bool {
-    let direction = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !c.is_control() && !direction && !matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*' | '\\' | '/')
+    // changes of direction, and what some programs take for the end of a line or do not show
+    let hidden = matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+    );
+    !c.is_control() && !hidden && !matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*' | '\\' | '/')
 }
 
 #[cfg(test)]
@@ -83,6 +89,7 @@ mod tests {
             ("a\0b\nc", "a_b_c"),
             ("x<y>:z?.txt", "x_y__z_.txt"),
             ("gpj.\u{202e}exe", "gpj._exe"),
+            ("a\u{2028}b\u{61c}c\u{feff}", "a_b_c_"),
             ("日本語.pdf", "日本語.pdf"),
         ] {
             assert_eq!(clean(hostile, 200), cleaned, "{hostile:?}");
@@ -94,6 +101,7 @@ mod tests {
         let name = attachment_name(0, 0, &format!("{}.docx", "ü".repeat(400)));
         assert!(name.len() <= NAME_BYTES_MAX && name.len() >= NAME_BYTES_MAX - 1);
         assert!(name.ends_with("ü.docx"));
+        assert_eq!(clean("four .long enough to be no extension at all", 5), "four");
     }
 
     #[test]

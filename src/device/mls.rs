@@ -11,6 +11,9 @@
 //!
 //! Invariant: a session processes the messages of its conversation in order of `seq`, and the network accepts only
 //! messages of the current epoch. So no past epoch is kept: what was deleted cannot be stolen.
+//!
+//! Invariant: what is not authentic changes nothing. A member may send a ciphertext that names another one's next key;
+//! it is refused, and the true message that comes behind it finds that key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -410,8 +413,75 @@ impl Session {
 
     /// Processes the next handshake or application message of the conversation. Own application messages must
     /// not come here (their keys are used up); own commits must: this is how a pending commit takes effect.
+    /// A message that MLS refuses leaves the session as it was.
     pub fn receive(&mut self, message: &[u8]) -> Result<Received, EngineError> {
-        let epoch = self.epoch();
+        let (epoch, before) = (self.epoch(), self.group.clone());
+        match self.process(message) {
+            Ok(message) => self.tell(epoch, message),
+            Err(error) => {
+                self.group = before;
+                Err(error)
+            }
+        }
+    }
+
+    /// Processes consecutive messages as [`Self::receive`] does each, verifying their signatures on all cores.
+    pub fn receive_many(&mut self, messages: &[&[u8]]) -> Vec<Result<Received, EngineError>> {
+        let suite = Provider::new(self.desk.clone()).cipher_suite_provider(self.group.cipher_suite());
+        let Some(suite) = suite.filter(|_| messages.len() >= DEFER_MESSAGES_MIN) else {
+            return self.receive_each(messages);
+        };
+        let (before, tree_stored) = (self.group.clone(), self.tree_stored);
+        self.desk.defer();
+        let received: Result<Vec<_>, EngineError> = messages
+            .iter()
+            .map(|message| {
+                let epoch = self.epoch();
+                let message = self.process(message)?;
+                Ok(self.tell(epoch, message))
+            })
+            .collect();
+        let are_good = self.desk.collect().verify(&suite);
+        match received {
+            Ok(received) if are_good => received,
+            // somebody's message is not good: nothing of this counts, and one by one it shows whose
+            Ok(_) | Err(_) => {
+                (self.group, self.tree_stored) = (before, tree_stored);
+                self.receive_each(messages)
+            }
+        }
+    }
+
+    /// One by one. After a bad message the session goes back to a copy and once more through the good ones since: one
+    /// copy for all of them, and one more for each bad message.
+    fn receive_each(&mut self, messages: &[&[u8]]) -> Vec<Result<Received, EngineError>> {
+        let mut all = Vec::with_capacity(messages.len());
+        let mut copy = None;
+        for (index, message) in messages.iter().enumerate() {
+            let (since, before) = copy.take().unwrap_or_else(|| (index, self.group.clone()));
+            let epoch = self.epoch();
+            match self.process(message) {
+                Ok(message) => {
+                    all.push(self.tell(epoch, message));
+                    copy = Some((since, before));
+                }
+                Err(error) => {
+                    self.group = before;
+                    for good in messages.get(since..index).unwrap_or_default() {
+                        if let Err(error) = self.process(good) {
+                            tracing::error!(conversation = %self.conversation, %error, "a message was good only once");
+                        }
+                    }
+                    all.push(Err(error));
+                }
+            }
+        }
+        all
+    }
+
+    /// Lets MLS process a message. After an error the state may be of no use: MLS takes the key that a message names
+    /// before it knows whether the message is authentic, so that a forged one would use up the key of a true one.
+    fn process(&mut self, message: &[u8]) -> Result<ReceivedMessage, EngineError> {
         let message = MlsMessage::from_bytes(message)?;
         if let MlsMessageDescription::PrivateProtocolMessage { content_type, .. } = message.description()
             && content_type != ContentType::Application
@@ -419,7 +489,13 @@ impl Session {
             // the network cannot see what it does: members would follow it and the network would not
             return Err(EngineError::Unexpected("an encrypted handshake"));
         }
-        match self.group.process_incoming_message(message)? {
+        Ok(self.group.process_incoming_message(message)?)
+    }
+
+    /// Says what a message was that MLS has processed in `epoch`. The state is that of all members now, also if this
+    /// fails: there is no way back.
+    fn tell(&mut self, epoch: u64, message: ReceivedMessage) -> Result<Received, EngineError> {
+        match message {
             ReceivedMessage::ApplicationMessage(application) => Ok(Received::Application {
                 sender: self.member(application.sender_index)?,
                 data: application.data().to_vec(),
@@ -452,23 +528,6 @@ impl Session {
             ReceivedMessage::Welcome => Err(EngineError::Unexpected("a second welcome")),
             ReceivedMessage::KeyPackage(_) => Err(EngineError::Unexpected("a key package")),
         }
-    }
-
-    /// Processes consecutive messages as [`Self::receive`] does each, verifying their signatures on all cores.
-    pub fn receive_many(&mut self, messages: &[&[u8]]) -> Vec<Result<Received, EngineError>> {
-        let suite = Provider::new(self.desk.clone()).cipher_suite_provider(self.group.cipher_suite());
-        let Some(suite) = suite.filter(|_| messages.len() >= DEFER_MESSAGES_MIN) else {
-            return messages.iter().map(|message| self.receive(message)).collect();
-        };
-        let (before, tree_stored) = (self.group.clone(), self.tree_stored);
-        self.desk.defer();
-        let received = messages.iter().map(|message| self.receive(message)).collect();
-        if self.desk.collect().verify(&suite) {
-            return received;
-        }
-        // somebody's signature is not good: nothing of this counts, and one by one it shows whose
-        (self.group, self.tree_stored) = (before, tree_stored);
-        messages.iter().map(|message| self.receive(message)).collect()
     }
 
     /// Encrypts content for the current epoch. The session must be saved before the result leaves the device: a key

@@ -12,8 +12,8 @@ pub const FRAME_BYTES_MAX_BEFORE_LOGIN: usize = 64 * 1024;
 /// Largest encoded message content. A text of 1 MiB with every byte escaped still fits a record.
 pub const CONTENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Largest MLS ciphertext of one application message: content, padding and framing.
-pub const CIPHERTEXT_BYTES_MAX: usize = CONTENT_BYTES_MAX + 64 * 1024;
+/// Largest MLS ciphertext of one application message: content, padding (up to a quarter) and framing.
+pub const CIPHERTEXT_BYTES_MAX: usize = CONTENT_BYTES_MAX + CONTENT_BYTES_MAX / 4 + 64 * 1024;
 
 /// Largest attachment, in bytes of plaintext.
 pub const ATTACHMENT_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;

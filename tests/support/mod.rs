@@ -1,11 +1,12 @@
 //! A network and a bot for tests, in this process, on port 0 and in a directory that goes with the test.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-pub mod oracle;
-
 pub mod aws;
+pub mod bodies;
+pub mod clock;
 pub mod disk;
 pub mod openmls_device;
+pub mod oracle;
 pub mod program;
 pub mod raw;
 pub mod traffic;
@@ -65,7 +66,10 @@ impl Harness {
         let directory = tempfile::tempdir().unwrap();
         let network = Network::open(change(network::Options::new(directory.path().join("network")))).unwrap();
         network.ensure_bot(&user(BOT), PASSWORD).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::serve(directory, network, TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    fn serve(directory: tempfile::TempDir, network: Arc<Network>, listener: TcpListener) -> Self {
         let endpoint = network.endpoint(listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let serving = tokio::spawn({
@@ -121,10 +125,27 @@ impl Harness {
 
     /// A device of a new user (or one more of a known one), ready to work.
     pub async fn device(&self, name: &str) -> Device {
-        let invite = self.network.invite(&self.endpoint, &user(name), Role::Normal).unwrap();
+        self.device_as(name, Role::Normal).await
+    }
+
+    /// The same, of a user of this sort.
+    pub async fn device_as(&self, name: &str, role: Role) -> Device {
+        let invite = self.network.invite(&self.endpoint, &user(name), role).unwrap();
         let store = Store::in_memory(vault()).unwrap();
         let account = account::register(store, &self.endpoint, Proof::Invite(&invite.code), 1024).await.unwrap();
         Device::start_with_key_packages(account, 4).await.unwrap()
+    }
+
+    /// The network's database, for tests that do what a broken disk or a hostile operator would.
+    pub fn database(&self) -> rusqlite::Connection {
+        let database = rusqlite::Connection::open(self.path().join("network/network.sqlite")).unwrap();
+        database.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+        database
+    }
+
+    /// The network's file of a blob.
+    pub fn blob(&self, id: &[u8; 32]) -> PathBuf {
+        self.path().join("network/blobs").join(data_encoding::HEXLOWER.encode(id))
     }
 
     /// All records, file by file in the order of their numbers, the open file last.
@@ -136,6 +157,16 @@ impl Harness {
     pub async fn stop(self) {
         self.stop.cancel();
         self.serving.await.unwrap();
+    }
+
+    /// Ends the network and serves the same one again, at the same address.
+    pub async fn restart(self) -> Self {
+        let Self { directory, network, endpoint, stop, serving } = self;
+        stop.cancel();
+        serving.await.unwrap();
+        drop(network);
+        let network = Network::open(network::Options::new(directory.path().join("network"))).unwrap();
+        Self::serve(directory, network, TcpListener::bind(&endpoint.address).unwrap())
     }
 }
 
@@ -220,13 +251,17 @@ pub fn message_files(directory: &Path) -> Vec<PathBuf> {
 
 /// All records of a directory of message files. Panics at a torn line.
 pub fn records(directory: &Path) -> Vec<Value> {
+    let parse = |line: &String| serde_json::from_str(line).unwrap_or_else(|e| panic!("torn line `{line}`: {e}"));
+    lines(directory).iter().map(parse).collect()
+}
+
+/// The same, as they stand there, each with its line feed.
+pub fn lines(directory: &Path) -> Vec<String> {
     let mut all = Vec::new();
     for file in message_files(directory) {
-        let bytes = std::fs::read(&file).unwrap();
-        assert!(bytes.is_empty() || bytes.ends_with(b"\n"), "torn last line in {file:?}");
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            all.push(serde_json::from_slice(line).unwrap_or_else(|e| panic!("torn line in {file:?}: {e}")));
-        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'), "torn last line in {file:?}");
+        all.extend(text.split_inclusive('\n').map(str::to_owned));
     }
     all
 }

@@ -1,0 +1,179 @@
+//! Attachments: the file on disk is the file that was sent, or the record says why there is none.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use data_encoding::HEXLOWER;
+use retaind::protocol::attachment::AttachmentKey;
+use retaind::protocol::content::{Attachment, Body};
+use retaind::protocol::ids::ConversationKind;
+use retaind::protocol::limits::ATTACHMENT_CHUNK_BYTES;
+use retaind::protocol::wire::{Answer, BlobCreate, BlobFinish, BlobPut, Request};
+
+use super::{places, texts, upload, without_gap};
+use crate::support::traffic::{names, sha256};
+use crate::support::{Harness, content, text};
+
+/// Bytes that are no pattern of any block.
+fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_any_size_is_archived_byte_for_byte() {
+    const BLOCK: usize = ATTACHMENT_CHUNK_BYTES;
+    let harness = Harness::start();
+    let bot = harness.bot().await;
+    let mut alice = harness.device("alice").await;
+    let direct = alice.create(ConversationKind::Direct, &[]).await.unwrap();
+    let mut sent = Vec::new();
+    let sizes = [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 4 * BLOCK - 16, 5 * 1024 * 1024 + 7];
+    for size in sizes {
+        let bytes = noise(size);
+        let file = upload(&alice, harness.path(), &bytes).await;
+        let guid = HEXLOWER.encode(&file.guid);
+        let seq = alice.send(&direct, &content(Body::File(file))).await.unwrap();
+        sent.push((seq, guid, bytes));
+    }
+    bot.saved(sent.len() as u64 + 1).await;
+    assert_eq!(bot.counters.files_saved.get(), sent.len() as u64);
+    assert_eq!(bot.counters.files_saved_bytes.get(), sizes.iter().sum::<usize>() as u64);
+    bot.stop().await.unwrap();
+
+    let places = places(&harness.records(), &direct);
+    without_gap(&places);
+    for (seq, guid, bytes) in &sent {
+        let file = &places[seq]["file"];
+        assert_eq!((&file["status"], &file["filename"]), (&"saved".into(), &"upload.bin".into()));
+        assert_eq!(file["filesize"], bytes.len());
+        assert_eq!(file["filehash"], sha256(bytes));
+        assert_eq!(file["guid"].as_str().unwrap().replace('-', ""), *guid);
+        let kept = fs::read(harness.files().join(file["localfilename"].as_str().unwrap())).unwrap();
+        assert!(kept == *bytes, "{} bytes are not those that were sent", bytes.len());
+    }
+    assert_eq!(names(&harness.files()).len(), sent.len());
+    harness.stop().await;
+}
+
+/// The same file in another message.
+fn again(file: &Attachment) -> Attachment {
+    let Attachment { blob, size, sha256, guid, kind, .. } = *file;
+    let key = AttachmentKey::from_bytes(file.key.expose()).unwrap();
+    Attachment { blob, key, size, sha256, name: file.name.clone(), guid, kind }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_not_what_its_message_says_is_missing_with_a_reason_and_leaves_nothing_behind() {
+    let harness = Harness::start();
+    let bot = harness.bot().await;
+    let mut alice = harness.device("alice").await;
+    let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
+    let good = upload(&alice, harness.path(), &noise(ATTACHMENT_CHUNK_BYTES + 9)).await;
+    let mut wrong = Vec::new();
+    let changes: [fn(&mut Attachment); 8] = [
+        |file| file.size += 1,
+        |file| file.size -= 1,
+        |file| file.size = 0,
+        |file| file.size = 1 << 34,
+        |file| file.sha256[31] ^= 1,
+        |file| file.key = AttachmentKey::generate().unwrap(),
+        |file| file.blob = [0xee; 32],
+        |file| file.size = u64::try_from(ATTACHMENT_CHUNK_BYTES).unwrap(),
+    ];
+    for change in changes {
+        let mut file = again(&good);
+        change(&mut file);
+        wrong.push(file);
+    }
+    // begun and never finished; finished, but no attachment; no bytes at all
+    for (bytes, is_finished) in [(noise(4096), false), (noise(4096), true), (Vec::new(), true)] {
+        let create = Request::BlobCreate(BlobCreate { size: bytes.len() as u64 });
+        let Answer::BlobCreated(created) = alice.connection().call(create).await.unwrap() else { panic!() };
+        let blob = created.blob;
+        if !bytes.is_empty() {
+            let put = Request::BlobPut(BlobPut { blob: blob.clone(), offset: 0, bytes });
+            alice.connection().call(put).await.unwrap();
+        }
+        if is_finished {
+            alice.connection().call_done(Request::BlobFinish(BlobFinish { blob: blob.clone() })).await.unwrap();
+        }
+        let mut file = again(&good);
+        (file.blob, file.size) = (blob.try_into().unwrap(), 4096 - 32);
+        wrong.push(file);
+    }
+    let mut sent = Vec::new();
+    for file in wrong {
+        let (size, hash) = (file.size, HEXLOWER.encode(&file.sha256));
+        let seq = alice.send(&room, &content(Body::File(file))).await.unwrap();
+        alice.send(&room, &text(&format!("after {seq}"))).await.unwrap();
+        sent.push((seq, size, hash));
+    }
+    let last = alice.send(&room, &content(Body::File(again(&good)))).await.unwrap();
+    bot.saved(last).await;
+    assert_eq!(bot.counters.files_failed.get(), sent.len() as u64);
+    // while it still runs: nothing waits for a restart to be tidied up
+    assert_eq!(names(&harness.files()).len(), 1, "{:?}", names(&harness.files()));
+    bot.stop().await.unwrap();
+
+    let places = places(&harness.records(), &room);
+    without_gap(&places);
+    for (seq, size, hash) in &sent {
+        let file = &places[seq]["file"];
+        assert_eq!(file["status"], "missing", "{file}");
+        assert!(!file["reason"].as_str().unwrap().is_empty() && file.get("localfilename").is_none(), "{file}");
+        assert_eq!((file["filesize"].as_u64(), file["filehash"].as_str()), (Some(*size), Some(hash.as_str())));
+        assert_eq!(places[&(seq + 1)]["message"], format!("after {seq}"));
+    }
+    assert_eq!(places[&last]["file"]["status"], "saved");
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_the_network_lost_or_altered_is_missing_with_a_reason_and_the_conversation_goes_on() {
+    let harness = Harness::start();
+    let bot = harness.bot().await;
+    let mut alice = harness.device("alice").await;
+    let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
+    let damages: [fn(&mut Vec<u8>); 6] = [
+        |blob| blob[0] ^= 1,
+        |blob| blob[ATTACHMENT_CHUNK_BYTES / 2] ^= 0x80,
+        |blob| *blob.last_mut().unwrap() ^= 1,
+        |blob| blob.truncate(blob.len() - 1),
+        |blob| blob.clear(),
+        // two whole blocks changed places
+        |blob| blob[16..16 + 2 * (ATTACHMENT_CHUNK_BYTES + 16)].rotate_left(ATTACHMENT_CHUNK_BYTES + 16),
+    ];
+    let mut damaged = BTreeSet::new();
+    for number in 0..=damages.len() {
+        let file = upload(&alice, harness.path(), &noise(3 * ATTACHMENT_CHUNK_BYTES)).await;
+        let path = harness.blob(&file.blob);
+        match damages.get(number) {
+            Some(damage) => {
+                let mut blob = fs::read(&path).unwrap();
+                damage(&mut blob);
+                fs::write(&path, blob).unwrap();
+            }
+            None => fs::remove_file(&path).unwrap(),
+        }
+        damaged.insert(alice.send(&room, &content(Body::File(file))).await.unwrap());
+        alice.send(&room, &text(&format!("after {number}"))).await.unwrap();
+    }
+    let whole = upload(&alice, harness.path(), &noise(9)).await;
+    let last = alice.send(&room, &content(Body::File(whole))).await.unwrap();
+    bot.saved(last).await;
+    assert_eq!(names(&harness.files()).len(), 1, "{:?}", names(&harness.files()));
+    bot.stop().await.unwrap();
+
+    let places = places(&harness.records(), &room);
+    without_gap(&places);
+    for seq in &damaged {
+        let file = &places[seq]["file"];
+        assert_eq!(file["status"], "missing", "{file}");
+        assert!(!file["reason"].as_str().unwrap().is_empty() && file.get("localfilename").is_none(), "{file}");
+    }
+    assert_eq!(texts(&places).len(), damaged.len());
+    assert_eq!(places[&last]["file"]["status"], "saved");
+    harness.stop().await;
+}
