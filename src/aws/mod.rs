@@ -7,7 +7,9 @@
 //! Invariants: what AWS answers leaves this room as a typed value or as an [`AwsError`], never as a type of the SDK. No
 //! call retries without end in here: who calls knows what may be repeated.
 
+pub mod cloudwatch;
 pub mod error;
+pub mod sns;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod commit;
 pub mod decrypt;
 pub mod disk;
+mod failure;
 pub mod fetch;
 pub mod home;
 pub mod names;

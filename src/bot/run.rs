@@ -34,6 +34,7 @@ use crate::device::store::{Access, Store, StoreError};
 use crate::protocol::credential::Identity;
 use crate::protocol::endpoint::Endpoint;
 use crate::report::counters::Counters;
+use crate::report::events::{Event, Events};
 
 /// Chunks between two stages: enough to form a batch while another one is synced.
 const CHUNKS_MAX: usize = 1024;
@@ -142,6 +143,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Counts.
     pub counters: Arc<Counters>,
+    /// What operators are told.
+    pub events: Events,
 }
 
 /// Tells a running bot what to do.
@@ -155,13 +158,37 @@ pub struct Orders {
 }
 
 /// Runs until told to stop, or until something fails that only a restart can mend.
-pub async fn run(options: Options, mut orders: Orders) -> Result<(), BotError> {
+pub async fn run(options: Options, orders: Orders) -> Result<(), BotError> {
+    let (events, stop) = (options.events.clone(), orders.stop.clone());
+    match start(options, orders).await {
+        Ok(Some(stages)) => stages.wait(stop, &events).await,
+        Ok(None) => {
+            events.raise(Event::ShuttingDown);
+            Ok(())
+        }
+        Err(error) => {
+            tell(&events, error.event_at_start());
+            Err(error)
+        }
+    }
+}
+
+/// Tells why the bot ends, and that it does.
+pub(crate) fn tell(events: &Events, why: Option<Event>) {
+    if let Some(why) = why {
+        events.raise(why);
+    }
+    events.raise(Event::ShuttingDown);
+}
+
+/// `None`: told to stop before the network could be reached.
+async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, BotError> {
     let (path, password) = (options.state.clone(), options.password.clone());
     let store = tokio::task::spawn_blocking(move || Store::open(&path, password.as_bytes()))
         .await
         .map_err(|_| BotError::Stage("state"))??;
     state::prepare(&store)?;
-    own_state(&store, &options.user)?;
+    own_state(&store, &options.user, &options.events)?;
 
     let names = Arc::new(Names::new(&options.directories.files));
     let workers = options.workers.max(1);
@@ -183,19 +210,22 @@ pub async fn run(options: Options, mut orders: Orders) -> Result<(), BotError> {
     let account = match store.identity()? {
         None => {
             let proof = Proof::Bot(&options.user, &options.password);
-            let account = account::register(store, &options.endpoint, proof, WINDOW_MESSAGES).await?;
-            tracing::info!("provisioned: this device is new on the account");
+            let account = account::register(store, &options.endpoint, proof, WINDOW_MESSAGES).await;
+            let account = account.inspect_err(|_| options.counters.login_failures.add(1))?;
+            options.events.raise(Event::DeviceAdded);
             Some(account)
         }
         Some(_) => log_in(Arc::new(Mutex::new(store)), &options, &orders.stop).await?,
     };
-    let Some(account) = account else { return Ok(()) };
+    let Some(account) = account else { return Ok(None) };
     options.counters.logins.add(1);
     let identity = &account.identity;
-    tracing::info!(user = %identity.user, device = %identity.device, network = identity.network_id, "Logged in");
+    options.events.origin().identify(identity.device.to_string(), identity.network_id.clone());
+    tracing::info!(user = %identity.user, device = %identity.device, network = identity.network_id, "log-in accepted");
+    options.events.raise(Event::LoggedIn);
 
     let stages = Stages::start(&options, account, committer, queue, bell, names, &committed, &mut orders)?;
-    stages.wait(orders.stop).await
+    Ok(Some(stages))
 }
 
 /// Number of the first message file of a new state. Each state starts in a range of its own, so that two devices of
@@ -208,11 +238,13 @@ pub fn first_segment() -> Result<u64, BotError> {
     Ok(start.saturating_add(1))
 }
 
-fn own_state(store: &Store, user: &str) -> Result<(), BotError> {
+fn own_state(store: &Store, user: &str, events: &Events) -> Result<(), BotError> {
     let Some((identity, _)) = store.identity()? else { return Ok(()) };
     let verifier = crate::protocol::credential::Verifier::new(&identity.network_id, &identity.authentication_key);
-    let theirs = verifier.verify(&identity.credential).map_err(AccountError::from)?.user;
+    let Identity { user: theirs, device, network_id, .. } =
+        verifier.verify(&identity.credential).map_err(AccountError::from)?;
     if theirs.as_str() == user {
+        events.origin().identify(device.to_string(), network_id);
         return Ok(());
     }
     Err(BotError::OtherBot { theirs: theirs.to_string(), ours: user.to_owned() })
@@ -231,7 +263,10 @@ async fn log_in(
                 options.counters.login_failures.add(1);
                 tracing::warn!(%error, "network is away, trying again");
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                options.counters.login_failures.add(1);
+                return Err(error.into());
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
@@ -290,7 +325,15 @@ impl Stages {
                 Arc::new(Mutex::new(store.again(Access::Read)?))
             };
             let engine = account.engine(reader.clone())?;
-            let worker = Worker::new(index, engine, reader, committed.clone(), names.clone(), options.counters.clone());
+            let worker = Worker::new(
+                index,
+                engine,
+                reader,
+                committed.clone(),
+                names.clone(),
+                options.counters.clone(),
+                options.events.clone(),
+            );
             let (sender, receiver) = mpsc::channel(WINDOW_MESSAGES);
             let (outputs, stopping) = (outputs.clone(), stopping.clone());
             thread("decrypt", Box::new(move || Ok(worker.run(receiver, &outputs, &stopping)?)))?;
@@ -317,6 +360,7 @@ impl Stages {
             connection,
             clock: options.clock.clone(),
             counters: options.counters.clone(),
+            events: options.events.clone(),
             ready: Mutex::new(orders.ready.take()),
         };
         for task in [Task::Fetch(fetcher, made), Task::Link(Box::new(link), Box::new(account), stop.clone())] {
@@ -331,10 +375,10 @@ impl Stages {
         Ok(Self { ended, running, stop, stopping, wake: inputs, bell, acknowledging })
     }
 
-    async fn wait(mut self, stop: CancellationToken) -> Result<(), BotError> {
+    async fn wait(mut self, stop: CancellationToken, events: &Events) -> Result<(), BotError> {
         let mut failed = None;
         tokio::select! {
-            () = stop.cancelled() => tracing::info!("Shutting down"),
+            () = stop.cancelled() => events.raise(Event::ShuttingDown),
             ended = self.ended.recv() => {
                 self.running = self.running.saturating_sub(1);
                 let error = match ended {
@@ -342,6 +386,7 @@ impl Stages {
                     Some(Ok(())) | None => BotError::Stage("one that should have gone on"),
                 };
                 tracing::error!(%error, "a stage failed, the bot stops");
+                tell(events, error.event_while_running());
                 failed = Some(error);
             }
         }

@@ -28,6 +28,7 @@ use retaind::protocol::credential::Role;
 use retaind::protocol::endpoint::Endpoint;
 use retaind::protocol::ids::{MessageId, UserName};
 use retaind::report::counters::Counters;
+use retaind::report::events::Events;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -108,6 +109,7 @@ impl Harness {
             disk: Arc::new(RealDisk),
             clock: Arc::new(SystemClock),
             counters: Arc::new(Counters::default()),
+            events: Events::only_logged(),
         }
     }
 
