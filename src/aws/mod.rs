@@ -62,6 +62,11 @@ impl Aws {
         Ok(Self { base })
     }
 
+    /// With settings that somebody else has found: endpoint, credentials, HTTP client.
+    pub fn with(base: SdkConfig) -> Self {
+        Self { base }
+    }
+
     /// For the clients of this room: everything but the region is the same.
     fn in_region(&self, region: &str) -> SdkConfig {
         self.base.to_builder().region(Region::new(region.to_owned())).build()
