@@ -7,10 +7,12 @@
 //! Invariants: what AWS answers leaves this room as a typed value or as an [`AwsError`], never as a type of the SDK. No
 //! call retries without end in here: who calls knows what may be repeated.
 
+pub mod cloudwatch;
 pub mod data_key;
 pub mod error;
 pub mod kms;
 pub mod s3;
+pub mod sns;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
@@ -64,7 +66,7 @@ impl Aws {
         Ok(Self { base })
     }
 
-    /// With what somebody else has found: credentials, endpoint, HTTP client.
+    /// With settings that somebody else has found: endpoint, credentials, HTTP client.
     pub fn with(base: SdkConfig) -> Self {
         Self { base }
     }

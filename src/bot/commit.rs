@@ -168,7 +168,10 @@ impl Committer {
                     let batch = runtime.block_on(gather(*first, &mut chunks, until));
                     earlier = Some(Instant::now());
                     self.rotate_if_due()?;
-                    let proof = self.commit(batch)?;
+                    let records = batch.iter().map(|chunk| chunk.records.len()).fold(0, usize::saturating_add);
+                    let proof = self.commit(batch).inspect_err(|_| {
+                        self.counters.messages_saved_failed.add(u64::try_from(records).unwrap_or(u64::MAX));
+                    })?;
                     // nobody to tell: the bot is stopping and the network will deliver again what was not acknowledged
                     let _ = durable.blocking_send(proof);
                 }

@@ -33,6 +33,7 @@ use crate::protocol::credential::{Identity, Role};
 use crate::protocol::ids::{ConversationId, ConversationKind, UserName};
 use crate::protocol::wire::DeliveryKind;
 use crate::report::counters::Counters;
+use crate::report::events::{Event, Events};
 
 /// Messages taken in one turn: enough to share one state over many, few enough to be committed within a second.
 const TURN_MESSAGES_MAX: usize = 256;
@@ -124,6 +125,7 @@ pub struct Worker {
     names: Arc<Names>,
     network_id: Arc<str>,
     counters: Arc<Counters>,
+    events: Events,
 }
 
 impl Worker {
@@ -135,9 +137,11 @@ impl Worker {
         committed: Committed,
         names: Arc<Names>,
         counters: Arc<Counters>,
+        events: Events,
     ) -> Self {
         let network_id = engine.own().network_id.as_str().into();
-        Self { index, engine, store, entries: LruCache::unbounded(), committed, turn: 0, names, network_id, counters }
+        let entries = LruCache::unbounded();
+        Self { index, engine, store, entries, committed, turn: 0, names, network_id, counters, events }
     }
 
     /// Works until `inputs` ends, or until the turn in hand is done once it is `stopping`. `outputs` blocks when the next
@@ -311,12 +315,10 @@ impl Worker {
         // before it was added (again) the bot was not to have the messages
         let rejoined = delivered.kind == DeliveryKind::Welcome && entry.session.is_none();
         if delivered.seq > expected && !rejoined {
-            tracing::error!(
-                conversation = %delivered.conversation, from = expected, to = delivered.seq.saturating_sub(1),
-                "message gap: the network did not deliver these places of the conversation"
-            );
+            let (conversation, to) = (delivered.conversation, delivered.seq.saturating_sub(1));
+            self.events.raise(Event::MessageGap { conversation, from: expected, to });
             let context = self.context(delivered, expected);
-            let body = RecordBody::Hole { from_seq: expected, to_seq: delivered.seq.saturating_sub(1) };
+            let body = RecordBody::Hole { from_seq: expected, to_seq: to };
             push(records, &context, body)?;
         }
         Ok(())
@@ -358,10 +360,8 @@ impl Worker {
     }
 
     fn unreadable(&self, delivered: &Delivered, reason: String) -> Read {
-        tracing::error!(
-            conversation = %delivered.conversation, seq = delivered.seq, reason,
-            "message cannot be read: it is recorded with its ciphertext"
-        );
+        let (conversation, seq) = (delivered.conversation, delivered.seq);
+        self.events.raise(Event::Undecryptable { conversation, seq, reason: reason.clone() });
         Read::Unreadable(self.context(delivered, delivered.seq), reason, None)
     }
 
@@ -370,12 +370,10 @@ impl Worker {
             Ok(session) if *session.conversation() == delivered.conversation => session,
             Ok(_) => return self.unreadable(delivered, "welcome is of another conversation".to_owned()),
             Err(error) if error.is_unknown_key_package() => {
-                tracing::error!(
-                    conversation = %delivered.conversation,
-                    "SERVER SUBMITTED FALLBACK KEY: not an active fallback key known to the client"
-                );
-                return self
-                    .unreadable(delivered, "welcome to a key package that this device does not hold".to_owned());
+                let (conversation, seq) = (delivered.conversation, delivered.seq);
+                self.events.raise(Event::UnknownFallbackKey { conversation, seq });
+                let reason = "welcome to a key package that this device does not hold".to_owned();
+                return Read::Unreadable(self.context(delivered, seq), reason, None);
             }
             Err(error) => return self.unreadable(delivered, format!("welcome cannot be used: {error}")),
         };
@@ -458,7 +456,12 @@ impl Worker {
                     _ => Read::Line(context, Line::Content(Box::new(content))),
                 }
             }
-            Err(error) => Read::Unreadable(context, format!("content cannot be parsed: {error}"), Some(data.to_vec())),
+            Err(error) => {
+                let reason = format!("content cannot be parsed: {error}");
+                let (conversation, seq) = (delivered.conversation, delivered.seq);
+                self.events.raise(Event::Undecryptable { conversation, seq, reason: reason.clone() });
+                Read::Unreadable(context, reason, Some(data.to_vec()))
+            }
         }
     }
 

@@ -6,6 +6,7 @@ pub mod commit;
 pub mod decrypt;
 pub mod disk;
 pub mod encrypt;
+mod failure;
 pub mod fetch;
 pub mod home;
 pub mod names;

@@ -31,6 +31,7 @@ use crate::protocol::wire::{
     Acknowledge, Answer, Cursor, Delivery, DeliveryKind, ListConversations, Request, Subscribe,
 };
 use crate::report::counters::Counters;
+use crate::report::events::{Event, Events};
 
 /// Most messages on the way: received, not yet acknowledged.
 pub const WINDOW_MESSAGES: usize = 16_384;
@@ -90,6 +91,8 @@ pub struct Link {
     pub clock: Arc<dyn Clock>,
     /// Counts.
     pub counters: Arc<Counters>,
+    /// What operators are told.
+    pub events: Events,
     /// Told once the bot can be added to conversations and receives.
     pub ready: Mutex<Option<oneshot::Sender<Identity>>>,
 }
@@ -102,11 +105,12 @@ impl Link {
         let mut pause = PAUSE_FIRST;
         loop {
             let result = match account.take() {
-                Some(account) => self.session(account, &stop, &mut pause).await,
+                Some(account) => self.while_logged_in(account, &stop, &mut pause).await,
                 None => match account::login(self.store.clone(), Some(&self.endpoint), WINDOW_MESSAGES).await {
                     Ok(account) => {
                         self.counters.logins.add(1);
-                        self.session(account, &stop, &mut pause).await
+                        self.events.raise(Event::LoggedIn);
+                        self.while_logged_in(account, &stop, &mut pause).await
                     }
                     Err(error) => {
                         self.counters.login_failures.add(1);
@@ -131,6 +135,17 @@ impl Link {
                 () = tokio::time::sleep(pause) => pause = pause.saturating_mul(2).min(PAUSE_MAX),
             }
         }
+    }
+
+    async fn while_logged_in(
+        &self,
+        account: LoggedIn,
+        stop: &CancellationToken,
+        pause: &mut Duration,
+    ) -> Result<(), ReceiveError> {
+        let result = self.session(account, stop, pause).await;
+        self.counters.logins_ended.add(1);
+        result
     }
 
     async fn session(

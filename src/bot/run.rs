@@ -29,13 +29,14 @@ use super::fetch::{FetchError, Fetcher, Names};
 use super::receive::{Link, ReceiveError, WINDOW_MESSAGES, acknowledge};
 use super::segment::Policy;
 use super::ship::runner::{News, Runner, Watcher};
-use super::ship::{Backoff, Bell, Destination, LocalDestination, ShipError, ShipItem, Shipped};
+use super::ship::{Backoff, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
 use super::state::{self, Queue};
 use crate::device::account::{self, AccountError, LoggedIn, Proof};
 use crate::device::store::{Access, Store, StoreError};
 use crate::protocol::credential::Identity;
 use crate::protocol::endpoint::Endpoint;
 use crate::report::counters::Counters;
+use crate::report::events::{Event, Events};
 
 /// Chunks between two stages: enough to form a batch while another one is synced.
 const CHUNKS_MAX: usize = 1024;
@@ -148,6 +149,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Counts.
     pub counters: Arc<Counters>,
+    /// What operators are told.
+    pub events: Events,
 }
 
 /// Where sealed files go, and how long the bot tries.
@@ -184,13 +187,37 @@ pub struct Orders {
 }
 
 /// Runs until told to stop, or until something fails that only a restart can mend.
-pub async fn run(options: Options, mut orders: Orders) -> Result<Shipped, BotError> {
+pub async fn run(options: Options, orders: Orders) -> Result<Shipped, BotError> {
+    let (events, stop) = (options.events.clone(), orders.stop.clone());
+    match start(options, orders).await {
+        Ok(Some(stages)) => stages.wait(stop, &events).await,
+        Ok(None) => {
+            events.raise(Event::ShuttingDown);
+            Ok(Shipped::All)
+        }
+        Err(error) => {
+            tell(&events, error.event_at_start());
+            Err(error)
+        }
+    }
+}
+
+/// Tells why the bot ends, and that it does.
+pub(crate) fn tell(events: &Events, why: Option<Event>) {
+    if let Some(why) = why {
+        events.raise(why);
+    }
+    events.raise(Event::ShuttingDown);
+}
+
+/// `None`: told to stop before the network could be reached.
+async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, BotError> {
     let (path, password) = (options.state.clone(), options.password.clone());
     let store = tokio::task::spawn_blocking(move || Store::open(&path, password.as_bytes()))
         .await
         .map_err(|_| BotError::Stage("state"))??;
     state::prepare(&store)?;
-    own_state(&store, &options.user)?;
+    own_state(&store, &options.user, &options.events)?;
 
     let names = Arc::new(Names::new(&options.directories.files));
     let workers = options.workers.max(1);
@@ -212,19 +239,22 @@ pub async fn run(options: Options, mut orders: Orders) -> Result<Shipped, BotErr
     let account = match store.identity()? {
         None => {
             let proof = Proof::Bot(&options.user, &options.password);
-            let account = account::register(store, &options.endpoint, proof, WINDOW_MESSAGES).await?;
-            tracing::info!("provisioned: this device is new on the account");
+            let account = account::register(store, &options.endpoint, proof, WINDOW_MESSAGES).await;
+            let account = account.inspect_err(|_| options.counters.login_failures.add(1))?;
+            options.events.raise(Event::DeviceAdded);
             Some(account)
         }
         Some(_) => log_in(Arc::new(Mutex::new(store)), &options, &orders.stop).await?,
     };
-    let Some(account) = account else { return Ok(Shipped::All) };
+    let Some(account) = account else { return Ok(None) };
     options.counters.logins.add(1);
     let identity = &account.identity;
-    tracing::info!(user = %identity.user, device = %identity.device, network = identity.network_id, "Logged in");
+    options.events.origin().identify(identity.device.to_string(), identity.network_id.clone());
+    tracing::info!(user = %identity.user, device = %identity.device, network = identity.network_id, "log-in accepted");
+    options.events.raise(Event::LoggedIn);
 
     let stages = Stages::start(&options, account, committer, queue, bell, names, &committed, &mut orders)?;
-    stages.wait(orders.stop).await
+    Ok(Some(stages))
 }
 
 /// Number of the first message file of a new state. Each state starts in a range of its own, so that two devices of
@@ -237,11 +267,13 @@ pub fn first_segment() -> Result<u64, BotError> {
     Ok(start.saturating_add(1))
 }
 
-fn own_state(store: &Store, user: &str) -> Result<(), BotError> {
+fn own_state(store: &Store, user: &str, events: &Events) -> Result<(), BotError> {
     let Some((identity, _)) = store.identity()? else { return Ok(()) };
     let verifier = crate::protocol::credential::Verifier::new(&identity.network_id, &identity.authentication_key);
-    let theirs = verifier.verify(&identity.credential).map_err(AccountError::from)?.user;
+    let Identity { user: theirs, device, network_id, .. } =
+        verifier.verify(&identity.credential).map_err(AccountError::from)?;
     if theirs.as_str() == user {
+        events.origin().identify(device.to_string(), network_id);
         return Ok(());
     }
     Err(BotError::OtherBot { theirs: theirs.to_string(), ours: user.to_owned() })
@@ -260,7 +292,10 @@ async fn log_in(
                 options.counters.login_failures.add(1);
                 tracing::warn!(%error, "network is away, trying again");
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                options.counters.login_failures.add(1);
+                return Err(error.into());
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
@@ -321,7 +356,15 @@ impl Stages {
                 Arc::new(Mutex::new(store.again(Access::Read)?))
             };
             let engine = account.engine(reader.clone())?;
-            let worker = Worker::new(index, engine, reader, committed.clone(), names.clone(), options.counters.clone());
+            let worker = Worker::new(
+                index,
+                engine,
+                reader,
+                committed.clone(),
+                names.clone(),
+                options.counters.clone(),
+                options.events.clone(),
+            );
             let (sender, receiver) = mpsc::channel(WINDOW_MESSAGES);
             let (outputs, stopping) = (outputs.clone(), stopping.clone());
             thread("decrypt", Box::new(move || Ok(worker.run(receiver, &outputs, &stopping)?)))?;
@@ -336,7 +379,7 @@ impl Stages {
             destination: options.shipping.destination.clone(),
             disk: options.disk.clone(),
             backoff: options.shipping.backoff,
-            watcher: Arc::new(ShipWatch { counters: options.counters.clone() }),
+            watcher: Arc::new(ShipWatch { counters: options.counters.clone(), events: options.events.clone() }),
         };
         let bell_ = bell.clone();
         let shipping = tokio::spawn(async move { runner.run(&bell_).await });
@@ -355,6 +398,7 @@ impl Stages {
             connection,
             clock: options.clock.clone(),
             counters: options.counters.clone(),
+            events: options.events.clone(),
             ready: Mutex::new(orders.ready.take()),
         };
         for task in [Task::Fetch(fetcher, made), Task::Link(Box::new(link), Box::new(account), stop.clone())] {
@@ -370,11 +414,11 @@ impl Stages {
         Ok(Self { ended, running, stop, stopping, wake: inputs, bell, shipping, grace, acknowledging })
     }
 
-    async fn wait(mut self, stop: CancellationToken) -> Result<Shipped, BotError> {
+    async fn wait(mut self, stop: CancellationToken, events: &Events) -> Result<Shipped, BotError> {
         let mut failed = None;
         let mut shipped = None;
         tokio::select! {
-            () = stop.cancelled() => tracing::info!("Shutting down"),
+            () = stop.cancelled() => events.raise(Event::ShuttingDown),
             ended = self.ended.recv() => {
                 self.running = self.running.saturating_sub(1);
                 failed = Some(match ended {
@@ -392,6 +436,7 @@ impl Stages {
         }
         if let Some(error) = &failed {
             tracing::error!(%error, "a stage failed, the bot stops");
+            tell(events, error.event_while_running());
         }
         let deadline = Instant::now() + self.grace;
         self.stopping.store(true, Ordering::Release);
@@ -432,14 +477,23 @@ impl Stages {
     }
 }
 
-/// Counts what goes wrong on the way to the destination.
+/// Counts what goes wrong on the way to the destination, and tells operators once.
 struct ShipWatch {
     counters: Arc<Counters>,
+    events: Events,
 }
 
 impl Watcher for ShipWatch {
-    fn failed(&self, _: &ShipItem, _: &ShipError, _: News) {
-        let _ = &self.counters;
+    fn failed(&self, item: &ShipItem, error: &ShipError, news: News) {
+        self.counters.s3_post_errors.add(1);
+        // what goes away by itself is no event the first time it is met
+        if news == News::First && error.needs_operator() {
+            let file = match item.kind {
+                ShipKind::Message => item.name.clone(),
+                ShipKind::File => item.label(),
+            };
+            self.events.raise(Event::S3Failed { file, error: error.with_sources() });
+        }
     }
 
     fn stored(&self, _: &ShipItem) {}

@@ -47,6 +47,7 @@ use crate::protocol::credential::{Identity, Role};
 use crate::protocol::ids::UserName;
 use crate::replay::{self, Corpus, What, replay};
 use crate::report::counters::Counters;
+use crate::report::events::Events;
 use crate::report::logs::{self, Stream};
 
 /// What is replayed; where it comes from is told in `README.md` beside it.
@@ -133,6 +134,7 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
         shipping: Shipping::local(Arc::new(RealDisk)),
         clock: Arc::new(SystemClock),
         counters: counters.clone(),
+        events: Events::only_logged(),
     };
     let stop = signals.stop.child_token();
     let (ready, is_ready) = oneshot::channel();

@@ -9,6 +9,7 @@ pub mod client;
 pub mod demo;
 mod embedded;
 pub mod network;
+mod report;
 pub mod run;
 
 use std::error::Error;

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use super::embedded::Embedded;
+use super::report::Report;
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
 use crate::bot::disk::{Disk, RealDisk};
@@ -19,10 +20,11 @@ use crate::bot::segment::{Basename, Policy};
 use crate::bot::ship::Shipped;
 use crate::config::{self, Config, Network as NetworkConfig, env};
 use crate::device::store::Store;
-use crate::lifecycle;
+use crate::lifecycle::{self, Signalled};
 use crate::network;
 use crate::protocol::endpoint::Endpoint;
 use crate::report::counters::Counters;
+use crate::report::events::Events;
 use crate::report::logs::{self, Stream};
 
 /// The bot's state file, below the state directory.
@@ -45,11 +47,33 @@ pub fn run() -> Result<(), Failure> {
         .ok_or_else(|| Failure::configuration("WICKRIO_BOT_PASSWORD is not set: the bot needs its password"))?;
     let basename = Basename::new(config.files.base_name.as_str()).map_err(Failure::configuration)?;
     let signals = lifecycle::listen().map_err(Failure::internal)?;
+    let runtime = runtime()?;
+    let counters = Arc::new(Counters::default());
+    let report = runtime.block_on(Report::start(&config, counters.clone()))?;
+    let ran = serve(&config, password, basename, signals, &runtime, counters, &report.events);
+    runtime.block_on(report.finish());
+    ran
+}
+
+/// Everything that is told about: from the state to the end of the bot.
+fn serve(
+    config: &Config,
+    password: Zeroizing<String>,
+    basename: Basename,
+    signals: Signalled,
+    runtime: &tokio::runtime::Runtime,
+    counters: Arc<Counters>,
+    events: &Events,
+) -> Result<(), Failure> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let _home = prepare(&config, &*disk)?;
+    let _home = prepare(config, &*disk)?;
     // a wrong password ends here, before the network begins and before anything is changed
-    drop(Store::open(&config.state.join(STATE_FILE), password.as_bytes()).map_err(|e| failure(e.into()))?);
-    let embedded = embedded(&config, &password)?;
+    drop(Store::open(&config.state.join(STATE_FILE), password.as_bytes()).map_err(|error| {
+        let error = BotError::from(error);
+        bot::tell(events, error.event_at_start());
+        failure(error)
+    })?);
+    let embedded = embedded(config, &password)?;
     let options = Options {
         user: config.bot.as_str().to_owned(),
         password,
@@ -64,15 +88,16 @@ pub fn run() -> Result<(), Failure> {
             age_max: config.files.rotate_after,
             first_number: bot::first_segment().map_err(failure)?,
         },
-        endpoint: endpoint(embedded.as_ref(), &config)?,
+        endpoint: endpoint(embedded.as_ref(), config)?,
         workers: workers(),
         shipping: Shipping::local(disk.clone()),
         disk,
         clock: Arc::new(SystemClock),
-        counters: Arc::new(Counters::default()),
+        counters,
+        events: events.clone(),
     };
     let orders = Orders { stop: signals.stop, rotate: signals.rotate, ready: None };
-    let shipped = runtime()?.block_on(async {
+    let shipped = runtime.block_on(async {
         match embedded {
             Some(embedded) => embedded.run_bot(options, orders).await,
             None => bot::run(options, orders).await.map_err(failure),

@@ -46,6 +46,8 @@ pub struct Counters {
     pub messages_failed: Counter,
     /// `Messages_Saved`: records on stable storage.
     pub messages_saved: Counter,
+    /// `Messages_Saved_Failed`: records that could not be brought to stable storage; they are delivered again.
+    pub messages_saved_failed: Counter,
     /// `Files_Saved`: attachments on stable storage.
     pub files_saved: Counter,
     /// `Files_Saved_Bytes`.
@@ -56,4 +58,12 @@ pub struct Counters {
     pub logins: Counter,
     /// `Login_Failures`.
     pub login_failures: Counter,
+    /// Log-ins whose connection has ended; the others last. Not a metric: `Logins` is made with it.
+    pub logins_ended: Counter,
+    /// `S3_Post_Errors`: tries to upload a file that failed.
+    pub s3_post_errors: Counter,
+    /// `Watchdog_Failures`: the network was away for longer than is borne.
+    pub watchdog_failures: Counter,
+    /// `Watchdog_Warnings`: the network went away.
+    pub watchdog_warnings: Counter,
 }

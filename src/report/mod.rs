@@ -1,4 +1,15 @@
-//! What the bot says about itself: counters and the log.
+//! What the bot says about itself: counters, events, metrics and the log.
+//!
+//! Invariant: reporting never stands in the way of the data path. [`events::Events::raise`] and
+//! [`counters::Counter::add`] return at once whatever AWS does; what AWS does not take is kept, within limits, and what
+//! the limits cost is counted and told.
+//!
+//! What waits to be told is in memory only: a killed bot has written it to its log, and nowhere else.
 
 pub mod counters;
+pub mod events;
 pub mod logs;
+pub mod metrics;
+pub mod origin;
+pub mod outlets;
+mod pause;

@@ -31,6 +31,7 @@ use retaind::protocol::credential::Role;
 use retaind::protocol::endpoint::Endpoint;
 use retaind::protocol::ids::{MessageId, UserName};
 use retaind::report::counters::Counters;
+use retaind::report::events::Events;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -115,6 +116,7 @@ impl Harness {
             shipping: Shipping::local(Arc::new(RealDisk)),
             clock: Arc::new(SystemClock),
             counters: Arc::new(Counters::default()),
+            events: Events::only_logged(),
         }
     }
 

@@ -219,6 +219,12 @@ pub enum ShipError {
 }
 
 impl ShipError {
+    /// The error and its sources in one line.
+    pub fn with_sources(&self) -> String {
+        let sources = std::iter::successors(std::error::Error::source(self), |e| e.source());
+        sources.fold(self.to_string(), |text, source| format!("{text}: {source}"))
+    }
+
     /// What the runner does about it.
     pub fn handling(&self) -> Handling {
         match self {
@@ -318,12 +324,6 @@ pub trait ShipQueue: Send + Sync {
     fn park(&self, id: i64, why: &ShipError) -> Result<(), QueueError>;
     /// What was parked comes up again.
     fn unpark(&self) -> Result<(), QueueError>;
-}
-
-/// An error and its sources in one line.
-fn text(error: &ShipError) -> String {
-    let sources = std::iter::successors(std::error::Error::source(error), |e| e.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::bell::{Bell, Until};
-use super::{Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipQueue, Stored, Taken, Token, text};
+use super::{Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipQueue, Stored, Taken, Token};
 use crate::bot::disk::{Disk, Handling};
 
 /// Files on their way at the same time: enough for the latency of many small ones.
@@ -201,7 +201,7 @@ impl Runner {
         }
         match error.handling() {
             Handling::Park => {
-                warn!(error = text(&error), again_in = ?PARKED_AGAIN, "not shipped");
+                warn!(error = error.with_sources(), again_in = ?PARKED_AGAIN, "not shipped");
                 self.on_queue(move |queue| queue.park(item.id, &error)).await
             }
             Handling::Retry => {
@@ -209,7 +209,7 @@ impl Runner {
                 // several lanes that fail together are one failure
                 if gate.shut_until.is_none_or(|until| until <= Instant::now()) {
                     let pause = jittered(gate.pause);
-                    warn!(error = text(&error), again_in = ?pause, "not shipped yet");
+                    warn!(error = error.with_sources(), again_in = ?pause, "not shipped yet");
                     gate.shut_until = Some(Instant::now() + pause);
                     gate.pause = gate.pause.saturating_mul(2).min(self.backoff.max);
                 }

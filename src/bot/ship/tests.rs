@@ -318,5 +318,5 @@ async fn a_queue_that_fails_halts_the_stage() {
     runner.queue = Arc::new(Broken);
     let error = runner.run(&Bell::default()).await.unwrap_err();
     assert_eq!(error.handling(), Handling::Halt);
-    assert_eq!(text(&error), "the ship queue in the bot's state cannot be used: database is locked");
+    assert_eq!(error.with_sources(), "the ship queue in the bot's state cannot be used: database is locked");
 }

@@ -1,0 +1,70 @@
+//! What the bot says about itself, set up from the configuration: events to SNS, metrics to CloudWatch, or neither.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Failure;
+use crate::aws::Aws;
+use crate::aws::cloudwatch::CloudWatch;
+use crate::aws::sns::Sns;
+use crate::bot::clock::{Clock, SystemClock};
+use crate::config::{Config, Metrics as MetricsTo};
+use crate::report::counters::Counters;
+use crate::report::events::{Events, Sending};
+use crate::report::metrics::{Measuring, Metrics};
+use crate::report::origin::{Image, Origin, PRODUCT};
+use crate::report::outlets::NAMESPACE;
+
+/// What the last events and metrics may take of the ten seconds that `docker stop` gives.
+const FINISH: Duration = Duration::from_secs(3);
+
+/// Events and metrics of one bot.
+pub(super) struct Report {
+    /// Where the bot raises its events.
+    pub events: Events,
+    sending: Option<Sending>,
+    measuring: Option<Measuring>,
+}
+
+impl Report {
+    /// Begins to tell what the configuration asks for. Asks AWS nothing yet.
+    pub async fn start(config: &Config, counters: Arc<Counters>) -> Result<Self, Failure> {
+        let origin = Arc::new(Origin::new(config.bot.as_str(), Image::default(), PRODUCT));
+        let now = || SystemClock.now_micros();
+        let aws = match (&config.aws.topic, config.aws.metrics) {
+            (None, None) => None,
+            (Some(_), _) | (None, Some(_)) => Some(Aws::connect(None).await.map_err(Failure::configuration)?),
+        };
+        let (events, sending) = match (&aws, &config.aws.topic) {
+            (Some(aws), Some(topic)) => {
+                let (events, sender) = Events::new(origin.clone(), now);
+                (events, Some(sender.start(Sns::new(aws, &config.aws.region, topic))))
+            }
+            (_, None) | (None, Some(_)) => (Events::logged_by(origin.clone()), None),
+        };
+        let measuring = match (&aws, config.aws.metrics) {
+            (Some(aws), Some(MetricsTo::CloudWatch)) => {
+                let store = CloudWatch::new(aws, &config.aws.region, NAMESPACE);
+                Some(Metrics::new(counters, origin, now).start(store))
+            }
+            (_, None) | (None, Some(_)) => None,
+        };
+        Ok(Self { events, sending, measuring })
+    }
+
+    /// Tells what is left, within a deadline; what does not fit is in the log.
+    pub async fn finish(self) {
+        let Self { sending, measuring, events: _ } = self;
+        let events = async {
+            if let Some(sending) = sending {
+                sending.finish(FINISH).await;
+            }
+        };
+        let metrics = async {
+            if let Some(measuring) = measuring {
+                measuring.finish(FINISH).await;
+            }
+        };
+        tokio::join!(events, metrics);
+    }
+}

@@ -1,0 +1,236 @@
+//! All events: the one table of their texts.
+//!
+//! Texts of the guide are verbatim where it prints them in English; the others (marked *inferred*) are translated from its
+//! Japanese table, and may be corrected here without touching anything else. `eventCode`s are ours and never change.
+//!
+//! Invariant: no variant can hold what people said, the name of an attachment, a key or a password. A text is bounded
+//! and has no control characters, whatever AWS or the network put into a reason.
+
+use crate::protocol::ids::ConversationId;
+
+/// Longest text of an event, in characters: far below the 256 KiB that SNS takes, long enough for AWS's words.
+pub const MESSAGE_CHARS_MAX: usize = 1000;
+
+/// How serious an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// In the course of things; many in a short time may be a sign.
+    Normal,
+    /// Somebody should look.
+    Critical,
+}
+
+/// Something that an operator may want to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The bot logged in, at its start or on a new connection.
+    LoggedIn,
+    /// The bot begins to stop.
+    ShuttingDown,
+    /// The bot registered as a new device of its account.
+    DeviceAdded,
+    /// There are newer versions of the bot.
+    UpdatesAvailable {
+        /// Which.
+        versions: Vec<String>,
+    },
+    /// `failedlogin`: the password does not open the state or the account.
+    BadCredentials,
+    /// `failedlogin`: the network does not know the device of this state.
+    UserNotFound,
+    /// `failedlogin`: the network refuses a suspended account or device at the start.
+    LoginSuspended,
+    /// `failedlogin`: the network refuses log-in for another reason.
+    AllLoginsFailed,
+    /// `failedlogin`: the state belongs to another bot or network.
+    NewUserOldDatabase,
+    /// `provisioning`: the password prompt was ended.
+    UserEnded,
+    /// `provisioning`: the configured password cannot be one.
+    ConfiguredPasswordBad,
+    /// `provisioning`: the configuration cannot be read.
+    ConfigurationUnreadable,
+    /// The running bot's account was suspended.
+    AccountSuspended {
+        /// The network's code.
+        code: i32,
+        /// The network's words.
+        reason: String,
+    },
+    /// The running bot's device was suspended.
+    DeviceSuspended,
+    /// The network has been away for too long.
+    SwitchBoardDown {
+        /// For how long, in minutes.
+        minutes: u64,
+    },
+    /// A file was not taken by S3.
+    S3Failed {
+        /// Name of a message file; of an attachment what its ship item is called, never its name.
+        file: String,
+        /// AWS's words.
+        error: String,
+    },
+    /// A conversation was opened for the bot with a key package that it does not hold.
+    UnknownFallbackKey {
+        /// Which.
+        conversation: ConversationId,
+        /// Its place there.
+        seq: u64,
+    },
+    /// The network did not deliver messages; their places are recorded as a hole.
+    MessageGap {
+        /// Where.
+        conversation: ConversationId,
+        /// First place.
+        from: u64,
+        /// Last place.
+        to: u64,
+    },
+    /// A message cannot be decrypted or parsed; it is recorded with its ciphertext. The text does not hold the place, so
+    /// that a storm in one conversation is one text; the log and the record do.
+    Undecryptable {
+        /// Where.
+        conversation: ConversationId,
+        /// Its place there.
+        seq: u64,
+        /// Why; no content.
+        reason: String,
+    },
+    /// Messages are kept on the disk until they are shipped, and it has little room left.
+    DiskNearlyFull {
+        /// A directory on it.
+        directory: String,
+        /// What is left, in bytes.
+        free_bytes: u64,
+    },
+    /// Files and state, or manifests, do not follow from one another.
+    EvidenceChainBroken {
+        /// Which and how; no content.
+        what: String,
+    },
+    /// More happened than could be told while SNS was away; the log has it all.
+    EventsDropped {
+        /// How many events were dropped.
+        count: u64,
+    },
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Stable, machine-readable.
+    pub code: &'static str,
+    /// How serious.
+    pub severity: Severity,
+    /// What people read.
+    pub message: String,
+}
+
+impl Event {
+    /// The table: `eventCode`, severity, text.
+    pub fn row(&self) -> Row {
+        use Severity::{Critical, Normal};
+        let (code, severity, message) = match self {
+            Self::LoggedIn => ("logged_in", Normal, "Logged in".into()),
+            Self::ShuttingDown => ("shutting_down", Normal, "Shutting down".into()),
+            Self::DeviceAdded => ("device_added", Normal, "A device has been added to this account!".into()),
+            Self::UpdatesAvailable { .. } => ("updates_available", Normal, "There are updates available".into()),
+            // inferred, down to the suspended device
+            Self::BadCredentials => {
+                ("failedlogin_bad_credentials", Critical, "Bad credentials. Check the password.".into())
+            }
+            Self::UserNotFound => ("failedlogin_user_not_found", Critical, "User not found.".into()),
+            Self::LoginSuspended => ("failedlogin_suspended", Critical, "Account or device is suspended.".into()),
+            Self::AllLoginsFailed => ("failedlogin_all_failed", Critical, "All logins failed.".into()),
+            Self::NewUserOldDatabase => {
+                ("failedlogin_database_exists", Critical, "New user but database already exists.".into())
+            }
+            Self::UserEnded => ("provisioning_user_ended", Critical, "User ended the command.".into()),
+            Self::ConfiguredPasswordBad => {
+                ("provisioning_bad_password", Critical, "Bad password in the configuration file.".into())
+            }
+            Self::ConfigurationUnreadable => {
+                ("provisioning_configuration_unreadable", Critical, "Cannot read the configuration file.".into())
+            }
+            Self::AccountSuspended { code, reason } => (
+                "account_suspended",
+                Critical,
+                format!("WickrIOClientMain::slotAdminUserSuspend: code({code}): reason: {reason}"),
+            ),
+            Self::DeviceSuspended => ("device_suspended", Critical, "Device is suspended.".into()),
+            Self::SwitchBoardDown { minutes } => (
+                "switchboard_down",
+                Critical,
+                format!("SwitchBoard system has been down for more than {minutes} minutes"),
+            ),
+            Self::S3Failed { file, error } => {
+                ("s3_failed", Critical, format!("Failed to put file {file} to S3 bucket. Error: {error}"))
+            }
+            Self::UnknownFallbackKey { .. } => (
+                "unknown_fallback_key",
+                Critical,
+                "SERVER SUBMITTED FALLBACK KEY: not an active fallback key known to the client".into(),
+            ),
+            // ours
+            Self::MessageGap { conversation, from, to } => (
+                "message_gap",
+                Critical,
+                format!("Messages {from} to {to} of conversation {conversation} were not delivered by the network"),
+            ),
+            Self::Undecryptable { conversation, reason, .. } => (
+                "undecryptable_message",
+                Critical,
+                format!("A message of conversation {conversation} cannot be read, its ciphertext is kept: {reason}"),
+            ),
+            Self::DiskNearlyFull { directory, free_bytes } => (
+                "disk_nearly_full",
+                Critical,
+                format!("Disk is nearly full: {free_bytes} bytes are left for {directory}"),
+            ),
+            Self::EvidenceChainBroken { what } => {
+                ("evidence_chain_broken", Critical, format!("Evidence chain is broken: {what}"))
+            }
+            Self::EventsDropped { count } => (
+                "events_dropped",
+                Critical,
+                format!("{count} earlier events could not be told while SNS was away: see the log"),
+            ),
+        };
+        Row { code, severity, message: bounded(&message) }
+    }
+
+    /// The conversation and place that it is about, for the log.
+    pub fn place(&self) -> Option<(&ConversationId, u64)> {
+        match self {
+            Self::UnknownFallbackKey { conversation, seq } | Self::Undecryptable { conversation, seq, .. } => {
+                Some((conversation, *seq))
+            }
+            Self::MessageGap { conversation, from, .. } => Some((conversation, *from)),
+            Self::LoggedIn
+            | Self::ShuttingDown
+            | Self::DeviceAdded
+            | Self::UpdatesAvailable { .. }
+            | Self::BadCredentials
+            | Self::UserNotFound
+            | Self::LoginSuspended
+            | Self::AllLoginsFailed
+            | Self::NewUserOldDatabase
+            | Self::UserEnded
+            | Self::ConfiguredPasswordBad
+            | Self::ConfigurationUnreadable
+            | Self::AccountSuspended { .. }
+            | Self::DeviceSuspended
+            | Self::SwitchBoardDown { .. }
+            | Self::S3Failed { .. }
+            | Self::DiskNearlyFull { .. }
+            | Self::EvidenceChainBroken { .. }
+            | Self::EventsDropped { .. } => None,
+        }
+    }
+}
+
+fn bounded(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_CHARS_MAX).collect()
+}
