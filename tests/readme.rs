@@ -33,7 +33,6 @@ fn row(variable: &Variable) -> String {
     let effect = match variable.effect {
         Effect::Works => "",
         Effect::Refused(_) => " (**not in this version**: the bot refuses to start with it)",
-        Effect::Qualifies => " (checked; nothing uses it in this version)",
     };
     format!("| {names} | {}{secret}{effect} | {} |\n", variable.meaning, variable.default)
 }

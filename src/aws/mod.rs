@@ -8,6 +8,10 @@
 //! call retries without end in here: who calls knows what may be repeated.
 
 pub mod error;
+pub mod permissions;
+pub mod probe;
+pub(crate) mod s3;
+pub mod secrets;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};

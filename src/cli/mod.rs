@@ -10,6 +10,7 @@ pub mod demo;
 mod embedded;
 pub mod network;
 pub mod run;
+mod settings;
 
 use std::error::Error;
 use std::fmt;
@@ -32,7 +33,7 @@ enum Command {
     /// Run the bot (the default): receive, archive, acknowledge, until SIGTERM
     Run,
     /// Check the whole configuration and print it, secrets masked; touches nothing
-    Check,
+    Check(check::Arguments),
     /// Be a device: register, send, listen, replay
     Client(Box<client::Arguments>),
     /// Serve a network on its own, and administer one: invites, bots, suspension, retention
@@ -121,7 +122,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run => run::run(),
-        Command::Check => check::run(),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Client(arguments) => client::run(*arguments),
         Command::Network(arguments) => network::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -10,13 +10,14 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use super::embedded::Embedded;
+use super::settings;
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
 use crate::bot::disk::{Disk, RealDisk};
 use crate::bot::home::{self, Directory};
 use crate::bot::run::{self as bot, BotError, Fault, Options, Orders};
 use crate::bot::segment::{Basename, Policy};
-use crate::config::{self, Config, Network as NetworkConfig, env};
+use crate::config::{Config, Network as NetworkConfig, env};
 use crate::device::store::Store;
 use crate::lifecycle;
 use crate::network;
@@ -31,7 +32,7 @@ const NETWORK_DIRECTORY: &str = "network";
 
 /// Runs it.
 pub fn run() -> Result<(), Failure> {
-    let (config, warnings) = config::load(env::process()).map_err(Failure::configuration)?;
+    let (config, warnings) = settings::load_or_fail()?;
     config.refuse_what_is_not_built().map_err(Failure::configuration)?;
     logs::start(Stream::Output, &config.log).map_err(Failure::configuration)?;
     for warning in warnings {
