@@ -13,4 +13,5 @@ mod record;
 mod refuse;
 mod replay;
 mod rotate;
+mod standin;
 mod support;

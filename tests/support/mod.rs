@@ -3,6 +3,7 @@
 
 pub mod oracle;
 
+pub mod aws;
 pub mod disk;
 pub mod openmls_device;
 pub mod program;
