@@ -34,7 +34,7 @@ fn check_shows_the_configuration_and_touches_nothing() {
         ],
     );
     assert_eq!(code, Some(0), "{err}");
-    assert!(out.contains(&format!("RETAIND_STATE            {state}\n")), "{out}");
+    assert!(out.contains(&format!("RETAIND_STATE                  {state}\n")), "{out}");
     assert!(!out.contains("horse") && !err.contains("horse"));
     assert!(err.starts_with("warning: `WICKRIO_COMP_FILESIZE` and `WICKRIO_COMP_TIMEROTATE` are both set"), "{err}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -56,20 +56,20 @@ error: the configuration has 3 mistakes:
 }
 
 #[test]
-fn asking_for_an_upload_that_is_not_built_is_78_before_anything_is_archived() {
+fn asking_for_what_is_not_built_is_78_before_anything_is_archived() {
     let (code, out, err) = retaind(
         &["check"],
         &[
             ("WICKRIO_BOT_NAME", "compliance_1_bot"),
-            ("WICKRIO_S3_BUCKET_NAME", "bucket-name"),
-            ("WICKRIO_S3_REGION", "us-east-1"),
+            ("WICKRIO_BOT_PASSWORD", "first-password"),
+            ("WICKRIO_ROTATE_PASSWORD", "second-password"),
         ],
     );
     assert_eq!(code, Some(78));
-    assert!(out.contains("WICKRIO_S3_BUCKET_NAME   bucket-name\n"), "{out}");
+    assert!(out.contains("WICKRIO_ROTATE_PASSWORD        ********\n"), "{out}");
     assert_eq!(
         err,
-        "error: the configuration has a mistake: `WICKRIO_S3_BUCKET_NAME` asks for uploading to S3, which this version cannot do yet: take it out to go on without\n"
+        "error: the configuration has a mistake: `WICKRIO_ROTATE_PASSWORD` asks for rotating the password at start-up, which this version cannot do yet: take it out to go on without\n"
     );
 }
 

@@ -13,6 +13,7 @@ mod record;
 mod refuse;
 mod replay;
 mod rotate;
+mod settings;
 mod ship;
 mod standin;
 mod support;

@@ -11,7 +11,10 @@ pub mod cloudwatch;
 pub mod data_key;
 pub mod error;
 pub mod kms;
+pub mod permissions;
+pub mod probe;
 pub mod s3;
+pub mod secrets;
 pub mod sns;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};

@@ -9,6 +9,7 @@
 //! Not here: reading objects, and what their metadata means.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
@@ -87,8 +88,30 @@ impl ObjectLock {
     }
 }
 
-/// A client for uploads in a region: no retries of its own, path style where the endpoint is a custom one.
-pub(crate) fn client(aws: &Aws, region: &str, request_timeout: Duration) -> Client {
+impl fmt::Display for LockMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Governance => "governance",
+            Self::Compliance => "compliance",
+        })
+    }
+}
+
+impl fmt::Display for LegalHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::On => "on",
+            Self::Off => "off",
+        })
+    }
+}
+
+/// A client for a region: no retries of its own, path style where the endpoint is a custom one.
+pub(super) fn client(aws: &Aws, region: &str) -> Client {
+    client_with(aws, region, REQUEST_TIMEOUT)
+}
+
+fn client_with(aws: &Aws, region: &str, request_timeout: Duration) -> Client {
     let config = aws.in_region(region);
     let custom = config.endpoint_url().is_some() || aws.has_own_endpoint("s3");
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(request_timeout).build();
@@ -138,7 +161,7 @@ impl Bucket {
         request_timeout: Duration,
     ) -> Self {
         let prefix = folder.map(|folder| format!("{folder}/")).unwrap_or_default();
-        Self { client: client(aws, region, request_timeout), name: name.to_owned(), prefix, lock }
+        Self { client: client_with(aws, region, request_timeout), name: name.to_owned(), prefix, lock }
     }
 
     /// The key of a file of this name.

@@ -11,6 +11,8 @@ mod embedded;
 pub mod network;
 mod report;
 pub mod run;
+mod settings;
+mod upload;
 
 use std::error::Error;
 use std::fmt;
@@ -33,7 +35,7 @@ enum Command {
     /// Run the bot (the default): receive, archive, acknowledge, until SIGTERM
     Run,
     /// Check the whole configuration and print it, secrets masked; touches nothing
-    Check,
+    Check(check::Arguments),
     /// Be a device: register, send, listen, replay
     Client(Box<client::Arguments>),
     /// Serve a network on its own, and administer one: invites, bots, suspension, retention
@@ -122,7 +124,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run => run::run(),
-        Command::Check => check::run(),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Client(arguments) => client::run(*arguments),
         Command::Network(arguments) => network::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),

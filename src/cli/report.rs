@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Failure;
+use tokio::runtime::Runtime;
+
 use crate::aws::Aws;
 use crate::aws::cloudwatch::CloudWatch;
 use crate::aws::sns::Sns;
 use crate::bot::clock::{Clock, SystemClock};
-use crate::config::{Config, Metrics as MetricsTo};
+use crate::config::Config;
+use crate::config::aws::Metrics as MetricsTo;
 use crate::report::counters::Counters;
 use crate::report::events::{Events, Sending};
 use crate::report::metrics::{Measuring, Metrics};
-use crate::report::origin::{Image, Origin, PRODUCT};
+use crate::report::origin::Origin;
 use crate::report::outlets::NAMESPACE;
 
 /// What the last events and metrics may take of the ten seconds that `docker stop` gives.
@@ -28,28 +30,27 @@ pub(super) struct Report {
 
 impl Report {
     /// Begins to tell what the configuration asks for. Asks AWS nothing yet.
-    pub async fn start(config: &Config, counters: Arc<Counters>) -> Result<Self, Failure> {
-        let origin = Arc::new(Origin::new(config.bot.as_str(), Image::default(), PRODUCT));
+    pub fn start(config: &Config, aws: Option<&Aws>, counters: Arc<Counters>, runtime: &Runtime) -> Self {
+        // what is started below are tasks
+        let _tasks = runtime.enter();
+        let settings = &config.aws;
+        let origin = Arc::new(Origin::new(config.bot.as_str(), settings.image.clone(), settings.product.as_str()));
         let now = || SystemClock.now_micros();
-        let aws = match (&config.aws.topic, config.aws.metrics) {
-            (None, None) => None,
-            (Some(_), _) | (None, Some(_)) => Some(Aws::connect(None).await.map_err(Failure::configuration)?),
-        };
-        let (events, sending) = match (&aws, &config.aws.topic) {
+        let (events, sending) = match (aws, &settings.topic) {
             (Some(aws), Some(topic)) => {
                 let (events, sender) = Events::new(origin.clone(), now);
-                (events, Some(sender.start(Sns::new(aws, &config.aws.region, topic))))
+                (events, Some(sender.start(Sns::new(aws, &topic.region, topic.arn.as_str()))))
             }
             (_, None) | (None, Some(_)) => (Events::logged_by(origin.clone()), None),
         };
-        let measuring = match (&aws, config.aws.metrics) {
+        let measuring = match (aws, settings.metrics) {
             (Some(aws), Some(MetricsTo::CloudWatch)) => {
-                let store = CloudWatch::new(aws, &config.aws.region, NAMESPACE);
+                let store = CloudWatch::new(aws, &settings.region, NAMESPACE);
                 Some(Metrics::new(counters, origin, now).start(store))
             }
             (_, None) | (None, Some(_)) => None,
         };
-        Ok(Self { events, sending, measuring })
+        Self { events, sending, measuring }
     }
 
     /// Tells what is left, within a deadline; what does not fit is in the log.

@@ -11,14 +11,16 @@ use zeroize::Zeroizing;
 use super::Failure;
 use super::embedded::Embedded;
 use super::report::Report;
+use super::{settings, upload};
+use crate::aws::Aws;
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
 use crate::bot::disk::{Disk, RealDisk};
 use crate::bot::home::{self, Directory};
-use crate::bot::run::{self as bot, BotError, Fault, Options, Orders, Shipping};
+use crate::bot::run::{self as bot, BotError, Fault, Options, Orders};
 use crate::bot::segment::{Basename, Policy};
 use crate::bot::ship::Shipped;
-use crate::config::{self, Config, Network as NetworkConfig, env};
+use crate::config::{Config, Network as NetworkConfig, env};
 use crate::device::store::Store;
 use crate::lifecycle::{self, Signalled};
 use crate::network;
@@ -34,7 +36,7 @@ const NETWORK_DIRECTORY: &str = "network";
 
 /// Runs it.
 pub fn run() -> Result<(), Failure> {
-    let (config, warnings) = config::load(env::process()).map_err(Failure::configuration)?;
+    let (config, warnings) = settings::load_or_fail()?;
     config.refuse_what_is_not_built().map_err(Failure::configuration)?;
     logs::start(Stream::Output, &config.log).map_err(Failure::configuration)?;
     for warning in warnings {
@@ -49,15 +51,19 @@ pub fn run() -> Result<(), Failure> {
     let signals = lifecycle::listen().map_err(Failure::internal)?;
     let runtime = runtime()?;
     let counters = Arc::new(Counters::default());
-    let report = runtime.block_on(Report::start(&config, counters.clone()))?;
-    let ran = serve(&config, password, basename, signals, &runtime, counters, &report.events);
+    let aws = runtime.block_on(settings::access(&config.aws))?;
+    runtime.block_on(upload::check_locks(aws.as_ref(), &config.aws))?;
+    let report = Report::start(&config, aws.as_ref(), counters.clone(), &runtime);
+    let ran = serve(&config, aws.as_ref(), password, basename, signals, &runtime, counters, &report.events);
     runtime.block_on(report.finish());
     ran
 }
 
 /// Everything that is told about: from the state to the end of the bot.
+#[allow(clippy::too_many_arguments, reason = "each is one thing that was made before, and has one user here")]
 fn serve(
     config: &Config,
+    aws: Option<&Aws>,
     password: Zeroizing<String>,
     basename: Basename,
     signals: Signalled,
@@ -90,7 +96,7 @@ fn serve(
         },
         endpoint: endpoint(embedded.as_ref(), config)?,
         workers: workers(),
-        shipping: Shipping::local(disk.clone()),
+        shipping: upload::shipping(aws, &config.aws, &disk),
         disk,
         clock: Arc::new(SystemClock),
         counters,

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::aws::Aws;
 use super::env::{Origin, VARIABLES};
 use super::{Config, Network};
 
@@ -9,18 +10,22 @@ use super::{Config, Network};
 const MASK: &str = "********";
 /// What stands for a setting that is off or does not matter with these others.
 const UNSET: &str = "–";
+/// Width of the names' column.
+const NAME_CHARS: usize = 30;
 
 /// Writes one line a variable: its name, the value that holds, and where it came from.
 pub fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     for variable in VARIABLES {
         let value = value(config, variable.name);
         match (value, config.origins.of(variable)) {
-            (None, _) => writeln!(out, "{:<24} {UNSET}", variable.name)?,
-            (Some(value), Origin::Default { .. }) => writeln!(out, "{:<24} {value}  (default)", variable.name)?,
-            (Some(value), Origin::Environment { name }) if name == variable.name => {
-                writeln!(out, "{:<24} {value}", variable.name)?;
+            (None, _) => writeln!(out, "{:<NAME_CHARS$} {UNSET}", variable.name)?,
+            (Some(value), Origin::Default { .. }) => {
+                writeln!(out, "{:<NAME_CHARS$} {value}  (default)", variable.name)?
             }
-            (Some(value), origin) => writeln!(out, "{:<24} {value}  (from {origin})", variable.name)?,
+            (Some(value), Origin::Environment { name }) if name == variable.name => {
+                writeln!(out, "{:<NAME_CHARS$} {value}", variable.name)?;
+            }
+            (Some(value), origin) => writeln!(out, "{:<NAME_CHARS$} {value}  (from {origin})", variable.name)?,
         }
     }
     Ok(())
@@ -32,7 +37,7 @@ fn value(config: &Config, name: &str) -> Option<String> {
     const SECONDS_PER_MINUTE: u64 = 60;
     const BYTES_PER_KIB: u64 = 1024;
     let masked = |secret: &Option<_>| secret.as_ref().map(|_: &super::Secret| MASK.to_owned());
-    let (files, aws) = (&config.files, &config.aws);
+    let files = &config.files;
     match name {
         "WICKRIO_BOT_NAME" => Some(config.bot.as_str().to_owned()),
         "WICKRIO_BOT_PASSWORD" => masked(&config.password),
@@ -45,19 +50,35 @@ fn value(config: &Config, name: &str) -> Option<String> {
             let minutes = files.rotate_after.map_or(0, |after| after.as_secs() / SECONDS_PER_MINUTE);
             Some(minutes.to_string())
         }
-        "AWS_DEFAULT_REGION" => Some(aws.region.clone()),
-        "AWS_SECRET_NAME" => aws.secret.clone(),
-        "AWS_SECRET_REGION" => Some(aws.secret_region.clone()),
-        "WICKRIO_S3_BUCKET_NAME" => aws.bucket.clone(),
-        "WICKRIO_S3_REGION" => aws.bucket_region.clone(),
-        "WICKRIO_S3_FOLDER_NAME" => aws.folder.clone(),
-        "WICKRIO_KMS_MSTRKEY_ARN" => aws.key.clone(),
-        "WICKRIO_KMS_REGION" => aws.key_region.clone(),
-        "WICKRIO_SNS_TOPIC_ARN" => aws.topic.clone(),
-        "WICKRIO_METRICS_TYPE" => aws.metrics.map(|metrics| metrics.to_string()),
         "RETAIND_STATE" => Some(config.state.display().to_string()),
         "RUST_LOG" => Some(config.log.clone()),
-        _ => network_value(&config.network, name),
+        _ => network_value(&config.network, name).or_else(|| aws_value(&config.aws, name)),
+    }
+}
+
+fn aws_value(aws: &Aws, name: &str) -> Option<String> {
+    let (secret, upload) = (aws.secret.as_ref(), aws.upload.as_ref());
+    let key = upload.and_then(|upload| upload.key.as_ref());
+    let retention = upload.and_then(|upload| upload.lock.retention);
+    match name {
+        "AWS_DEFAULT_REGION" => Some(aws.region.clone()),
+        "AWS_CA_BUNDLE" => Some(aws.ca_bundle.as_ref()?.file.display().to_string()),
+        "AWS_SECRET_NAME" => Some(secret?.name.clone()),
+        "AWS_SECRET_REGION" => Some(secret?.region.clone()),
+        "WICKRIO_S3_BUCKET_NAME" => Some(upload?.bucket.clone()),
+        "WICKRIO_S3_REGION" => Some(upload?.region.clone()),
+        "WICKRIO_S3_FOLDER_NAME" => upload?.folder.clone(),
+        "WICKRIO_KMS_MSTRKEY_ARN" => Some(key?.arn.clone()),
+        "WICKRIO_KMS_REGION" => Some(key?.region.clone()),
+        "RETAIND_KMS_FORMAT" => Some(key?.format.to_string()),
+        "RETAIND_OBJECT_LOCK_MODE" => Some(retention?.mode.to_string()),
+        "RETAIND_OBJECT_LOCK_DAYS" => Some(retention?.days.to_string()),
+        "RETAIND_OBJECT_LOCK_LEGAL_HOLD" => Some(upload?.lock.legal_hold.to_string()),
+        "WICKRIO_SNS_TOPIC_ARN" => Some(aws.topic.as_ref()?.arn.clone()),
+        "WICKRIO_METRICS_TYPE" => Some(aws.metrics?.to_string()),
+        "RETAIND_PRODUCT" => aws.metrics.map(|_| aws.product.clone()),
+        "RETAIND_IMAGE" => Some(aws.image.to_string()),
+        _ => None,
     }
 }
 

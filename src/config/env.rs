@@ -56,8 +56,6 @@ pub enum Fallback {
     Text(&'static str),
     /// This text, with the bot's name for `<botname>`.
     OfBot(&'static str),
-    /// The value of another variable.
-    Same(&'static Variable),
     /// Found out in a way that the text tells.
     Derived(&'static str),
 }
@@ -68,7 +66,6 @@ impl fmt::Display for Fallback {
             Self::Nothing => f.write_str("–"),
             Self::Required => f.write_str("required"),
             Self::Text(text) | Self::OfBot(text) => write!(f, "`{text}`"),
-            Self::Same(other) => write!(f, "`{}`", other.name),
             Self::Derived(how) => f.write_str(how),
         }
     }
@@ -91,8 +88,6 @@ pub enum Effect {
     /// Checked, but what it asks is not built yet, and to go on without it would archive less or elsewhere than the
     /// operator believes: `retaind run` refuses to start. The text says what it would ask for.
     Refused(&'static str),
-    /// Checked; only says how another, refused one is to be done. Alone it asks for nothing.
-    Qualifies,
 }
 
 macro_rules! variables {
@@ -130,26 +125,40 @@ variables! {
         "largest message file, in KiB";
     TIME_ROTATE: "WICKRIO_COMP_TIMEROTATE", Fallback::Text("0"), Public, Effect::Works,
         "minutes after which a new message file starts; 0 = no limit";
-    AWS_REGION: "AWS_DEFAULT_REGION", Fallback::Text("us-east-1"), Public, Effect::Qualifies,
+    AWS_REGION: "AWS_DEFAULT_REGION", Fallback::Text("us-east-1"), Public, Effect::Works,
         "region of the AWS services other than S3 and KMS";
-    AWS_SECRET_NAME: "AWS_SECRET_NAME", Fallback::Nothing, Public, Effect::Refused("reading settings from Secrets Manager"),
+    CA_BUNDLE: "AWS_CA_BUNDLE", Fallback::Nothing, Public, Effect::Works,
+        "PEM file with the certificates that AWS's endpoints are checked against instead of the system's";
+    AWS_SECRET_NAME: "AWS_SECRET_NAME", Fallback::Nothing, Public, Effect::Works,
         "name or ARN of the secret that holds further settings";
-    AWS_SECRET_REGION: "AWS_SECRET_REGION", Fallback::Same(&AWS_REGION), Public, Effect::Qualifies,
+    AWS_SECRET_REGION: "AWS_SECRET_REGION", Fallback::Derived("the region in the secret's ARN, else `AWS_DEFAULT_REGION`"), Public, Effect::Works,
         "region of the secret";
-    S3_BUCKET: "WICKRIO_S3_BUCKET_NAME", Fallback::Nothing, Public, Effect::Refused("uploading to S3"),
+    S3_BUCKET: "WICKRIO_S3_BUCKET_NAME", Fallback::Nothing, Public, Effect::Works,
         "bucket that message files and attachments are uploaded to";
-    S3_REGION: "WICKRIO_S3_REGION", Fallback::Nothing, Public, Effect::Qualifies,
-        "region of the bucket";
-    S3_FOLDER: "WICKRIO_S3_FOLDER_NAME", Fallback::Nothing, Public, Effect::Qualifies,
+    S3_REGION: "WICKRIO_S3_REGION", Fallback::Nothing, Public, Effect::Works,
+        "region of the bucket; required with a bucket";
+    S3_FOLDER: "WICKRIO_S3_FOLDER_NAME", Fallback::Nothing, Public, Effect::Works,
         "key prefix in the bucket, with or without a trailing slash";
-    KMS_KEY: "WICKRIO_KMS_MSTRKEY_ARN", Fallback::Nothing, Public, Effect::Refused("encryption under a KMS key before upload"),
+    KMS_KEY: "WICKRIO_KMS_MSTRKEY_ARN", Fallback::Nothing, Public, Effect::Works,
         "KMS key for encryption before upload";
-    KMS_REGION: "WICKRIO_KMS_REGION", Fallback::Nothing, Public, Effect::Qualifies,
+    KMS_REGION: "WICKRIO_KMS_REGION", Fallback::Derived("the region in the key's ARN"), Public, Effect::Works,
         "region of the KMS key";
-    SNS_TOPIC: "WICKRIO_SNS_TOPIC_ARN", Fallback::Nothing, Public, Effect::Refused("publishing events to SNS"),
+    KMS_FORMAT: "RETAIND_KMS_FORMAT", Fallback::Text("v3"), Public, Effect::Works,
+        "format of encrypted objects: `v3`, which commits to the key and is what current Amazon S3 Encryption Clients write, or `v2`, which older ones read";
+    LOCK_MODE: "RETAIND_OBJECT_LOCK_MODE", Fallback::Nothing, Public, Effect::Works,
+        "`governance` or `compliance`: lock every uploaded object for `RETAIND_OBJECT_LOCK_DAYS`; also needs `s3:PutObjectRetention`, and `retaind check --online` needs `s3:GetBucketObjectLockConfiguration`";
+    LOCK_DAYS: "RETAIND_OBJECT_LOCK_DAYS", Fallback::Nothing, Public, Effect::Works,
+        "days for which an uploaded object is locked; required with `RETAIND_OBJECT_LOCK_MODE`";
+    LEGAL_HOLD: "RETAIND_OBJECT_LOCK_LEGAL_HOLD", Fallback::Text("off"), Public, Effect::Works,
+        "`on` or `off`: put a legal hold on every uploaded object; also needs `s3:PutObjectLegalHold`, and `retaind check --online` needs `s3:GetBucketObjectLockConfiguration`";
+    SNS_TOPIC: "WICKRIO_SNS_TOPIC_ARN", Fallback::Nothing, Public, Effect::Works,
         "SNS topic for events";
-    METRICS: "WICKRIO_METRICS_TYPE", Fallback::Nothing, Public, Effect::Refused("publishing metrics to CloudWatch"),
+    METRICS: "WICKRIO_METRICS_TYPE", Fallback::Nothing, Public, Effect::Works,
         "`cloudwatch`: publish metrics every 60 s";
+    PRODUCT: "RETAIND_PRODUCT", Fallback::Text("WickrPro_Production"), Public, Effect::Works,
+        "dimension `Product` of the metrics";
+    IMAGE: "RETAIND_IMAGE", Fallback::Derived("`retaind:<version>`"), Public, Effect::Works,
+        "container image that the bot runs in, such as `wickr/bot-compliance-cloud:5.116`; events name it";
     STATE: "RETAIND_STATE", Fallback::OfBot("/tmp/<botname>/state"), Public, Effect::Works,
         "directory of the bot's state: keys, cursors and the embedded network; keep it, and keep it private";
     NETWORK: "RETAIND_NETWORK", Fallback::Nothing, Public, Effect::Works,
@@ -194,6 +203,13 @@ pub enum Origin {
         /// The file.
         path: PathBuf,
     },
+    /// A key of the secret in Secrets Manager.
+    Secret {
+        /// The key.
+        key: &'static str,
+        /// Name or ARN of the secret.
+        name: String,
+    },
     /// The table's default.
     Default {
         /// The variable that was not given.
@@ -206,6 +222,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Environment { name } => write!(f, "`{name}`"),
             Self::File { name, path } => write!(f, "`{name}` (file `{}`)", path.display()),
+            Self::Secret { key, name } => write!(f, "secret `{name}` key `{key}`"),
             Self::Default { name } => write!(f, "default of `{name}`"),
         }
     }
@@ -222,8 +239,8 @@ pub struct Given {
 
 /// One layer of settings by the table's names, not yet understood.
 ///
-/// The environment is the highest layer; Secrets Manager will be the one [`Settings::over`] which it lies, and the
-/// table's defaults are below both.
+/// The environment is the highest layer; Secrets Manager ([`super::layer`]) is the one [`Settings::over`] which it lies, and
+/// the table's defaults are below both.
 #[derive(Debug, Default)]
 pub struct Settings {
     given: BTreeMap<&'static str, Given>,
@@ -236,6 +253,11 @@ impl Settings {
             self.given.entry(name).or_insert(given);
         }
         self
+    }
+
+    /// Adds what a lower layer holds.
+    pub(super) fn add(&mut self, variable: &'static Variable, given: Given) {
+        self.given.insert(variable.name, given);
     }
 
     /// What was given for a variable.
@@ -350,11 +372,16 @@ fn nearest(unknown: &str) -> Option<String> {
         None => (upper.as_str(), ""),
     };
     let known = VARIABLES.iter().flat_map(|v| std::iter::once(v.name).chain(v.aliases.iter().copied()));
+    nearest_of(stem, known).map(|name| format!("{name}{suffix}"))
+}
+
+/// The known name that is most like a mistyped one.
+pub(super) fn nearest_of(typed: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     known
-        .map(|name| (strsim::normalized_damerau_levenshtein(stem, name), name))
+        .map(|name| (strsim::normalized_damerau_levenshtein(typed, name), name))
         .filter(|(similarity, _)| *similarity >= NEAREST_SIMILARITY_MIN)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, name)| format!("{name}{suffix}"))
+        .map(|(_, name)| name)
 }
 
 fn read_file(name: &str, path: &Path) -> Result<Given, Mistake> {

@@ -68,14 +68,54 @@ pub enum Mistake {
         why: Invalid,
     },
     /// One setting is senseless without another.
-    #[error("{at} needs `{needs}` as well: {why}")]
+    #[error("{at} needs `{needs}`{} as well: {why}", or_key(*key))]
     Needs {
         /// Where the first came from.
         at: Origin,
         /// The one that is missing.
         needs: &'static str,
+        /// The key of the secret that can hold it, where there is a secret.
+        key: Option<&'static str>,
         /// Why.
         why: &'static str,
+    },
+    /// Secrets Manager is not there for now, so that the configuration is not known.
+    #[error("the secret that {at} names could not be read: {why}")]
+    SecretAway {
+        /// The variable that names the secret.
+        at: Origin,
+        /// What happened.
+        why: String,
+    },
+    /// The secret cannot be read before somebody changes something.
+    #[error("the secret that {at} names cannot be read: {why}")]
+    SecretUnread {
+        /// The variable that names the secret.
+        at: Origin,
+        /// What was refused, and the remedy.
+        why: String,
+    },
+    /// The secret is not what it should be.
+    #[error("secret `{name}` {why}; it must be one flat JSON object of strings, such as `{{\"password\": \"…\"}}`")]
+    SecretMalformed {
+        /// Its name or ARN.
+        name: String,
+        /// What it is.
+        why: Malformed,
+    },
+    /// A value of the secret is not a string.
+    #[error("{at} is {kind}: it must be a string, in double quotes")]
+    KeyNotText {
+        /// The key.
+        at: Origin,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A key of the secret stands in it twice.
+    #[error("{at} stands there more than once: leave one out")]
+    KeyTwice {
+        /// The key.
+        at: Origin,
     },
     /// What is asked for is not in this version.
     #[error("{at} asks for {what}, which this version cannot do yet: take it out to go on without")]
@@ -84,6 +124,33 @@ pub enum Mistake {
         at: Origin,
         /// What it would be.
         what: &'static str,
+    },
+}
+
+/// What is wrong with the secret as a whole. Its text is never part of a message.
+#[derive(Debug, Error)]
+pub enum Malformed {
+    /// Bytes.
+    #[error("is binary")]
+    Binary,
+    /// More than Secrets Manager allows.
+    #[error("has {bytes} bytes, more than {max}")]
+    TooLarge {
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// Some other text.
+    #[error("is not a JSON object")]
+    NotObject,
+    /// JSON that breaks off or is mistyped.
+    #[error("is not JSON: the mistake is in line {line}, column {column}")]
+    NotJson {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
     },
 }
 
@@ -178,6 +245,18 @@ pub enum Invalid {
         /// The ARN's.
         arn: String,
     },
+    /// `AWS_CA_BUNDLE` unreadable.
+    #[error("no certificates can be read from it: {0}")]
+    Bundle(String),
+    /// Not a reference of an image.
+    #[error("not the reference of a container image, such as `wickr/bot-compliance-cloud:5.116`")]
+    Image,
+    /// Not the value of a metric's dimension.
+    #[error("not the value of a metric's dimension: 1 to {max} printable ASCII characters, and no `:` in front")]
+    Dimension {
+        /// Most characters.
+        max: usize,
+    },
     /// Not a log filter.
     #[error("not a log filter such as `info` or `info,retaind::bot=debug`")]
     LogFilter,
@@ -197,6 +276,11 @@ impl Mistakes {
     pub fn as_slice(&self) -> &[Mistake] {
         &self.0
     }
+
+    /// Is there nothing to put right, and trying again may help?
+    pub fn may_pass(&self) -> bool {
+        self.0.iter().all(|mistake| matches!(mistake, Mistake::SecretAway { .. }))
+    }
 }
 
 impl From<Vec<Mistake>> for Mistakes {
@@ -208,6 +292,7 @@ impl From<Vec<Mistake>> for Mistakes {
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
+            [one] if self.may_pass() => write!(f, "the configuration is not complete: {one}"),
             [one] => write!(f, "the configuration has a mistake: {one}"),
             all => {
                 write!(f, "the configuration has {} mistakes:", all.len())?;
@@ -238,6 +323,28 @@ pub enum Warning {
         /// Why not.
         why: &'static str,
     },
+    /// A key of the secret that is not ours.
+    #[error(
+        "secret `{name}` has a key `{}` that this bot does not know{}",
+        clipped(key),
+        nearest.map(|known| format!(": is `{known}` meant?")).unwrap_or_default()
+    )]
+    UnknownKey {
+        /// Name or ARN of the secret.
+        name: String,
+        /// As it stands there.
+        key: String,
+        /// The known key that is most like it.
+        nearest: Option<&'static str>,
+    },
+    /// Environment and secret disagree.
+    #[error("{lower} has no effect: {higher} says something else, and the environment comes first")]
+    Hidden {
+        /// In the secret.
+        lower: Origin,
+        /// In the environment.
+        higher: Origin,
+    },
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {
@@ -247,14 +354,20 @@ fn did_you_mean(nearest: Option<&str>) -> String {
     }
 }
 
+fn or_key(key: Option<&'static str>) -> String {
+    key.map(|key| format!(" (or `{key}` in the secret)")).unwrap_or_default()
+}
+
 fn shown(value: Option<&str>) -> String {
-    /// Most characters of a wrong value that are repeated; a whole file pasted into a variable stays readable.
+    value.map(|value| format!(" = `{}`", clipped(value))).unwrap_or_default()
+}
+
+/// On one line and not too long; a whole file pasted into a variable stays readable.
+fn clipped(value: &str) -> String {
+    /// Most characters of a wrong value that are repeated.
     const SHOWN_CHARS_MAX: usize = 80;
-    match value {
-        None => String::new(),
-        Some(value) if value.chars().count() > SHOWN_CHARS_MAX => {
-            format!(" = `{}…`", value.chars().take(SHOWN_CHARS_MAX).collect::<String>().escape_debug())
-        }
-        Some(value) => format!(" = `{}`", value.escape_debug()),
+    if value.chars().count() > SHOWN_CHARS_MAX {
+        return format!("{}…", value.chars().take(SHOWN_CHARS_MAX).collect::<String>().escape_debug());
     }
+    value.escape_debug().to_string()
 }

@@ -4,14 +4,17 @@
 //! whether a number is in range or a name fits into a path. Mistakes are collected, never reported one at a time, and
 //! each says under which name and in which file the value was given ([`mistake`]).
 //!
-//! Precedence: environment over Secrets Manager over the table's defaults. Secrets Manager is not read yet; when it is,
-//! its layer goes between the two with [`env::Settings::over`].
+//! Precedence: environment over Secrets Manager ([`layer`]) over the table's defaults. The secret is read as soon as its own
+//! name and region are right, whatever else is wrong, so that one start tells the mistakes of both. Who reads it comes
+//! in as a parameter: this room does not know AWS.
 //!
-//! Nothing here touches a directory or the network; `retaind check` may run beside a working bot. Directories are
+//! Nothing here touches a directory, nor, but through that parameter, the network; `retaind check` may run beside a working bot. Directories are
 //! prepared in [`crate::bot::home`].
 
+pub mod aws;
 pub mod describe;
 pub mod env;
+pub mod layer;
 pub mod mistake;
 mod parse;
 pub mod secret;
@@ -28,7 +31,9 @@ use std::time::Duration;
 use crate::bot::home::Directory;
 use crate::bot::segment::Basename;
 use crate::protocol::ids::UserName;
+use aws::{Aws, SecretState};
 use env::{Effect, Fallback, Origin, Secrecy, Settings, VARIABLES, Variable};
+use layer::{Read, Request};
 use mistake::{Invalid, Mistake, Mistakes, Warning};
 use secret::Secret;
 
@@ -131,38 +136,6 @@ pub enum Retention {
     Off,
 }
 
-/// Where metrics go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Metrics {
-    /// To CloudWatch, every 60 s.
-    CloudWatch,
-}
-
-/// AWS settings: checked, and refused by [`Config::refuse_what_is_not_built`] until something reads them.
-#[derive(Debug)]
-pub struct Aws {
-    /// Of services other than S3 and KMS.
-    pub region: String,
-    /// Name or ARN of the secret.
-    pub secret: Option<String>,
-    /// Region of the secret.
-    pub secret_region: String,
-    /// Bucket to upload to.
-    pub bucket: Option<String>,
-    /// Its region.
-    pub bucket_region: Option<String>,
-    /// Key prefix without a trailing slash.
-    pub folder: Option<String>,
-    /// ARN of the KMS key.
-    pub key: Option<String>,
-    /// Its region.
-    pub key_region: Option<String>,
-    /// ARN of the SNS topic.
-    pub topic: Option<String>,
-    /// Where metrics go.
-    pub metrics: Option<Metrics>,
-}
-
 /// A configuration without mistakes.
 #[derive(Debug)]
 pub struct Config {
@@ -197,6 +170,13 @@ impl Origins {
     fn of(&self, variable: &'static Variable) -> Origin {
         self.given(variable).cloned().unwrap_or(Origin::Default { name: variable.name })
     }
+
+    /// What was not given followed from another.
+    fn follow(&mut self, variable: &'static Variable, other: &'static Variable) {
+        if let Some(origin) = self.given(other).cloned() {
+            self.0.insert(variable.name, origin);
+        }
+    }
 }
 
 impl Config {
@@ -221,17 +201,21 @@ impl Config {
     pub fn refuse_what_is_not_built(&self) -> Result<(), Mistakes> {
         let refused = VARIABLES.iter().filter_map(|variable| match (variable.effect, self.origins.given(variable)) {
             (Effect::Refused(what), Some(at)) => Some(Mistake::NotBuilt { at: at.clone(), what }),
-            (Effect::Refused(_) | Effect::Works | Effect::Qualifies, _) => None,
+            (Effect::Refused(_) | Effect::Works, _) => None,
         });
         Mistakes::none_or(refused.collect())
     }
 }
 
 /// Reads the configuration from variables (of [`env::process`], or a test's own), or tells all that is wrong with it.
-pub fn load(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<(Config, Vec<Warning>), Mistakes> {
+/// `read_secret` is asked at most once, and only if the variables name a secret.
+pub fn load(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+    read_secret: impl FnOnce(Request<'_>) -> Read,
+) -> Result<(Config, Vec<Warning>), Mistakes> {
     let mut mistakes = Vec::new();
     let settings = env::read(vars, &mut mistakes);
-    understand(settings, mistakes)
+    understand(Reader::new(settings, mistakes), read_secret)
 }
 
 /// What is logged: for programs that need nothing else from the environment.
@@ -239,7 +223,8 @@ pub fn load_log_filter(vars: impl IntoIterator<Item = (OsString, OsString)>) -> 
     // the other variables are not this program's business
     let ours = vars.into_iter().filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with(env::LOG.name)));
     let mut mistakes = Vec::new();
-    let mut reader = Reader { settings: env::read(ours, &mut mistakes), mistakes, origins: Origins::default() };
+    let settings = env::read(ours, &mut mistakes);
+    let mut reader = Reader::new(settings, mistakes);
     let log = reader.read(&env::LOG, parse::log_filter);
     match log {
         Some(log) if reader.mistakes.is_empty() => Ok(log),
@@ -248,8 +233,21 @@ pub fn load_log_filter(vars: impl IntoIterator<Item = (OsString, OsString)>) -> 
 }
 
 /// Gives every text its meaning and checks what must fit together.
-fn understand(settings: Settings, mistakes: Vec<Mistake>) -> Result<(Config, Vec<Warning>), Mistakes> {
-    let mut r = Reader { settings, mistakes, origins: Origins::default() };
+fn understand(
+    mut r: Reader,
+    read_secret: impl FnOnce(Request<'_>) -> Read,
+) -> Result<(Config, Vec<Warning>), Mistakes> {
+    let access = aws::access(&mut r);
+    let mut notices = Vec::new();
+    if let Some((place, ca_bundle)) = access.secret(&r) {
+        let at = r.origins.of(&env::AWS_SECRET_NAME);
+        let read = read_secret(Request { place, ca_bundle });
+        if let Some(secret) = layer::settings(place, &at, read, &mut r.mistakes, &mut notices) {
+            notices.extend(layer::hidden(&r.settings, &secret));
+            r.settings = std::mem::take(&mut r.settings).over(secret);
+            r.secret = SecretState::Read;
+        }
+    }
 
     let bot = r.read(&env::BOT_NAME, parse::bot_name);
     let password = r.secret(&env::BOT_PASSWORD, |_| Ok(()));
@@ -262,7 +260,7 @@ fn understand(settings: Settings, mistakes: Vec<Mistake>) -> Result<(Config, Vec
     let rotate_after = r.read(&env::TIME_ROTATE, parse::time_rotate);
     let state = r.read_for(&env::STATE, bot.as_ref(), parse::path);
     let network = network(&mut r, bot.as_ref());
-    let aws = aws(&mut r);
+    let aws = aws::read(&mut r, access);
     let log = r.read(&env::LOG, parse::log_filter);
 
     let files = || {
@@ -278,8 +276,8 @@ fn understand(settings: Settings, mistakes: Vec<Mistake>) -> Result<(Config, Vec
         (Some(bot), Some(files), Some(state), Some(network), Some(aws), Some(log)) if r.mistakes.is_empty() => {
             let origins = r.origins;
             let config = Config { bot, password, new_password, files, state, network, aws, log, origins };
-            let warnings = warnings(&config);
-            Ok((config, warnings))
+            notices.extend(warnings(&config));
+            Ok((config, notices))
         }
         // every `None` has left a mistake
         _ => Err(r.mistakes.into()),
@@ -308,48 +306,6 @@ fn network(r: &mut Reader, bot: Option<&BotName>) -> Option<Network> {
     Some(Network::Outside { address: address?, authority: authority?, server_name: server_name? })
 }
 
-fn aws(r: &mut Reader) -> Option<Aws> {
-    let region = r.read(&env::AWS_REGION, parse::region);
-    let secret = r.optional(&env::AWS_SECRET_NAME, parse::secret_name);
-    let secret_region = r.read_or(&env::AWS_SECRET_REGION, region.clone(), parse::region);
-    let bucket = r.optional(&env::S3_BUCKET, parse::bucket);
-    let bucket_region = r.optional(&env::S3_REGION, parse::region);
-    let folder = r.optional(&env::S3_FOLDER, parse::folder);
-    let key = r.optional(&env::KMS_KEY, parse::kms_key);
-    let key_region = r.optional(&env::KMS_REGION, |text| {
-        let region = parse::region(text)?;
-        match key.as_deref().and_then(parse::region_of_arn) {
-            Some(arn) if arn != region => Err(Invalid::RegionOfArn { arn: arn.to_owned() }),
-            _ => Ok(region),
-        }
-    });
-    let topic = r.optional(&env::SNS_TOPIC, parse::sns_topic);
-    let metrics = r.optional(&env::METRICS, parse::metrics);
-
-    // what is missing here may stand in the secret
-    if r.origins.given(&env::AWS_SECRET_NAME).is_none() {
-        let nowhere = "without a bucket nothing is uploaded";
-        r.needs(&env::S3_BUCKET, &env::S3_REGION, "a bucket is in one region");
-        r.needs(&env::S3_REGION, &env::S3_BUCKET, nowhere);
-        r.needs(&env::S3_FOLDER, &env::S3_BUCKET, nowhere);
-        r.needs(&env::KMS_KEY, &env::S3_BUCKET, "encryption happens on the way to S3");
-        r.needs(&env::KMS_REGION, &env::KMS_KEY, "it is the region of that key");
-        r.needs(&env::AWS_SECRET_REGION, &env::AWS_SECRET_NAME, "it is the region of that secret");
-    }
-    Some(Aws {
-        region: region?,
-        secret,
-        secret_region: secret_region?,
-        bucket,
-        bucket_region,
-        folder,
-        key,
-        key_region,
-        topic,
-        metrics,
-    })
-}
-
 fn warnings(config: &Config) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if let (Some(size), Some(time), Some(_)) =
@@ -366,8 +322,15 @@ fn warnings(config: &Config) -> Vec<Warning> {
             "it is for the embedded network, and `RETAIND_NETWORK` names an outside one",
         ),
     };
-    let given = idle.iter().filter_map(|variable| config.origins.given(variable));
-    warnings.extend(given.map(|at| Warning::NoEffect { at: at.clone(), why }));
+    let mut idle: Vec<(&'static Variable, &'static str)> = idle.iter().map(|variable| (*variable, why)).collect();
+    if config.aws.upload.as_ref().is_none_or(|upload| upload.key.is_none()) {
+        idle.push((&env::KMS_FORMAT, "nothing is encrypted without `WICKRIO_KMS_MSTRKEY_ARN`"));
+    }
+    if config.aws.metrics.is_none() {
+        idle.push((&env::PRODUCT, "no metrics are published without `WICKRIO_METRICS_TYPE`"));
+    }
+    let given = idle.into_iter().filter_map(|(variable, why)| Some((config.origins.given(variable)?, why)));
+    warnings.extend(given.map(|(at, why)| Warning::NoEffect { at: at.clone(), why }));
     warnings
 }
 
@@ -376,9 +339,16 @@ struct Reader {
     settings: Settings,
     mistakes: Vec<Mistake>,
     origins: Origins,
+    secret: SecretState,
 }
 
 impl Reader {
+    fn new(settings: Settings, mistakes: Vec<Mistake>) -> Self {
+        let secret =
+            if settings.get(&env::AWS_SECRET_NAME).is_some() { SecretState::Unread } else { SecretState::None };
+        Self { settings, mistakes, origins: Origins::default(), secret }
+    }
+
     /// A value that is given or has a default in the table; `None` leaves a mistake behind.
     fn read<T>(&mut self, variable: &'static Variable, parse: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
         self.read_for(variable, None, parse)
@@ -403,7 +373,7 @@ impl Reader {
                 self.mistakes.push(Mistake::Missing { name: variable.name, why });
                 return None;
             }
-            Fallback::Nothing | Fallback::Same(_) | Fallback::Derived(_) => return None,
+            Fallback::Nothing | Fallback::Derived(_) => return None,
         };
         let at = Origin::Default { name: variable.name };
         parse(&text).map_err(|why| self.mistakes.push(Mistake::Value { at, value: Some(text), why })).ok()
@@ -448,12 +418,6 @@ impl Reader {
         }
         Some(given.text)
     }
-
-    fn needs(&mut self, one: &'static Variable, other: &'static Variable, why: &'static str) {
-        if let (Some(at), None) = (self.origins.given(one), self.origins.given(other)) {
-            self.mistakes.push(Mistake::Needs { at: at.clone(), needs: other.name, why });
-        }
-    }
 }
 
 impl fmt::Display for Retention {
@@ -462,13 +426,5 @@ impl fmt::Display for Retention {
             Self::On => "on",
             Self::Off => "off",
         })
-    }
-}
-
-impl fmt::Display for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CloudWatch => f.write_str("cloudwatch"),
-        }
     }
 }

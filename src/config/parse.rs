@@ -1,5 +1,8 @@
-//! One text → one value, or what is wrong with it. Pure but for [`certificate`], which reads the file that it is given.
+//! One text → one value, or what is wrong with it. Pure but for [`certificate`] and [`bundle`], which read the file that
+//! they are given.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +11,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tracing_subscriber::EnvFilter;
 
+use super::aws::{Bundle, Format, Image, LegalHold, LockMode, Metrics, Topic};
 use super::mistake::Invalid;
 use super::{Authority, BotName, HostPort, Retention};
 use crate::bot::segment::names::{BASENAME_BYTES_MAX, Basename};
@@ -25,6 +29,15 @@ const FILE_SIZE_KIB_MAX: u64 = u64::MAX / BYTES_PER_KIB;
 const SECONDS_PER_MINUTE: u64 = 60;
 /// Longest time, in minutes. 8,000 years: whoever says more has mistyped, and it cannot overflow in microseconds.
 const TIME_ROTATE_MINUTES_MAX: u64 = u32::MAX as u64;
+
+/// Largest file of certificates, in bytes; the system's own has a fifth of that.
+const BUNDLE_BYTES_MAX: u64 = 1024 * 1024;
+/// Longest lock, in days: S3's own limit, 100 years.
+const LOCK_DAYS_MAX: u32 = 36_500;
+/// Longest value of a metric's dimension, in characters: CloudWatch's.
+const DIMENSION_CHARS_MAX: usize = 255;
+/// Longest reference of an image, in bytes: a name has at most 255, a tag 128.
+const IMAGE_BYTES_MAX: usize = 512;
 
 pub(super) fn bot_name(text: &str) -> Result<BotName, Invalid> {
     let name = UserName::new(text).map_err(|_| Invalid::BotName)?;
@@ -122,11 +135,82 @@ fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String
         .map_err(|error| error.to_string())
 }
 
+pub(super) fn bundle(text: &str) -> Result<Bundle, Invalid> {
+    let file = path(text)?;
+    let mut pem = Vec::new();
+    File::open(&file)
+        .and_then(|file| file.take(BUNDLE_BYTES_MAX.saturating_add(1)).read_to_end(&mut pem))
+        .map_err(|error| Invalid::Bundle(error.to_string()))?;
+    if pem.len() as u64 > BUNDLE_BYTES_MAX {
+        return Err(Invalid::Bundle(format!("it is larger than {BUNDLE_BYTES_MAX} bytes")));
+    }
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(Bundle { file, pem }),
+        Ok(_) => Err(Invalid::Bundle("it holds no PEM certificate".to_owned())),
+        Err(error) => Err(Invalid::Bundle(error.to_string())),
+    }
+}
+
 /// `cloudwatch` is the only one.
-pub(super) fn metrics(text: &str) -> Result<super::Metrics, Invalid> {
+pub(super) fn metrics(text: &str) -> Result<Metrics, Invalid> {
     match text {
-        "cloudwatch" => Ok(super::Metrics::CloudWatch),
+        "cloudwatch" => Ok(Metrics::CloudWatch),
         _ => Err(Invalid::Word { allowed: "`cloudwatch`, or unset for none" }),
+    }
+}
+
+pub(super) fn dimension(text: &str) -> Result<String, Invalid> {
+    let right = (1..=DIMENSION_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+        && !text.trim().is_empty()
+        && !text.starts_with(':');
+    if right { Ok(text.to_owned()) } else { Err(Invalid::Dimension { max: DIMENSION_CHARS_MAX }) }
+}
+
+/// `<name>[:<tag>][@<digest>]`, where the name may start with a registry and its port.
+pub(super) fn image(text: &str) -> Result<Image, Invalid> {
+    let right =
+        text.len() <= IMAGE_BYTES_MAX && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_.:@-".contains(&b));
+    let (reference, digest) = match text.split_once('@') {
+        Some((reference, digest)) => (reference, Some(digest)),
+        None => (text, None),
+    };
+    let (name, tag) = match reference.rsplit_once(':') {
+        // what follows the colon of a port has a slash
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (reference, None),
+    };
+    let empty = |part: Option<&str>| part.is_some_and(str::is_empty);
+    let name_is_right = !name.is_empty() && name.split('/').all(|part| !part.is_empty());
+    if !right || !name_is_right || empty(tag) || empty(digest) {
+        return Err(Invalid::Image);
+    }
+    Ok(Image { name: name.to_owned(), tag: tag.or(digest).unwrap_or("latest").to_owned() })
+}
+
+pub(super) fn kms_format(text: &str) -> Result<Format, Invalid> {
+    text.parse().map_err(|_| Invalid::Word { allowed: "`v3` or `v2`" })
+}
+
+pub(super) fn lock_mode(text: &str) -> Result<LockMode, Invalid> {
+    match text {
+        "governance" => Ok(LockMode::Governance),
+        "compliance" => Ok(LockMode::Compliance),
+        _ => Err(Invalid::Word { allowed: "`governance` or `compliance`, or unset for no lock" }),
+    }
+}
+
+pub(super) fn lock_days(text: &str) -> Result<u32, Invalid> {
+    let days = number(text, "days", 1, LOCK_DAYS_MAX.into())?;
+    Ok(u32::try_from(days).unwrap_or(LOCK_DAYS_MAX))
+}
+
+pub(super) fn legal_hold(text: &str) -> Result<LegalHold, Invalid> {
+    match text {
+        "on" => Ok(LegalHold::On),
+        "off" => Ok(LegalHold::Off),
+        _ => Err(Invalid::Word { allowed: "`on` or `off`" }),
     }
 }
 
@@ -176,8 +260,11 @@ pub(super) fn kms_key(text: &str) -> Result<String, Invalid> {
     })
 }
 
-pub(super) fn sns_topic(text: &str) -> Result<String, Invalid> {
-    arn(text, "sns", "arn:aws:sns:us-east-1:111122223333:compliance-bot", |resource| !resource.contains(':'))
+pub(super) fn sns_topic(text: &str) -> Result<Topic, Invalid> {
+    let example = "arn:aws:sns:us-east-1:111122223333:compliance-bot";
+    let arn = arn(text, "sns", example, |resource| !resource.contains(':'))?;
+    let region = region_of_arn(&arn).unwrap_or_default().to_owned();
+    Ok(Topic { arn, region })
 }
 
 pub(super) fn secret_name(text: &str) -> Result<String, Invalid> {

@@ -3,6 +3,7 @@
 //! Most of it is configured; the device and its network are known once the bot's state is open or the device is
 //! registered ([`Origin::identify`]). What is told before that says [`UNKNOWN`].
 
+use std::fmt;
 use std::sync::OnceLock;
 
 /// Stands for a device or network that is not known yet.
@@ -23,14 +24,10 @@ pub struct Image {
     pub tag: String,
 }
 
-impl Image {
-    /// From `name:tag`; without a tag the program's version stands for it.
-    pub fn parse(text: &str) -> Self {
-        // a colon before the last slash belongs to the registry's port
-        match text.rsplit_once(':').filter(|(name, tag)| !name.is_empty() && !tag.is_empty() && !tag.contains('/')) {
-            Some((name, tag)) => Self { name: name.to_owned(), tag: tag.to_owned() },
-            None => Self { name: text.trim_end_matches(':').to_owned(), ..Self::default() },
-        }
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let between = if self.tag.starts_with("sha256:") { '@' } else { ':' };
+        write!(f, "{}{between}{}", self.name, self.tag)
     }
 }
 
@@ -96,20 +93,6 @@ impl Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_image_is_a_name_and_a_tag_also_behind_a_port() {
-        let parsed = |text| {
-            let Image { name, tag } = Image::parse(text);
-            (name, tag)
-        };
-        let version = env!("CARGO_PKG_VERSION");
-        let own = |name: &str, tag: &str| (name.to_owned(), tag.to_owned());
-        assert_eq!(parsed("wickr/bot-compliance-cloud:5.116.13.01"), own("wickr/bot-compliance-cloud", "5.116.13.01"));
-        assert_eq!(parsed("host:5000/retaind"), own("host:5000/retaind", version));
-        assert_eq!(parsed("host:5000/retaind:1"), own("host:5000/retaind", "1"));
-        assert_eq!(parsed("retaind:"), own("retaind", version));
-    }
 
     #[test]
     fn before_the_device_is_known_the_bots_name_tells_the_network() {

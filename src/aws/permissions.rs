@@ -1,0 +1,237 @@
+//! What the bot must be allowed to do, in one table: feature, IAM action, resource.
+//!
+//! The policies in `config/iam/`, the README's table and the probes of `retaind check --online` all come from it or are
+//! compared with it by tests, so that a new call cannot be made without its line in a policy.
+
+use std::fmt;
+
+/// A part of the bot that an operator turns on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// Settings from Secrets Manager.
+    Secrets,
+    /// Uploads to S3.
+    S3,
+    /// Encryption before upload.
+    Kms,
+    /// Events to SNS.
+    Sns,
+    /// Metrics to CloudWatch.
+    CloudWatch,
+    /// S3 Object Lock.
+    ObjectLock,
+}
+
+impl Feature {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Secrets, Self::S3, Self::Kms, Self::Sns, Self::CloudWatch, Self::ObjectLock];
+
+    /// The policy in `config/iam/` that is enough for it.
+    pub fn policy(self) -> &'static str {
+        match self {
+            Self::Secrets => "secrets.json",
+            Self::S3 => "s3.json",
+            Self::Kms => "kms.json",
+            Self::Sns => "sns.json",
+            Self::CloudWatch => "cloudwatch.json",
+            Self::ObjectLock => "object-lock.json",
+        }
+    }
+
+    /// The permissions that it needs.
+    pub fn permissions(self) -> impl Iterator<Item = &'static Permission> {
+        PERMISSIONS.iter().copied().filter(move |permission| permission.feature == self)
+    }
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Secrets => "settings from Secrets Manager",
+            Self::S3 => "uploads to S3",
+            Self::Kms => "encryption under a KMS key",
+            Self::Sns => "events to SNS",
+            Self::CloudWatch => "metrics to CloudWatch",
+            Self::ObjectLock => "Object Lock",
+        })
+    }
+}
+
+/// Whether an action is one that the bot has always needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// One of the guide's five.
+    Guide,
+    /// Beyond them; only for a feature that is off unless asked for.
+    OptIn,
+}
+
+/// One action on one kind of resource.
+#[derive(Debug)]
+pub struct Permission {
+    /// What it is for.
+    pub feature: Feature,
+    /// The statement's `Sid`.
+    pub sid: &'static str,
+    /// The IAM action.
+    pub action: &'static str,
+    /// The narrowest resource that AWS allows, with placeholders in capitals.
+    pub resource: &'static str,
+    /// A condition (`StringEquals`) that narrows it further: key and allowed values.
+    pub condition: Option<(&'static str, &'static [&'static str])>,
+    /// Whether it is one of the guide's.
+    pub need: Need,
+}
+
+/// Reading the secret. Six `?` stand for the characters that Secrets Manager adds to the name in its ARN.
+pub static GET_SECRET: Permission = Permission {
+    feature: Feature::Secrets,
+    sid: "ReadSettings",
+    action: "secretsmanager:GetSecretValue",
+    resource: "arn:aws:secretsmanager:REGION:ACCOUNT:secret:SECRET-NAME-??????",
+    condition: None,
+    need: Need::Guide,
+};
+
+/// Putting objects, whole or in parts.
+pub static PUT_OBJECT: Permission = Permission {
+    feature: Feature::S3,
+    sid: "Upload",
+    action: "s3:PutObject",
+    resource: "arn:aws:s3:::BUCKET/FOLDER/*",
+    condition: None,
+    need: Need::Guide,
+};
+
+/// A data key for each object. The condition names the encryption contexts of the two formats.
+pub static DATA_KEY: Permission = Permission {
+    feature: Feature::Kms,
+    sid: "Encrypt",
+    action: "kms:GenerateDataKey",
+    resource: "arn:aws:kms:REGION:ACCOUNT:key/KEY-ID",
+    condition: Some(("kms:EncryptionContext:aws:x-amz-cek-alg", &["115", "AES/GCM/NoPadding"])),
+    need: Need::Guide,
+};
+
+/// Publishing events.
+pub static PUBLISH: Permission = Permission {
+    feature: Feature::Sns,
+    sid: "PublishEvents",
+    action: "sns:Publish",
+    resource: "arn:aws:sns:REGION:ACCOUNT:TOPIC",
+    condition: None,
+    need: Need::Guide,
+};
+
+/// Publishing metrics. CloudWatch knows no resource here; the namespace is what can be fixed.
+pub static PUT_METRICS: Permission = Permission {
+    feature: Feature::CloudWatch,
+    sid: "PublishMetrics",
+    action: "cloudwatch:PutMetricData",
+    resource: "*",
+    condition: Some(("cloudwatch:namespace", &["WickrIO"])),
+    need: Need::Guide,
+};
+
+/// Locking an object while it is put.
+pub static PUT_RETENTION: Permission = Permission {
+    feature: Feature::ObjectLock,
+    sid: "LockObjects",
+    action: "s3:PutObjectRetention",
+    resource: "arn:aws:s3:::BUCKET/FOLDER/*",
+    condition: None,
+    need: Need::OptIn,
+};
+
+/// Holding an object while it is put.
+pub static PUT_LEGAL_HOLD: Permission = Permission {
+    feature: Feature::ObjectLock,
+    sid: "HoldObjects",
+    action: "s3:PutObjectLegalHold",
+    resource: "arn:aws:s3:::BUCKET/FOLDER/*",
+    condition: None,
+    need: Need::OptIn,
+};
+
+/// Asking whether a bucket takes locks; only `retaind check --online` does.
+pub static GET_LOCK_CONFIGURATION: Permission = Permission {
+    feature: Feature::ObjectLock,
+    sid: "SeeWhetherTheBucketLocks",
+    action: "s3:GetBucketObjectLockConfiguration",
+    resource: "arn:aws:s3:::BUCKET",
+    condition: None,
+    need: Need::OptIn,
+};
+
+/// All of them.
+pub static PERMISSIONS: [&Permission; 8] = [
+    &GET_SECRET,
+    &PUT_OBJECT,
+    &DATA_KEY,
+    &PUBLISH,
+    &PUT_METRICS,
+    &PUT_RETENTION,
+    &PUT_LEGAL_HOLD,
+    &GET_LOCK_CONFIGURATION,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::env;
+
+    fn file(name: &str) -> Value {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/iam").join(name);
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    }
+
+    fn policy<'a>(permissions: impl Iterator<Item = &'a Permission>) -> Value {
+        let statements = permissions.map(|permission| {
+            let mut statement = json!({
+                "Sid": permission.sid,
+                "Effect": "Allow",
+                "Action": permission.action,
+                "Resource": permission.resource,
+            });
+            if let Some((key, values)) = permission.condition {
+                statement["Condition"] =
+                    json!({"StringEquals": {key: if let [one] = values { json!(one) } else { json!(values) }}});
+            }
+            statement
+        });
+        json!({"Version": "2012-10-17", "Statement": statements.collect::<Vec<_>>()})
+    }
+
+    #[test]
+    fn the_policies_of_config_iam_allow_what_the_table_says_and_nothing_else() {
+        for feature in Feature::ALL {
+            assert_eq!(file(feature.policy()), policy(feature.permissions()), "{}", feature.policy());
+        }
+        let guide = PERMISSIONS.iter().copied().filter(|permission| permission.need == Need::Guide);
+        assert_eq!(file("retaind.json"), policy(guide), "retaind.json");
+    }
+
+    #[test]
+    fn the_guides_five_actions_are_enough_unless_more_is_asked_for() {
+        let guide: Vec<&str> = PERMISSIONS.iter().filter(|p| p.need == Need::Guide).map(|p| p.action).collect();
+        assert_eq!(
+            guide,
+            [
+                "secretsmanager:GetSecretValue",
+                "s3:PutObject",
+                "kms:GenerateDataKey",
+                "sns:Publish",
+                "cloudwatch:PutMetricData"
+            ]
+        );
+        let meanings: String = [&env::LOCK_MODE, &env::LEGAL_HOLD].map(|variable| variable.meaning).concat();
+        for permission in PERMISSIONS.iter().filter(|permission| permission.need == Need::OptIn) {
+            assert!(meanings.contains(permission.action), "no variable's meaning names `{}`", permission.action);
+        }
+    }
+}

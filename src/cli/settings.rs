@@ -1,0 +1,101 @@
+//! The configuration of this process: its environment, and the secret that it names.
+//!
+//! Composes [`crate::config`], which does not know AWS, with [`crate::aws`], which does not know the configuration.
+
+use std::future::Future;
+
+use super::Failure;
+use crate::aws::probe::{Outcome, Probe};
+use crate::aws::secrets::{self, SecretText};
+use crate::aws::{Aws, AwsError, Remedy, permissions};
+use crate::config::layer::{Read, Request};
+use crate::config::mistake::{Mistakes, Warning};
+use crate::config::secret::Secret;
+use crate::config::{self, Config, env};
+
+/// What loading found, and what came of reading the secret, if one is named.
+pub(super) struct Loaded {
+    /// The configuration, or all that is wrong with it.
+    pub result: Result<(Config, Vec<Warning>), Mistakes>,
+    /// The secret's part in it.
+    pub secret: Option<Probe>,
+}
+
+/// Reads the environment and the secret.
+pub(super) fn load() -> Loaded {
+    let mut secret = None;
+    let result = config::load(env::process(), |request| {
+        let (read, probe) = read_secret(&request);
+        secret = probe;
+        read
+    });
+    Loaded { result, secret }
+}
+
+/// As [`load`], for who needs the configuration and nothing else.
+pub(super) fn load_or_fail() -> Result<(Config, Vec<Warning>), Failure> {
+    load().result.map_err(failure)
+}
+
+/// What mistakes mean for who started the program.
+pub(super) fn failure(mistakes: Mistakes) -> Failure {
+    if mistakes.may_pass() { Failure::temporary(mistakes) } else { Failure::configuration(mistakes) }
+}
+
+/// Access to AWS as this configuration wants it.
+pub(super) async fn connect(ca_bundle: Option<&[u8]>) -> Result<Aws, Failure> {
+    Aws::connect(ca_bundle).await.map_err(Failure::configuration)
+}
+
+/// Access to AWS, if this configuration uses any of it once it is loaded.
+pub(super) async fn access(settings: &config::aws::Aws) -> Result<Option<Aws>, Failure> {
+    match (&settings.upload, &settings.topic, settings.metrics) {
+        (None, None, None) => Ok(None),
+        (Some(_), _, _) | (_, Some(_), _) | (_, _, Some(_)) => {
+            connect(settings.ca_bundle.as_ref().map(|bundle| bundle.pem.as_slice())).await.map(Some)
+        }
+    }
+}
+
+/// Runs what is short and alone. Nothing that it opened may be used afterwards: connections end with the runtime.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::internal)?;
+    Ok(runtime.block_on(future))
+}
+
+fn read_secret(request: &Request<'_>) -> (Read, Option<Probe>) {
+    let (name, region) = (&request.place.name, &request.place.region);
+    let read = block_on(async {
+        let aws = connect(request.ca_bundle).await?;
+        Ok(secrets::read(&aws, region, name).await)
+    });
+    let probe = |outcome| Some(Probe::new(&permissions::GET_SECRET, name, outcome));
+    match read.and_then(|read| read) {
+        Ok(Ok(SecretText::Text(mut text))) => {
+            (Read::Text(Secret::new(std::mem::take(&mut *text))), probe(Outcome::Works))
+        }
+        Ok(Ok(SecretText::Binary)) => (Read::Binary, probe(Outcome::Works)),
+        Ok(Err(error)) => (unread(&error, region), probe(Outcome::Fails(error))),
+        Err(failure) => (Read::Refused(failure.to_string()), None),
+    }
+}
+
+fn unread(error: &AwsError, region: &str) -> Read {
+    let words = match error {
+        // Secrets Manager does not say so when a secret is in another region
+        AwsError::Missing { .. } => {
+            format!("{error}; looked for in `{region}`: correct `AWS_SECRET_NAME` or `AWS_SECRET_REGION`")
+        }
+        AwsError::Denied { .. }
+        | AwsError::WrongRegion { .. }
+        | AwsError::Credentials { .. }
+        | AwsError::Precondition { .. }
+        | AwsError::Throttled { .. }
+        | AwsError::Away { .. }
+        | AwsError::Refused { .. } => error.to_string(),
+    };
+    match error.remedy() {
+        Remedy::Wait => Read::Away(words),
+        Remedy::Operator | Remedy::Never => Read::Refused(words),
+    }
+}

@@ -1,0 +1,77 @@
+//! Where sealed files go, set up from the configuration: to S3, encrypted or not, or nowhere.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::Failure;
+use crate::aws::kms::Kms;
+use crate::aws::probe::{self, Lock, Outcome, Place, Probe};
+use crate::aws::s3::{Bucket, LegalHold, LockMode, ObjectLock, REQUEST_TIMEOUT};
+use crate::aws::{Aws, Remedy};
+use crate::bot::disk::Disk;
+use crate::bot::run::Shipping;
+use crate::bot::ship::s3::{Patience, S3Destination};
+use crate::config::aws::{Aws as Settings, Upload};
+
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+
+/// Without a bucket files stay where they are.
+pub(super) fn shipping(aws: Option<&Aws>, settings: &Settings, disk: &Arc<dyn Disk>) -> Shipping {
+    let (Some(aws), Some(upload)) = (aws, &settings.upload) else { return Shipping::local(disk.clone()) };
+    let lock = ObjectLock {
+        retention: upload.lock.retention.map(|retention| (retention.mode, retention.days)),
+        legal_hold: upload.lock.legal_hold,
+    };
+    let folder = upload.folder.as_deref();
+    let bucket = Bucket::new(aws, &upload.region, &upload.bucket, folder, Some(lock), REQUEST_TIMEOUT);
+    let encryption = upload.key.as_ref().map(|key| (Kms::new(aws, &key.region, key.arn.as_str()), key.format));
+    Shipping::to(Arc::new(S3Destination::new(bucket, encryption, Patience::default())))
+}
+
+/// Refuses to start where objects are to be locked and the bucket or the permissions do not let them: an archive that is
+/// believed to be locked and is not would be worse than none.
+pub(super) async fn check_locks(aws: Option<&Aws>, settings: &Settings) -> Result<(), Failure> {
+    let (Some(aws), Some(upload)) = (aws, &settings.upload) else { return Ok(()) };
+    for probe in try_locks(aws, upload).await {
+        if let Outcome::Fails(error) = probe.outcome {
+            let wait = error.remedy() == Remedy::Wait;
+            let words = format!("objects cannot be locked as `RETAIND_OBJECT_LOCK_MODE` and its like ask: {error}");
+            return Err(if wait { Failure::temporary(words) } else { Failure::configuration(words) });
+        }
+    }
+    Ok(())
+}
+
+/// Tries what locking asks for; nothing if nothing is to be locked.
+pub(super) async fn try_locks(aws: &Aws, upload: &Upload) -> Vec<Probe> {
+    let place = place(upload);
+    let locks = locks(upload);
+    let mut probes = Vec::new();
+    if !locks.is_empty() {
+        probes.push(probe::lock_configuration(aws, place).await);
+    }
+    for lock in locks {
+        probes.push(probe::put_locked(aws, place, lock).await);
+    }
+    probes
+}
+
+/// The bucket as probes want it.
+pub(super) fn place(upload: &Upload) -> Place<'_> {
+    Place { bucket: &upload.bucket, region: &upload.region, folder: upload.folder.as_deref() }
+}
+
+fn locks(upload: &Upload) -> Vec<Lock> {
+    let retention = upload.lock.retention.map(|retention| {
+        let until = SystemTime::now() + Duration::from_secs(u64::from(retention.days).saturating_mul(SECONDS_PER_DAY));
+        match retention.mode {
+            LockMode::Governance => Lock::Governance(until),
+            LockMode::Compliance => Lock::Compliance(until),
+        }
+    });
+    let hold = match upload.lock.legal_hold {
+        LegalHold::On => Some(Lock::LegalHold),
+        LegalHold::Off => None,
+    };
+    retention.into_iter().chain(hold).collect()
+}
