@@ -138,11 +138,9 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
                 "WickrIOClientMain::slotAdminUserSuspend: code(8): reason: unpaid".into(),
             ),
             Event::DeviceSuspended => ("critical", "device_suspended", "Device is suspended.".into()),
-            Event::SwitchBoardDown { .. } => (
-                "critical",
-                "switchboard_down",
-                "SwitchBoard system has been down for more than 15 minutes".into(),
-            ),
+            Event::SwitchBoardDown { .. } => {
+                ("critical", "switchboard_down", "SwitchBoard system has been down for more than 15 minutes".into())
+            }
             Event::S3Failed { .. } => (
                 "critical",
                 "s3_failed",
@@ -163,11 +161,9 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
                 "undecryptable_message",
                 format!("A message of conversation {room} cannot be read, its ciphertext is kept: no keys"),
             ),
-            Event::DiskNearlyFull { .. } => (
-                "critical",
-                "disk_nearly_full",
-                "Disk is nearly full: 1024 bytes are left for /tmp/bot".into(),
-            ),
+            Event::DiskNearlyFull { .. } => {
+                ("critical", "disk_nearly_full", "Disk is nearly full: 1024 bytes are left for /tmp/bot".into())
+            }
             Event::EvidenceChainBroken { .. } => {
                 ("critical", "evidence_chain_broken", "Evidence chain is broken: manifest 7".into())
             }
