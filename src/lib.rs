@@ -35,12 +35,12 @@
 //! | [`bot`] | the data path above; knows the network only as any device does, over the wire, also when embedded |
 //! | [`replay`] | recorded conversations played through real devices: demo, tests, benches |
 //! | [`aws`] | S3, KMS, Secrets Manager, SNS, CloudWatch: the only room that knows the SDK |
-//! | [`report`] | counters and logs |
+//! | [`report`] | counters, events to SNS, metrics to CloudWatch, logs; never in the way of the data path |
 //! | [`config`] | the table of variables; the only room that reads the environment |
 //! | [`lifecycle`] | signals |
 //! | [`cli`] | one file a subcommand; the only rooms that print |
 //!
-//! Imports point downwards: cli → bot, network, replay → device, report → protocol. `bot` does not import `network`.
+//! Imports point downwards: cli → bot, network, replay → device, report → aws, protocol. `bot` does not import `network`.
 //!
 //! # Threat model
 //!

@@ -12,6 +12,7 @@ mod readme;
 mod record;
 mod refuse;
 mod replay;
+mod report;
 mod rotate;
 mod settings;
 mod ship;
