@@ -13,13 +13,12 @@ use retaind::network::Admin;
 use retaind::protocol::credential::Role;
 use retaind::protocol::endpoint::Endpoint;
 use retaind::protocol::ids::ConversationKind;
-use rusqlite::{Connection, OpenFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use crate::support::program::{Program, retaind, write_pem};
 use crate::support::traffic::{Dice, Traffic, is_sealed, names};
-use crate::support::{self, BOT, Harness, PASSWORD, text, user, vault};
+use crate::support::{self, BOT, Harness, PASSWORD, text, unacknowledged, user, vault};
 
 /// Small, so that kills meet rotations.
 const FILE_KIB: u64 = 4;
@@ -46,17 +45,6 @@ fn run_on(home: &Path, network: &Endpoint) -> Command {
     let mut command = run(home);
     command.env("RETAIND_NETWORK", &network.address).env("RETAIND_NETWORK_CA", authority);
     command
-}
-
-/// What the network in `directory` still keeps for the bot: places that the bot has not acknowledged.
-fn unacknowledged(directory: &Path) -> i64 {
-    let path = directory.join("network.sqlite");
-    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
-    database.busy_timeout(Duration::from_secs(30)).unwrap();
-    let sql = "SELECT coalesce(sum(coalesce(m.until_seq, c.head_seq) - m.acked_seq), 0)
-               FROM members m JOIN conversations c ON c.id = m.conversation JOIN devices d ON d.id = m.device
-               WHERE d.user = ?";
-    database.query_row(sql, [BOT], |row| row.get(0)).unwrap()
 }
 
 /// Waits until the network keeps at most `places` for the bot. Another process knows: there is nothing but to look again.

@@ -1,5 +1,6 @@
 //! All integration tests in one binary, a module a promise.
 
+mod aws;
 mod cli;
 mod client;
 mod corpus;

@@ -32,7 +32,6 @@ use crate::support::{BOT, Bot, Harness, text, user};
 
 /// No test waits so long unless it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
-const IMAGE: &str = "wickr/bot-compliance-cloud:5.116.13.01";
 
 fn now_micros() -> i64 {
     SystemClock.now_micros()
@@ -43,7 +42,7 @@ fn now_secs() -> i64 {
 }
 
 fn origin() -> Arc<Origin> {
-    Arc::new(Origin::new(BOT, Image::parse(IMAGE), PRODUCT))
+    Arc::new(Origin::new(BOT, Image { name: "wickr/bot-compliance-cloud".into(), tag: "5.116.13.01".into() }, PRODUCT))
 }
 
 fn aws(access: &Access) -> Aws {

@@ -14,6 +14,7 @@ pub mod traffic;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use retaind::bot::clock::SystemClock;
 use retaind::bot::commit::Directories;
@@ -32,6 +33,7 @@ use retaind::protocol::endpoint::Endpoint;
 use retaind::protocol::ids::{MessageId, UserName};
 use retaind::report::counters::Counters;
 use retaind::report::events::Events;
+use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -155,6 +157,11 @@ impl Harness {
         records(&self.messages())
     }
 
+    /// What the network still keeps for the bot.
+    pub fn unacknowledged(&self) -> i64 {
+        unacknowledged(&self.path().join("network"))
+    }
+
     /// Ends the network.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -170,6 +177,17 @@ impl Harness {
         let network = Network::open(network::Options::new(directory.path().join("network"))).unwrap();
         Self::serve(directory, network, TcpListener::bind(&endpoint.address).unwrap())
     }
+}
+
+/// What the network in `directory` still keeps for the bot: places that the bot has not acknowledged.
+pub fn unacknowledged(directory: &Path) -> i64 {
+    let path = directory.join("network.sqlite");
+    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+    database.busy_timeout(Duration::from_secs(30)).unwrap();
+    let sql = "SELECT coalesce(sum(coalesce(m.until_seq, c.head_seq) - m.acked_seq), 0)
+               FROM members m JOIN conversations c ON c.id = m.conversation JOIN devices d ON d.id = m.device
+               WHERE d.user = ?";
+    database.query_row(sql, [BOT], |row| row.get(0)).unwrap()
 }
 
 /// A bot that runs.
