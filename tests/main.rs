@@ -13,5 +13,6 @@ mod record;
 mod refuse;
 mod replay;
 mod rotate;
+mod settings;
 mod standin;
 mod support;

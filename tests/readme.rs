@@ -6,12 +6,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser};
+use retaind::aws::permissions::PERMISSIONS;
 use retaind::cli::{Arguments, EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_TEMPORARY};
 use retaind::config::env::{Effect, Secrecy, VARIABLES, Variable};
+use retaind::config::layer::KEYS;
 
 const TABLE_BEGINS: &str =
     "<!-- variables: from src/config/env.rs; RETAIND_BLESS=1 cargo nextest run readme writes them -->\n";
 const TABLE_ENDS: &str = "<!-- end of variables -->";
+const PERMISSIONS_BEGIN: &str =
+    "<!-- permissions: from src/aws/permissions.rs; RETAIND_BLESS=1 cargo nextest run readme writes them -->\n";
+const PERMISSIONS_END: &str = "<!-- end of permissions -->";
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -37,21 +42,41 @@ fn row(variable: &Variable) -> String {
     format!("| {names} | {}{secret}{effect} | {} |\n", variable.meaning, variable.default)
 }
 
-#[test]
-fn the_table_of_variables_is_the_one_in_the_code() {
-    let rows: String = VARIABLES.iter().map(|variable| row(variable)).collect();
-    let wanted = format!("| variable | meaning | default |\n|---|---|---|\n{rows}");
+/// Compares the table between two marks with what the code says, or writes it.
+fn assert_table(begins: &str, wanted: &str, ends: &str) {
     let readme = readme();
-    let (before, rest) = readme.split_once(TABLE_BEGINS).expect("the README marks where the table begins");
-    let (table, after) = rest.split_once(TABLE_ENDS).expect("the README marks where the table ends");
+    let (before, rest) = readme.split_once(begins).expect("the README marks where the table begins");
+    let (table, after) = rest.split_once(ends).expect("the README marks where the table ends");
     if std::env::var_os("RETAIND_BLESS").is_some() {
-        fs::write(root().join("README.md"), format!("{before}{TABLE_BEGINS}{wanted}{TABLE_ENDS}{after}")).unwrap();
+        fs::write(root().join("README.md"), format!("{before}{begins}{wanted}{ends}{after}")).unwrap();
         return;
     }
     for (line, wanted) in table.lines().zip(wanted.lines()) {
         assert_eq!(line, wanted, "write it anew with `RETAIND_BLESS=1 cargo nextest run readme`");
     }
     assert_eq!(table.lines().count(), wanted.lines().count());
+}
+
+/// One test for both tables, so that they are not written at the same time.
+#[test]
+fn the_tables_of_variables_and_permissions_are_those_in_the_code() {
+    let rows: String = VARIABLES.iter().map(|variable| row(variable)).collect();
+    assert_table(TABLE_BEGINS, &format!("| variable | meaning | default |\n|---|---|---|\n{rows}"), TABLE_ENDS);
+
+    let rows = PERMISSIONS.map(|permission| {
+        let (feature, policy) = (permission.feature, permission.feature.policy());
+        format!("| {feature} | `{}` | `{}` | `{policy}` |\n", permission.action, permission.resource)
+    });
+    let wanted = format!("| for | action | on | policy in `config/iam/` |\n|---|---|---|---|\n{}", rows.concat());
+    assert_table(PERMISSIONS_BEGIN, &wanted, PERMISSIONS_END);
+}
+
+#[test]
+fn every_key_of_the_secret_is_in_the_readme() {
+    let readme = readme();
+    for (key, variable) in KEYS {
+        assert!(readme.contains(&format!("\n| `{key}` | `{}` |\n", variable.name)), "`{key}`");
+    }
 }
 
 /// The lines of the README's `sh` blocks, without comments, continued lines joined.

@@ -8,7 +8,7 @@
 //! the path of a file that holds the value; a name that looks like ours and is not in the table is a mistake, because a
 //! mistyped setting of an archive must not be ignored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
@@ -244,6 +244,8 @@ pub struct Given {
 #[derive(Debug, Default)]
 pub struct Settings {
     given: BTreeMap<&'static str, Given>,
+    /// What was given and could not be read, which has left a mistake.
+    unread: BTreeSet<&'static str>,
 }
 
 impl Settings {
@@ -258,6 +260,11 @@ impl Settings {
     /// Adds what a lower layer holds.
     pub(super) fn add(&mut self, variable: &'static Variable, given: Given) {
         self.given.insert(variable.name, given);
+    }
+
+    /// Was it given, if perhaps in a way that cannot be read? Then nobody needs to be told that it is missing.
+    pub(super) fn names(&self, variable: &Variable) -> bool {
+        self.given.contains_key(variable.name) || self.unread.contains(variable.name)
     }
 
     /// What was given for a variable.
@@ -318,7 +325,10 @@ pub fn read(vars: impl IntoIterator<Item = (OsString, OsString)>, mistakes: &mut
         match given {
             Ok(given) if given.text.expose().is_empty() => {}
             Ok(given) => insert(&mut settings, spelling.variable, given, mistakes),
-            Err(mistake) => mistakes.push(mistake),
+            Err(mistake) => {
+                settings.unread.insert(spelling.variable.name);
+                mistakes.push(mistake);
+            }
         }
     }
     settings
