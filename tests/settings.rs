@@ -120,6 +120,18 @@ async fn the_guides_secrets_with_s3_and_with_kms_are_taken_as_they_stand_there()
 }
 
 #[tokio::test]
+async fn a_bundle_of_several_certificates_is_taken() {
+    let moto = Moto::start();
+    moto.secret(SECRET, r#"{"password":"password"}"#).await;
+    let bundle = tempfile::NamedTempFile::new().unwrap();
+    let certificate = || rcgen::generate_simple_self_signed(vec!["aws.example".to_owned()]).unwrap().cert.pem();
+    std::fs::write(bundle.path(), certificate() + &certificate()).unwrap();
+    let variables = [("AWS_CA_BUNDLE", bundle.path().to_str().unwrap())];
+    let (code, out, err) = check(&moto.operator(), &variables).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+}
+
+#[tokio::test]
 async fn a_secret_that_is_missing_denied_elsewhere_or_broken_is_78_and_says_what_to_correct() {
     let moto = Moto::start();
     let access = moto.operator();

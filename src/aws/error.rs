@@ -160,9 +160,8 @@ impl AwsError {
             | (Some(301 | 307), _) => Self::WrongRegion { call, setting, right: header("x-amz-bucket-region") },
             (_, "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired")
             | (_, "InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClientException")
-            | (_, "RequestTimeTooSkewed" | "InvalidToken" | "MissingAuthenticationToken") => {
-                Self::Credentials { call, message }
-            }
+            | (_, "RequestTimeTooSkewed" | "InvalidToken" | "MissingAuthenticationToken")
+            | (_, "SignatureDoesNotMatch" | "InvalidSignatureException") => Self::Credentials { call, message },
             (
                 _,
                 "SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequestsException" | "RequestLimitExceeded",

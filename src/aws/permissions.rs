@@ -234,4 +234,18 @@ mod tests {
             assert!(meanings.contains(permission.action), "no variable's meaning names `{}`", permission.action);
         }
     }
+
+    #[test]
+    fn the_buckets_policy_only_denies_and_lets_the_parts_of_an_upload_pass() {
+        let policy = file("bucket-policy.json");
+        let statements = policy["Statement"].as_array().unwrap();
+        assert!(statements.iter().all(|statement| statement["Effect"] == "Deny" && statement["Principal"] == "*"));
+        let overwriting = statements.iter().find(|statement| statement["Sid"] == "DenyOverwriting").unwrap();
+        // both must hold: no header, and a request that makes an object, which beginning an upload and its parts do not
+        let conditions = json!({"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}});
+        assert_eq!(overwriting["Condition"], conditions);
+        assert_eq!(overwriting["Action"], PUT_OBJECT.action);
+        let rule = file("lifecycle.json")["Rules"][0].clone();
+        assert_eq!(rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"], 7);
+    }
 }

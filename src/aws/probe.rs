@@ -195,7 +195,7 @@ pub async fn publish(aws: &Aws, topic: &str, region: &str) -> Probe {
         // too long, and the message is not the JSON that it claims to be
         .subject("x".repeat(SUBJECT_CHARS))
         .message_structure("json")
-        .message("retaind check")
+        .message("retaind-check")
         .send()
         .await;
     let outcome = match sent {

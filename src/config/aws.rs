@@ -231,6 +231,9 @@ impl Reader {
             SecretState::Unread if key.is_some() => return,
             SecretState::Unread => None,
         };
+        if self.settings.names(other) {
+            return;
+        }
         if let (Some(at), None) = (self.origins.given(one), self.origins.given(other)) {
             self.mistakes.push(Mistake::Needs { at: at.clone(), needs: other.name, key, why });
         }

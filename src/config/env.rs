@@ -8,7 +8,7 @@
 //! the path of a file that holds the value; a name that looks like ours and is not in the table is a mistake, because a
 //! mistyped setting of an archive must not be ignored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
@@ -146,11 +146,11 @@ variables! {
     KMS_FORMAT: "RETAIND_KMS_FORMAT", Fallback::Text("v3"), Public, Effect::Works,
         "format of encrypted objects: `v3`, which commits to the key and is what current Amazon S3 Encryption Clients write, or `v2`, which older ones read";
     LOCK_MODE: "RETAIND_OBJECT_LOCK_MODE", Fallback::Nothing, Public, Effect::Works,
-        "`governance` or `compliance`: lock every uploaded object for `RETAIND_OBJECT_LOCK_DAYS`; also needs `s3:PutObjectRetention`, and `retaind check --online` needs `s3:GetBucketObjectLockConfiguration`";
+        "`governance` or `compliance`: lock every uploaded object for `RETAIND_OBJECT_LOCK_DAYS`; also needs `s3:PutObjectRetention` and `s3:GetBucketObjectLockConfiguration`";
     LOCK_DAYS: "RETAIND_OBJECT_LOCK_DAYS", Fallback::Nothing, Public, Effect::Works,
         "days for which an uploaded object is locked; required with `RETAIND_OBJECT_LOCK_MODE`";
     LEGAL_HOLD: "RETAIND_OBJECT_LOCK_LEGAL_HOLD", Fallback::Text("off"), Public, Effect::Works,
-        "`on` or `off`: put a legal hold on every uploaded object; also needs `s3:PutObjectLegalHold`, and `retaind check --online` needs `s3:GetBucketObjectLockConfiguration`";
+        "`on` or `off`: put a legal hold on every uploaded object; also needs `s3:PutObjectLegalHold` and `s3:GetBucketObjectLockConfiguration`";
     SNS_TOPIC: "WICKRIO_SNS_TOPIC_ARN", Fallback::Nothing, Public, Effect::Works,
         "SNS topic for events";
     METRICS: "WICKRIO_METRICS_TYPE", Fallback::Nothing, Public, Effect::Works,
@@ -244,6 +244,8 @@ pub struct Given {
 #[derive(Debug, Default)]
 pub struct Settings {
     given: BTreeMap<&'static str, Given>,
+    /// What was given and could not be read, which has left a mistake.
+    unread: BTreeSet<&'static str>,
 }
 
 impl Settings {
@@ -258,6 +260,11 @@ impl Settings {
     /// Adds what a lower layer holds.
     pub(super) fn add(&mut self, variable: &'static Variable, given: Given) {
         self.given.insert(variable.name, given);
+    }
+
+    /// Was it given, if perhaps in a way that cannot be read? Then nobody needs to be told that it is missing.
+    pub(super) fn names(&self, variable: &Variable) -> bool {
+        self.given.contains_key(variable.name) || self.unread.contains(variable.name)
     }
 
     /// What was given for a variable.
@@ -318,7 +325,10 @@ pub fn read(vars: impl IntoIterator<Item = (OsString, OsString)>, mistakes: &mut
         match given {
             Ok(given) if given.text.expose().is_empty() => {}
             Ok(given) => insert(&mut settings, spelling.variable, given, mistakes),
-            Err(mistake) => mistakes.push(mistake),
+            Err(mistake) => {
+                settings.unread.insert(spelling.variable.name);
+                mistakes.push(mistake);
+            }
         }
     }
     settings

@@ -344,8 +344,7 @@ struct Reader {
 
 impl Reader {
     fn new(settings: Settings, mistakes: Vec<Mistake>) -> Self {
-        let secret =
-            if settings.get(&env::AWS_SECRET_NAME).is_some() { SecretState::Unread } else { SecretState::None };
+        let secret = if settings.names(&env::AWS_SECRET_NAME) { SecretState::Unread } else { SecretState::None };
         Self { settings, mistakes, origins: Origins::default(), secret }
     }
 
@@ -368,6 +367,7 @@ impl Reader {
             Fallback::Text(text) => text.to_owned(),
             // without a bot name there is a mistake already
             Fallback::OfBot(text) => text.replace("<botname>", bot?.as_str()),
+            Fallback::Required if self.settings.names(variable) => return None,
             Fallback::Required => {
                 let why = "the bot needs its user name, such as `compliance_1234567890_bot`";
                 self.mistakes.push(Mistake::Missing { name: variable.name, why });
