@@ -51,7 +51,7 @@ async fn a_file_is_sealed_when_its_time_is_over_with_traffic_and_without_and_nev
     alice.send(&room, &text("in the second minute")).await.unwrap();
     bot.saved(3).await;
     let first = ("receivedMessages_20260801T120000.000Z_00000001.txt".to_owned(), 2);
-    assert_eq!(sealed(&harness), [first.clone()]);
+    assert_eq!(sealed(&harness).as_slice(), std::slice::from_ref(&first));
     // without
     clock.advance(MINUTE);
     clock.was_acted_on().await;
@@ -74,7 +74,7 @@ async fn a_file_is_sealed_when_its_time_is_over_with_traffic_and_without_and_nev
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_of_files_stay_distinct_when_the_clock_stands_still_or_is_set_back() {
     let policy = Policy { size_max: 1 << 40, age_max: Some(MINUTE), first_number: 1 };
-    let (harness, bot, clock, mut alice, room) = scene(policy.clone()).await;
+    let (harness, bot, clock, mut alice, room) = scene(policy).await;
     bot.rotate().await;
     for number in 0..4 {
         alice.send(&room, &text(&format!("{number}"))).await.unwrap();
