@@ -115,6 +115,9 @@ impl Committer {
         clock: Arc<dyn Clock>,
         neighbours: Neighbours,
     ) -> Result<Self, CommitError> {
+        if let Some(latest) = state::latest_name_millis(&store)? {
+            names.go_on_after(latest);
+        }
         let files = state::unsettled_files(&store)?;
         settle_files(&*disk, &directories, &files)?;
         let place = Place { dir: directories.messages.clone(), basename: directories.basename.clone() };
@@ -222,7 +225,7 @@ impl Committer {
                 }
             }
             state::put_segments(tx, synced.rows())?;
-            state::put_files(tx, &files)?;
+            state::put_files(tx, &files, self.names.latest_millis())?;
             Ok(segment::Committed::danger_assume_committed())
         })?;
         let settled = self.segments.settle(synced, proof)?;
@@ -236,7 +239,6 @@ impl Committer {
             self.ship.ring();
         }
         for file in &files {
-            self.names.settled(&file.name);
             self.counters.files_saved.add(1);
             self.counters.files_saved_bytes.add(file.length);
         }

@@ -7,11 +7,11 @@
 //! The network away: the fetch waits and goes on where it was. Missing is only what the network says it does not have,
 //! or what is not the file that the message announced, and that is a record with the reason.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::batch::{Chunk, Context, Delivered, RecordBuffer, WrittenFile};
 use super::decrypt::{Input, Output, worker_of};
-use super::names::{attachment_name, ciphertext_name};
+use super::names::{attachment_name, ciphertext_name, millis_of};
 use super::record::{FileOutcome, Record, RecordBody, RecordError};
 use crate::device::blob::{BlobError, download_step};
 use crate::device::connection::Connection;
@@ -57,6 +57,9 @@ pub enum FetchError {
     /// No randomness.
     #[error("the system gives no random bytes")]
     Random,
+    /// A fetch ended without any outcome: a defect.
+    #[error("a fetch of an attachment died")]
+    Died,
     /// A record could not be formatted.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -82,16 +85,29 @@ pub struct WantedFile {
     pub after: RecordBuffer,
 }
 
-/// Gives out the names of files in the attachment directory, each once.
+/// Gives out the names of files in the attachment directory, each once for ever: every attachment has a millisecond for
+/// itself, later than all before it. The latest one is committed with the files ([`Self::latest_millis`]) and comes
+/// back at the start, so that neither a clock that was set back nor a file that was shipped and removed makes a name
+/// free again.
 pub struct Names {
     directory: PathBuf,
-    given: Mutex<HashSet<String>>,
+    latest_millis: AtomicI64,
 }
 
 impl Names {
     /// For this directory.
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), given: Mutex::default() }
+        Self { directory: directory.to_owned(), latest_millis: AtomicI64::new(i64::MIN) }
+    }
+
+    /// From now on only names later than this are given.
+    pub fn go_on_after(&self, millis: i64) {
+        self.latest_millis.fetch_max(millis, Ordering::AcqRel);
+    }
+
+    /// No name that was given is later, milliseconds since 1970. To be committed with the files.
+    pub fn latest_millis(&self) -> i64 {
+        self.latest_millis.load(Ordering::Acquire)
     }
 
     /// Removes what uncommitted attempts left. Only after all that was committed has its name.
@@ -114,9 +130,7 @@ impl Names {
         let path = self.directory.join(&temporary);
         file.write_all(&delivered.payload).map_err(|e| self.failed("written", &path, e))?;
         file.sync_data().map_err(|e| self.failed("synced", &path, e))?;
-        let name = self.reserve(|bump| {
-            ciphertext_name(delivered.received_at_micros, bump, &delivered.conversation, delivered.seq)
-        });
+        let name = ciphertext_name(delivered.received_at_micros, &delivered.conversation, delivered.seq);
         Ok(WrittenFile { temporary, name, length: u64::try_from(delivered.payload.len()).unwrap_or(u64::MAX) })
     }
 
@@ -133,23 +147,21 @@ impl Names {
         Ok((name, file))
     }
 
-    /// The first name, counted up by milliseconds, that nobody has.
-    fn reserve(&self, name: impl Fn(u32) -> String) -> String {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut bump = 0u32;
+    /// The name of an attachment that was received at `micros`.
+    fn attachment(&self, micros: i64, original: &str) -> String {
+        let received = millis_of(micros);
         loop {
-            let candidate = name(bump);
-            if !given.contains(&candidate) && !self.directory.join(&candidate).exists() {
-                given.insert(candidate.clone());
-                return candidate;
+            let latest = self.latest_millis();
+            let free = received.max(latest.saturating_add(1));
+            if self.latest_millis.compare_exchange(latest, free, Ordering::AcqRel, Ordering::Acquire).is_err() {
+                continue;
             }
-            bump = bump.saturating_add(1);
+            let name = attachment_name(free, original);
+            // of an earlier bot whose state is gone
+            if !self.directory.join(&name).exists() {
+                return name;
+            }
         }
-    }
-
-    /// The file has its final name: the directory itself remembers it from now on.
-    pub fn settled(&self, name: &str) {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     fn failed(&self, operation: &'static str, path: &Path, source: std::io::Error) -> FetchError {
@@ -184,7 +196,8 @@ impl Fetcher {
         loop {
             let output = tokio::select! {
                 Some(done) = fetches.join_next(), if !fetches.is_empty() => {
-                    done.unwrap_or(Ok(()))?;
+                    // its conversation would wait for ever, and nobody would know
+                    done.unwrap_or(Err(FetchError::Died))?;
                     continue;
                 }
                 output = outputs.recv() => output,
@@ -270,7 +283,7 @@ impl Fetcher {
             target.get_ref().sync_data()
         });
         sync.await.unwrap_or_else(|e| Err(e.into())).map_err(|e| self.names.failed("synced", &path, e))?;
-        let name = self.names.reserve(|bump| attachment_name(context.sent_at_micros, bump, &attachment.name));
+        let name = self.names.attachment(context.received_micros, &attachment.name);
         let length = verified.plaintext_size();
         Ok(Outcome::Saved(WrittenFile { temporary, name, length }, verified))
     }

@@ -1,8 +1,10 @@
 //! Names of the files beside the records.
 //!
-//! `attachment_<yyyyMMddHHmmssSSS>_<original name>`: the time is the message's; a second file of the same
-//! name and millisecond takes the next free millisecond. The original name is cleaned so that it is one harmless path
-//! component on any system and in an object store; untouched it stays in the record.
+//! `attachment_<yyyyMMddHHmmssSSS>_<original name>`: the time is when the bot received the message, or the first
+//! millisecond after it that no earlier attachment has (see [`super::fetch::Names`]). So a name is given once for ever,
+//! also when the file was shipped and removed long ago; with the sender's time, which is only a claim, a second file of
+//! the same name and time would take the place of the first in the object store. The original name is cleaned so that
+//! it is one harmless path component on any system and in an object store; untouched it stays in the record.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -15,24 +17,29 @@ pub const NAME_BYTES_MAX: usize = 255;
 const EXTENSION_BYTES_MAX: usize = 32;
 const MICROS_PER_MILLI: i64 = 1000;
 
-/// `yyyyMMddHHmmssSSS` in UTC, `bump` milliseconds later.
-fn stamp(micros: i64, bump: u32) -> String {
-    let micros = micros.saturating_add(i64::from(bump).saturating_mul(MICROS_PER_MILLI));
-    // a time that no calendar has (a hostile sender's) becomes the epoch; the record has the true one
-    let time = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC);
+/// `yyyyMMddHHmmssSSS` in UTC.
+fn stamp(millis: i64) -> String {
+    // a time that no calendar has becomes the epoch: only a clock that is out of its mind gives one
+    let time = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC);
     time.strftime("%Y%m%d%H%M%S%3f").to_string()
 }
 
-/// Name of an attachment that was sent at `micros`.
-pub fn attachment_name(micros: i64, bump: u32, original: &str) -> String {
-    let prefix = format!("attachment_{}_", stamp(micros, bump));
+/// The millisecond, counted since 1970, that a time in microseconds belongs to.
+pub fn millis_of(micros: i64) -> i64 {
+    micros.div_euclid(MICROS_PER_MILLI)
+}
+
+/// Name of an attachment that has this millisecond for itself.
+pub fn attachment_name(millis: i64, original: &str) -> String {
+    let prefix = format!("attachment_{}_", stamp(millis));
     let room = NAME_BYTES_MAX.saturating_sub(prefix.len());
     prefix + &clean(original, room)
 }
 
-/// Name of the kept ciphertext of a message that could not be read.
-pub fn ciphertext_name(micros: i64, bump: u32, conversation: &ConversationId, seq: u64) -> String {
-    format!("ciphertext_{}_{conversation}_{seq}.mls", stamp(micros, bump))
+/// Name of the kept ciphertext of a message that could not be read and was received at `micros`. Its place makes it
+/// unlike any other.
+pub fn ciphertext_name(micros: i64, conversation: &ConversationId, seq: u64) -> String {
+    format!("ciphertext_{}_{conversation}_{seq}.mls", stamp(millis_of(micros)))
 }
 
 /// One harmless path component of at most `room` bytes: no path, no control or reserved characters, extension kept.
@@ -72,10 +79,10 @@ mod tests {
     #[test]
     fn a_name_is_as_documented() {
         assert_eq!(
-            attachment_name(1_691_176_544_000_000, 0, "quarterly-report.pdf"),
+            attachment_name(1_691_176_544_000, "quarterly-report.pdf"),
             "attachment_20230804191544000_quarterly-report.pdf"
         );
-        assert_eq!(attachment_name(1_691_176_544_000_000, 7, "a"), "attachment_20230804191544007_a");
+        assert_eq!(attachment_name(millis_of(1_691_176_544_007_999), "a"), "attachment_20230804191544007_a");
     }
 
     #[test]
@@ -98,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_long_name_is_cut_at_a_character_and_keeps_its_extension() {
-        let name = attachment_name(0, 0, &format!("{}.docx", "ü".repeat(400)));
+        let name = attachment_name(0, &format!("{}.docx", "ü".repeat(400)));
         assert!(name.len() <= NAME_BYTES_MAX && name.len() >= NAME_BYTES_MAX - 1);
         assert!(name.ends_with("ü.docx"));
         assert_eq!(clean("four .long enough to be no extension at all", 5), "four");
@@ -106,8 +113,8 @@ mod tests {
 
     #[test]
     fn a_time_that_no_calendar_has_is_survived() {
-        for micros in [i64::MIN, i64::MAX] {
-            assert!(attachment_name(micros, u32::MAX, "a").ends_with("_a"));
+        for millis in [i64::MIN, i64::MAX] {
+            assert!(attachment_name(millis, "a").ends_with("_a"));
         }
     }
 }

@@ -17,6 +17,7 @@ const SCHEMA: &str = "
     ) STRICT;
     CREATE TABLE IF NOT EXISTS unsettled_file (
         name TEXT PRIMARY KEY, temporary TEXT NOT NULL, length INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS latest_name (one INTEGER PRIMARY KEY CHECK (one = 1), millis INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS ship (
         id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL,
         length INTEGER NOT NULL, parked TEXT) STRICT;
@@ -100,8 +101,16 @@ pub fn unsettled_files(store: &Store) -> Result<Vec<WrittenFile>, StoreError> {
     })
 }
 
-/// The names of these files are valid with this transaction.
-pub fn put_files(tx: &Writer<'_>, files: &[WrittenFile]) -> Result<(), StoreError> {
+/// Names of attachments were given up to this millisecond since 1970; `None`: none yet.
+pub fn latest_name_millis(store: &Store) -> Result<Option<i64>, StoreError> {
+    Ok(store.rows("SELECT millis FROM latest_name", |row| row.get(0))?.pop())
+}
+
+/// The names of these files, none later than `latest_millis`, are valid with this transaction.
+pub fn put_files(tx: &Writer<'_>, files: &[WrittenFile], latest_millis: i64) -> Result<(), StoreError> {
+    if !files.is_empty() {
+        tx.execute("INSERT OR REPLACE INTO latest_name VALUES (1, ?1)", [latest_millis])?;
+    }
     files.iter().try_for_each(|file| {
         let sql = "INSERT INTO unsettled_file (name, temporary, length) VALUES (?1, ?2, ?3)";
         tx.execute(sql, params![file.name, file.temporary, file.length])

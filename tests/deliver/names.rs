@@ -1,18 +1,23 @@
 //! Names of files: whatever a sender calls a file, it lands beside the others under a name of its own.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use retaind::bot::run::Options;
 use retaind::protocol::attachment::AttachmentKey;
 use retaind::protocol::content::{Attachment, Body};
 use retaind::protocol::ids::ConversationKind;
 use retaind::protocol::limits::FILE_NAME_BYTES_MAX;
 
 use super::{places, upload, without_gap};
+use crate::support::clock::HandClock;
 use crate::support::traffic::names;
-use crate::support::{Harness, content};
+use crate::support::{Bot, Harness, content};
 
 /// Longest name on the usual file systems.
 const NAME_BYTES_MAX: usize = 255;
+
+const NOON_MICROS: i64 = 1_785_585_600_000_000;
 
 fn hostile_names() -> Vec<String> {
     let mut all: Vec<String> = [
@@ -54,14 +59,14 @@ fn hostile_names() -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_names_stay_in_the_record_and_get_safe_names_of_their_own_on_disk() {
     let harness = Harness::start();
-    let bot = harness.bot().await;
+    let bot = Bot::start(Options { clock: HandClock::at(NOON_MICROS), ..harness.options() }).await;
     let mut alice = harness.device("alice").await;
     let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
     let Attachment { blob, key, size, sha256, guid, kind, .. } = upload(&alice, harness.path(), b"content").await;
     let mut sent = Vec::new();
     for name in hostile_names() {
         let key = AttachmentKey::from_bytes(key.expose()).unwrap();
-        // all at the same millisecond
+        // all are received at the same millisecond
         let file = Attachment { blob, key, size, sha256, name: name.clone(), guid, kind };
         sent.push((alice.send(&room, &content(Body::File(file))).await.unwrap(), name));
     }
@@ -75,7 +80,7 @@ async fn hostile_names_stay_in_the_record_and_get_safe_names_of_their_own_on_dis
         let file = &places[seq]["file"];
         assert_eq!((&file["status"], &file["filename"]), (&"saved".into(), &name.as_str().into()));
         let kept = file["localfilename"].as_str().unwrap();
-        assert!(kept.starts_with("attachment_20230804191058") && kept.len() <= NAME_BYTES_MAX, "{kept:?}");
+        assert!(kept.starts_with("attachment_20260801120000") && kept.len() <= NAME_BYTES_MAX, "{kept:?}");
         let is_harmful = |c: char| {
             c.is_control() || "/\\<>:\"|?*\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{61c}\u{2028}\u{2029}".contains(c)
         };
@@ -93,5 +98,35 @@ async fn hostile_names_stay_in_the_record_and_get_safe_names_of_their_own_on_dis
     let outside: Vec<String> =
         names(harness.path()).into_iter().filter(|name| !name.starts_with("bot.db") && name != "upload.bin").collect();
     assert_eq!(outside, ["attachments", "messages", "network"], "a file beside the directory of attachments");
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_never_given_again_after_its_file_was_shipped_and_removed() {
+    let harness = Harness::start();
+    let clock = HandClock::at(NOON_MICROS);
+    let mut alice = harness.device("alice").await;
+    let mut room = None;
+    let mut given = BTreeSet::new();
+    for life in 0..3 {
+        let bot = Bot::start(Options { clock: clock.clone(), ..harness.options() }).await;
+        let room = match room {
+            Some(room) => room,
+            None => *room.insert(alice.create(ConversationKind::Room, &[]).await.unwrap()),
+        };
+        for number in 1..=2 {
+            // the same name, and the same time of sending
+            let file = upload(&alice, harness.path(), format!("{life} {number}").as_bytes()).await;
+            alice.send(&room, &content(Body::File(file))).await.unwrap();
+            bot.counters.files_saved.reaches(number).await;
+            for name in names(&harness.files()) {
+                std::fs::remove_file(harness.files().join(&name)).unwrap();
+                assert!(given.insert(name), "a second file would take the place of the first where it was shipped to");
+            }
+        }
+        bot.stop().await.unwrap();
+        clock.set_back(Duration::from_secs(60));
+    }
+    assert_eq!(given.len(), 6);
     harness.stop().await;
 }

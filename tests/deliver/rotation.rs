@@ -51,7 +51,7 @@ async fn a_file_is_sealed_when_its_time_is_over_with_traffic_and_without_and_nev
     alice.send(&room, &text("in the second minute")).await.unwrap();
     bot.saved(3).await;
     let first = ("receivedMessages_20260801T120000.000Z_00000001.txt".to_owned(), 2);
-    assert_eq!(sealed(&harness), std::slice::from_ref(&first));
+    assert_eq!(sealed(&harness).as_slice(), std::slice::from_ref(&first));
     // without
     clock.advance(MINUTE);
     clock.was_acted_on().await;

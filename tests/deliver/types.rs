@@ -81,6 +81,7 @@ async fn every_type_is_archived_as_its_record_in_every_kind_of_conversation() {
     let mut gus = harness.device_as("gus", Role::Guest).await;
     let mut owed = Owed { network_id: harness.network.network_id().to_owned(), lines: HashMap::new() };
 
+    let mut files = 0;
     for kind in [ConversationKind::Room, ConversationKind::Group, ConversationKind::Direct] {
         let direct = kind == ConversationKind::Direct;
         let receiver = |name: &str| direct.then(|| user(name));
@@ -102,11 +103,12 @@ async fn every_type_is_archived_as_its_record_in_every_kind_of_conversation() {
             let (sha256, size) = (file.sha256, file.size);
             let content = content(Body::File(file));
             let seq = alice.send(&conversation, &content).await.unwrap();
-            // the first free millisecond at or after the message's
-            let milli = if kind == AttachmentKind::Screenshot { "000" } else { "001" };
-            let local_name = format!("attachment_20230804191058{milli}_{conversation}.bin");
+            // each has a millisecond for itself, and the clock stands still
+            let local_name = format!("attachment_20230804191140{}_{conversation}.bin", 123 + files);
+            files += 1;
             let outcome = FileOutcome::Saved { local_name, sha256, size };
             owed.sent((alice.identity(), receiver("bob").as_ref()), conversation, seq, &content, Some(&outcome));
+            bot.counters.files_saved.reaches(files).await;
         }
         bob.sync(&conversation, Reading::All).await.unwrap();
         let reply = text(&wild());
