@@ -20,6 +20,7 @@
 //! - **No key, no object.** There is no way from here to an object in clear; without KMS the queue waits.
 //! - What [`Opener`] gives out is worth nothing before its proof. V3's commitment is checked before the first byte.
 //! - Keys are wiped on drop and never printed; errors name metadata, not their values.
+//! - What is encrypted in place leaves no copy in clear: [`overwrite_stack`] after each piece.
 //! - Memory is flat: pieces are encrypted in place, whatever the object's size.
 //!
 //! # Crash
@@ -42,6 +43,17 @@ mod open;
 mod seal;
 #[cfg(test)]
 mod tests;
+
+/// Bytes of stack that encrypting a piece may have used, with room to spare.
+const STACK_BYTES: usize = 64 * 1024;
+
+/// Overwrites the stack below the caller: ciphers work on blocks there, and leave the last ones in clear. To be called by
+/// the one who called [`Sealer::update`], when the piece is done.
+#[inline(never)]
+pub fn overwrite_stack() {
+    let mut stack = [0u8; STACK_BYTES];
+    std::hint::black_box(&mut stack);
+}
 
 pub use envelope::Envelope;
 pub use error::{EncryptError, OpenError};

@@ -81,6 +81,8 @@ impl Sealer {
 
     /// Encrypts the next piece of the object in place. A piece that goes beyond the object's length is refused
     /// untouched: the file has grown.
+    // never inlined: what it leaves on the stack must lie below the caller's frame, for `overwrite_stack`
+    #[inline(never)]
     pub fn update(&mut self, piece: &mut [u8]) -> Result<(), EncryptError> {
         let given = self.given.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
         if given > self.plaintext_len {

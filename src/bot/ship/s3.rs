@@ -34,7 +34,7 @@ use super::{
 use crate::aws::kms::Kms;
 use crate::aws::s3::{Bucket, NewObject, OBJECT_BYTES_MAX, PARTS_MAX, Part};
 use crate::aws::{AwsError, Remedy};
-use crate::bot::encrypt::{EncryptError, Format, Sealer, sealed_len};
+use crate::bot::encrypt::{EncryptError, Format, Sealer, overwrite_stack, sealed_len};
 
 /// Bytes of file content in memory, over all lanes.
 const BUFFER_BYTES: usize = 48 * 1024 * 1024;
@@ -401,7 +401,9 @@ impl Source {
             }
         }
         if let Some(sealer) = &mut self.sealer {
-            sealer.update(&mut body).map_err(|error| not_encrypted(&self.item, &error))?;
+            let sealed = sealer.update(&mut body);
+            overwrite_stack();
+            sealed.map_err(|error| not_encrypted(&self.item, &error))?;
         }
         if self.left == 0
             && let Some(sealer) = self.sealer.take()
