@@ -13,12 +13,20 @@
 //! ```text
 //!  Delivered ─► Chunk ─► [File] ─► append, sync ─► transaction ─► settle ─► Durable ─► acknowledge
 //!  receive      decrypt  fetch     segment         state          names     commit     receive
+//!                                                                   │
+//!                            sealed, in the durable queue ◄─────────┘
+//!                            └─► [encrypt] ─► S3 ─► Stored ─► transaction ─► remove the local file
+//!                                encrypt      ship                           ship
 //! ```
 //!
 //! There is one commit point ([`bot::commit`]). MLS states, cursors, lengths and hash chains of the message files, names of
 //! attachments and the ship queue are one SQLite transaction, made after everything they speak of has been synced.
 //! Whatever a crash leaves beyond it is cut off at the next start, and the network delivers the same messages again
 //! to the same MLS states. There is no other start-up than this recovery.
+//!
+//! What is sealed leaves the disk by the same rule: first the destination's proof, then its commit, then the removal. Nothing is
+//! ever overwritten there, and the queue's ledger tells a lost answer from a stranger's object ([`bot::ship`]). While S3 or KMS is
+//! away the disk is the queue, and the bot goes on archiving.
 //!
 //! Exactly once follows from three facts: the network gives each conversation gap-free places (`seq`) and keeps every
 //! message for a device until that device acknowledges it ([`protocol::wire`]); the cursor of a conversation is in the same
@@ -63,7 +71,12 @@
 //!   Who can change the disk can change the archive; the hash chain of each file is in the state.
 //! - **Who has the bot's password and state** is the bot: can read what is delivered from then on. Keys of past messages
 //!   are deleted as they are used, so what was acknowledged cannot be decrypted again.
-//! - **Logs, metrics and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.
+//! - **AWS**, or who reads the bucket, sees the names of objects (an attachment's name is in its key), their sizes and times. With a KMS key
+//!   the content is sealed before it leaves the host (AES-256-GCM, one data key an object, key commitment by default); without one it is as open as the bucket is.
+//!   S3 cannot alter an object unnoticed where it is encrypted. The bot's role may put objects and make data keys, and needs nothing
+//!   else: who steals it can add objects, but neither read nor delete any, nor replace one where the bucket's policy denies that
+//!   (`config/iam/bucket-policy.json`) or objects are locked.
+//! - **Logs, metrics, events and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.
 
 pub mod aws;
 pub mod bot;

@@ -417,6 +417,35 @@ async fn official_clients_read_what_was_encrypted_and_refuse_what_was_altered() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_object_is_read_by_the_official_client_as_a_stream() {
+    let mut depot = Depot::new().await;
+    let key = depot.moto.key().await;
+    depot.seal(ShipKind::File, "attachment_20260801120000000_large.bin", 100 << 20);
+    depot.stage_with(Some((depot.kms(&key), Format::V3)), None, TIMEOUT).finish().await;
+    depot.is_tidy();
+    assert_eq!(depot.proxy.count("UploadPart"), 13);
+    let access = depot.moto.operator();
+    let reader = Reader { access: &access, bucket: BUCKET, kms_key: &key };
+    let read = reader.python_streaming(readers::Format::V3, &[&Depot::key(&depot.files[0].1)]).unwrap();
+    assert!(read[0] == depot.files[0].2, "it is read as something else");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_new_does_not_wait_behind_a_backlog() {
+    const BACKLOG: usize = 40;
+    let mut depot = Depot::new().await;
+    for number in 0..BACKLOG {
+        depot.seal(ShipKind::Message, &format!("receivedMessages_20260801T120000.000Z_{number:08}.txt"), 1000);
+    }
+    let newest = Depot::key(&depot.files[BACKLOG - 1].1);
+    depot.stage().finish().await;
+    depot.all_is_shipped().await;
+    let puts: Vec<_> = depot.proxy.requests().into_iter().filter_map(|seen| seen.asked.key).collect();
+    let place = puts.iter().position(|key| *key == newest).unwrap();
+    assert!(place < BACKLOG / 2, "the newest file was number {place} of {}", puts.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_kms_nothing_leaves_the_host() {
     let mut depot = Depot::new().await;
     let key = depot.moto.key().await;

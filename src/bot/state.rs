@@ -188,7 +188,8 @@ fn listed(ids: &[i64]) -> String {
 
 fn forget(tx: &Writer<'_>, id: i64) -> Result<(), StoreError> {
     tx.execute("DELETE FROM ship WHERE id=?1", [id])?;
-    tx.execute("DELETE FROM ship_stored WHERE item=?1", [id])
+    tx.execute("DELETE FROM ship_stored WHERE item=?1", [id])?;
+    forget_attempts(tx, id)
 }
 
 fn forget_attempts(tx: &Writer<'_>, id: i64) -> Result<(), StoreError> {
@@ -228,7 +229,9 @@ impl ShipQueue for Queue {
         }
         let begun = store.transaction(|tx| {
             taken.iter().try_for_each(|taken| {
-                let sql = "INSERT OR IGNORE INTO ship_attempt (item, token) VALUES (?1, ?2)";
+                // a stage that was cut off may come this far after its successor has stored the item
+                let sql = "INSERT OR IGNORE INTO ship_attempt (item, token) SELECT id, ?2 FROM ship WHERE id=?1
+                    AND id NOT IN (SELECT item FROM ship_stored)";
                 tx.execute(sql, params![taken.item.id, taken.token.as_str()])
             })
         });
@@ -263,7 +266,8 @@ impl ShipQueue for Queue {
     }
 
     fn upload_begun(&self, id: i64, upload: &str) -> Result<(), QueueError> {
-        self.change(|tx| tx.execute("INSERT INTO ship_upload (item, upload) VALUES (?1, ?2)", params![id, upload]))
+        let sql = "INSERT INTO ship_upload (item, upload) SELECT id, ?2 FROM ship WHERE id=?1";
+        self.change(|tx| tx.execute(sql, params![id, upload]))
     }
 
     fn upload_ended(&self, id: i64, upload: &str) -> Result<(), QueueError> {

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Killed at any point: what is `waiting` is stored again, and an attempt whose outcome nobody knows is in the
-//! [ledger](Queue), so that "something of this name is there already" can be told from a stranger's object; what is
+//! [ledger](ShipQueue), so that "something of this name is there already" can be told from a stranger's object; what is
 //! `done` has its file removed at the next start. So a file is removed only behind a committed proof, and an object is
 //! written once.
 //!

@@ -100,8 +100,10 @@ struct Attempt<'a> {
 enum Failed {
     /// AWS.
     Aws(AwsError, Doubt),
-    /// The object is there already, or its upload has ended; `lost`: an answer of this attempt was lost.
+    /// An object of this name is there already; `lost`: an answer of this attempt was lost.
     Exists { lost: bool },
+    /// The upload is gone, and an answer was lost: it has become the object, or somebody has aborted it.
+    Gone,
     /// The file, the state.
     Own(ShipError),
 }
@@ -145,6 +147,7 @@ impl Attempt<'_> {
         match sent {
             Ok(()) => Ok(Stored::of(self.item())),
             Err(Failed::Exists { lost }) => self.whose(&object.key, lost).await,
+            Err(Failed::Gone) => self.became(&object.key).await,
             Err(Failed::Aws(error, doubt)) => Err(self.aws(error, doubt)),
             Err(Failed::Own(error)) => Err(error),
         }
@@ -201,8 +204,7 @@ impl Attempt<'_> {
             match send().await {
                 Ok(()) => return Ok(()),
                 Err(AwsError::Precondition { .. }) => return Err(Failed::Exists { lost }),
-                // the upload is gone, and an answer was lost: it has become the object, or somebody aborted it
-                Err(AwsError::Missing { .. }) if lost => return Err(Failed::Exists { lost }),
+                Err(AwsError::Missing { .. }) if lost => return Err(Failed::Gone),
                 Err(error) => {
                     lost |= error.is_ambiguous();
                     if tries >= TRIES_MAX || error.remedy() != Remedy::Wait {
@@ -233,7 +235,7 @@ impl Attempt<'_> {
         };
         match &completed {
             // an upload that may have become the object is not aborted before it is known whose the object is
-            Ok(()) | Err(Failed::Exists { lost: true }) => {}
+            Ok(()) | Err(Failed::Exists { lost: true } | Failed::Gone) => {}
             Err(Failed::Aws(_, Doubt::Earlier)) => {}
             Err(Failed::Aws(..) | Failed::Exists { lost: false } | Failed::Own(_)) => self.abort(key, &upload).await?,
         }
@@ -315,6 +317,20 @@ impl Attempt<'_> {
                 Err(self.aws(odd, Doubt::Earlier))
             }
             Err(error) => Err(self.aws(error, Doubt::Earlier)),
+        }
+    }
+
+    /// The upload is gone: has it become the object? Only the object itself proves it. Where the bot may not look, the next
+    /// attempt finds out: it stores the object, or is told that it is there.
+    async fn became(&self, key: &str) -> Result<Stored, ShipError> {
+        match self.s3.bucket.head(key).await {
+            Ok(Some(metadata)) if metadata.get(TOKEN_KEY).map(String::as_str) == Some(self.taken.token.as_str()) => {
+                Ok(Stored::of(self.item()))
+            }
+            Ok(_) | Err(_) => {
+                let odd = self.s3.bucket.odd("an upload has ended without an answer; it is begun anew");
+                Err(self.aws(odd, Doubt::Earlier))
+            }
         }
     }
 

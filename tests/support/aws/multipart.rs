@@ -40,11 +40,12 @@ impl Uploads {
 
     /// Do the checksums that an upload is completed with fit what was sent? `list`: the parts, in XML.
     pub fn check(&self, asked: &Asked, headers: &HeaderMap, list: &str) -> Result<(), Refusal> {
-        let sent = asked.upload.as_ref().and_then(|upload| self.0.get(upload));
+        // of an upload that has ended the stand-in knows what to say
+        let Some(sent) = asked.upload.as_ref().and_then(|upload| self.0.get(upload)) else { return Ok(()) };
         let mut parts = Vec::new();
         for listed in list.split("<Part>").skip(1) {
             let number = element(listed, "PartNumber").and_then(|number| number.parse().ok());
-            let part = number.and_then(|number| sent?.get(&number));
+            let part = number.and_then(|number| sent.get(&number));
             let part = part.ok_or_else(|| Refusal::new("InvalidPart", format!("{number:?} was not sent")))?;
             for (algorithm, tag) in ALGORITHMS {
                 let (given, known) = (element(listed, tag), part.sum(algorithm));
