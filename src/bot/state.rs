@@ -1,6 +1,6 @@
 //! What the bot keeps beside its device's state, in the same file and the same transactions: segments, files, ship queue.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Row, params};
@@ -136,6 +136,35 @@ pub fn enqueue(tx: &Writer<'_>, kind: ShipKind, directory: &Path, name: &str, le
         "INSERT INTO ship (kind, path, name, length) VALUES (?1, ?2, ?3, ?4)",
         params![kind, path.to_string_lossy(), name, length],
     )
+}
+
+/// What the ship queue holds that is not stored at its destination yet.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Unshipped {
+    /// Files, the parked ones among them.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that wait for somebody to put something right.
+    pub parked: u64,
+    /// The one that was queued first.
+    pub oldest: Option<PathBuf>,
+}
+
+/// Looks at the ship queue.
+pub fn unshipped(store: &Store) -> Result<Unshipped, StoreError> {
+    // one row, its path that of the least id: SQLite takes bare columns from the row of `min`
+    let sql = "SELECT min(id), path, count(*), coalesce(sum(length), 0), count(parked) FROM ship
+        WHERE id NOT IN (SELECT item FROM ship_stored)";
+    let found = store.rows(sql, |row| {
+        Ok(Unshipped {
+            files: row.get(2)?,
+            bytes: row.get(3)?,
+            parked: row.get(4)?,
+            oldest: row.get::<_, Option<String>>(1)?.map(PathBuf::from),
+        })
+    })?;
+    Ok(found.into_iter().next().unwrap_or_default())
 }
 
 /// The ship queue, on a connection of its own.
