@@ -312,3 +312,33 @@ impl ShipQueue for Queue {
 fn failed(error: StoreError) -> QueueError {
     QueueError(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::vault::Vault;
+
+    #[test]
+    fn what_is_not_shipped_is_counted_until_it_is_stored_the_oldest_first() {
+        let vault = std::sync::Arc::new(Vault::create(b"a password for tests").unwrap().0);
+        let mut store = Store::in_memory(vault).unwrap();
+        unshipped(&store).unwrap_err();
+        prepare(&store).unwrap();
+        assert_eq!(unshipped(&store).unwrap(), Unshipped::default());
+        let all = store.transaction::<_, StoreError>(|tx| {
+            for (name, length) in [("third", 5), ("first", 7), ("second", 11)] {
+                enqueue(tx, ShipKind::File, Path::new("/srv"), name, length)?;
+            }
+            tx.execute("UPDATE ship SET parked='why' WHERE name='second'", [])
+        });
+        all.unwrap();
+        let oldest = |name: &str| Some(Path::new("/srv").join(name));
+        let found = unshipped(&store).unwrap();
+        assert_eq!(found, Unshipped { files: 3, bytes: 23, parked: 1, oldest: oldest("third") });
+        let stored = store
+            .transaction::<_, StoreError>(|tx| tx.execute("INSERT INTO ship_stored SELECT id FROM ship LIMIT 1", []));
+        stored.unwrap();
+        let found = unshipped(&store).unwrap();
+        assert_eq!(found, Unshipped { files: 2, bytes: 18, parked: 1, oldest: oldest("first") });
+    }
+}

@@ -33,7 +33,10 @@ impl Endpoint {
             })
         });
         let sight = Sight {
-            directories: [("messages", config.files.messages.clone()), ("attachments", config.files.attachments.clone())],
+            directories: [
+                ("messages", config.files.messages.clone()),
+                ("attachments", config.files.attachments.clone()),
+            ],
             store: Mutex::new(None),
         };
         Ok(Self { server: server.transpose()?, sight: Arc::new(sight) })
@@ -75,7 +78,8 @@ struct Sight {
 impl Look for Sight {
     fn look(&self) -> Found {
         let directories = self.directories.iter();
-        let directories = directories.map(|(name, path)| Directory { name, free_bytes: RealDisk.free_bytes(path).ok() });
+        let directories =
+            directories.map(|(name, path)| Directory { name, free_bytes: RealDisk.free_bytes(path).ok() });
         Found { queue: self.queue(), directories: directories.collect() }
     }
 }

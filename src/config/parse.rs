@@ -14,9 +14,9 @@ use tracing_subscriber::EnvFilter;
 use super::aws::{Bundle, Format, Image, LegalHold, LockMode, Metrics, Topic};
 use super::mistake::Invalid;
 use super::{Authority, BotName, HostPort, Retention};
-use crate::report::logs::Format as LogFormat;
 use crate::bot::segment::names::{BASENAME_BYTES_MAX, Basename};
 use crate::protocol::ids::UserName;
+use crate::report::logs::Format as LogFormat;
 
 /// Longest S3 key prefix, in bytes: with a file name of 255 it stays below the 1,024 that S3 allows.
 const FOLDER_BYTES_MAX: usize = 700;

@@ -34,7 +34,10 @@ fn a_bot_is_ready_only_if_nothing_is_wrong_and_says_everything_that_is() {
     let answer: Answer = serde_json::from_str(&text).unwrap();
     assert!(!ready && !answer.ready);
     assert_eq!((answer.lag_messages, answer.parked_files), (7, Some(2)));
-    assert_eq!(answer.reasons[1].text, "only 67108863 bytes are free for messages, 67108864 are needed: free some space");
+    assert_eq!(
+        answer.reasons[1].text,
+        "only 67108863 bytes are free for messages, 67108864 are needed: free some space"
+    );
 }
 
 #[test]
