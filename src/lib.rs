@@ -35,7 +35,7 @@
 //! | [`bot`] | the data path above; knows the network only as any device does, over the wire, also when embedded |
 //! | [`replay`] | recorded conversations played through real devices: demo, tests, benches |
 //! | [`aws`] | S3, KMS, Secrets Manager, SNS, CloudWatch: the only room that knows the SDK |
-//! | [`report`] | counters, events to SNS, metrics to CloudWatch, logs; never in the way of the data path |
+//! | [`report`] | counters, events to SNS, metrics to CloudWatch, health, logs; never in the way of the data path |
 //! | [`config`] | the table of variables; the only room that reads the environment |
 //! | [`lifecycle`] | signals |
 //! | [`cli`] | one file a subcommand; the only rooms that print |
@@ -63,6 +63,8 @@
 //!   Who can change the disk can change the archive; the hash chain of each file is in the state.
 //! - **Who has the bot's password and state** is the bot: can read what is delivered from then on. Keys of past messages
 //!   are deleted as they are used, so what was acknowledged cannot be decrypted again.
+//! - **A process of the host** can ask the health endpoint ([`report::health`]): it is told counts, and can keep others from
+//!   asking for some seconds; it cannot slow or stop the bot.
 //! - **Logs, metrics and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.
 
 pub mod aws;

@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Failure;
+use super::run::STATE_FILE;
 use crate::bot::disk::{Disk, RealDisk};
 use crate::bot::state;
 use crate::config::Config;
 use crate::config::env;
-use crate::device::store::{Access, Store};
 use crate::report::counters::Counters;
 use crate::report::health::server::Server;
 use crate::report::health::{Directory, Found, Health, Look, Queue};
@@ -18,7 +18,7 @@ use crate::report::health::{Directory, Found, Health, Look, Queue};
 /// The endpoint, if there is one.
 pub(super) struct Endpoint {
     server: Option<Server>,
-    sight: Arc<Sight>,
+    sight: Sight,
 }
 
 impl Endpoint {
@@ -37,42 +37,26 @@ impl Endpoint {
                 ("messages", config.files.messages.clone()),
                 ("attachments", config.files.attachments.clone()),
             ],
-            store: Mutex::new(None),
+            state: config.state.join(STATE_FILE),
         };
-        Ok(Self { server: server.transpose()?, sight: Arc::new(sight) })
+        Ok(Self { server: server.transpose()?, sight })
     }
 
     /// Begins to answer, as long as the runtime lives.
-    pub fn start(self, counters: Arc<Counters>, runtime: &tokio::runtime::Runtime) -> Watched {
-        if let Some(server) = self.server {
-            tracing::info!(address = %server.address(), "health endpoint listens");
-            let health = Health::new(counters, self.sight.clone());
-            runtime.spawn(async move {
-                let Err(error) = server.serve(health).await;
-                tracing::error!(%error, "health endpoint ended, the bot goes on");
-            });
-        }
-        Watched(self.sight)
-    }
-}
-
-/// What the endpoint looks at.
-#[derive(Clone)]
-pub(super) struct Watched(Arc<Sight>);
-
-impl Watched {
-    /// The ship queue is in this state.
-    pub fn state(&self, store: &Store) {
-        match store.again(Access::Read) {
-            Ok(store) => *self.0.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store),
-            Err(error) => tracing::warn!(%error, "the health endpoint cannot look at the ship queue"),
-        }
+    pub fn start(self, counters: Arc<Counters>, runtime: &tokio::runtime::Runtime) {
+        let Some(server) = self.server else { return };
+        tracing::info!(address = %server.address(), "health endpoint listens");
+        let health = Health::new(counters, Arc::new(self.sight));
+        runtime.spawn(async move {
+            let Err(error) = server.serve(health).await;
+            tracing::error!(%error, "health endpoint ended, the bot goes on");
+        });
     }
 }
 
 struct Sight {
     directories: [(&'static str, PathBuf); 2],
-    store: Mutex<Option<Store>>,
+    state: PathBuf,
 }
 
 impl Look for Sight {
@@ -86,9 +70,8 @@ impl Look for Sight {
 
 impl Sight {
     fn queue(&self) -> Option<Queue> {
-        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         // before the bot's first start has made its tables there is nothing to read
-        let found = state::unshipped(store.as_ref()?).ok()?;
+        let found = state::unshipped(&self.state).ok()?;
         // a file that is gone has no age; the ship stage tells that it is
         let written = found.oldest.and_then(|path| fs::metadata(path).ok()?.modified().ok());
         let age = written.and_then(|written| SystemTime::now().duration_since(written).ok());

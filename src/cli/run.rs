@@ -29,7 +29,7 @@ use crate::report::counters::Counters;
 use crate::report::events::Events;
 
 /// The bot's state file, below the state directory.
-const STATE_FILE: &str = "bot.db";
+pub(super) const STATE_FILE: &str = "bot.db";
 /// The embedded network's directory, below the state directory.
 const NETWORK_DIRECTORY: &str = "network";
 
@@ -51,11 +51,11 @@ pub fn run() -> Result<(), Failure> {
     let signals = lifecycle::listen_with_logs(log_files).map_err(Failure::internal)?;
     let runtime = runtime()?;
     let counters = Arc::new(Counters::default());
-    let health = health.start(counters.clone(), &runtime);
+    health.start(counters.clone(), &runtime);
     let aws = runtime.block_on(settings::access(&config.aws))?;
     runtime.block_on(upload::check_locks(aws.as_ref(), &config.aws))?;
     let report = Report::start(&config, aws.as_ref(), counters.clone(), &runtime);
-    let ran = serve(&config, aws.as_ref(), password, basename, signals, &runtime, counters, &report.events, &health);
+    let ran = serve(&config, aws.as_ref(), password, basename, signals, &runtime, counters, &report.events);
     runtime.block_on(report.finish());
     ran
 }
@@ -71,18 +71,15 @@ fn serve(
     runtime: &tokio::runtime::Runtime,
     counters: Arc<Counters>,
     events: &Events,
-    health: &health::Watched,
 ) -> Result<(), Failure> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let _home = prepare(config, &*disk)?;
     // a wrong password ends here, before the network begins and before anything is changed
-    let store = Store::open(&config.state.join(STATE_FILE), password.as_bytes()).map_err(|error| {
+    drop(Store::open(&config.state.join(STATE_FILE), password.as_bytes()).map_err(|error| {
         let error = BotError::from(error);
         bot::tell(events, error.event_at_start());
         failure(error)
-    })?;
-    health.state(&store);
-    drop(store);
+    })?);
     let embedded = embedded(config, &password)?;
     let options = Options {
         user: config.bot.as_str().to_owned(),

@@ -28,8 +28,8 @@ fn a_bot_is_ready_only_if_nothing_is_wrong_and_says_everything_that_is() {
     let parked = Some(Queue { files: 3, parked: 2, ..Queue::default() });
     let all = reading(standing, parked, Some(DISK_FREE_BYTES_MIN - 1));
     assert_eq!(codes(&all), ["stage_failed", "disk_full", "queue_parked"]);
-    assert_eq!(page::live(standing).0, false);
-    assert_eq!(page::live(Standing { stages: Stages::Stop, ..WELL }).0, true);
+    assert!(!page::live(standing).0);
+    assert!(page::live(Standing { stages: Stages::Stop, ..WELL }).0);
     let (ready, text) = page::ready(&all);
     let answer: Answer = serde_json::from_str(&text).unwrap();
     assert!(!ready && !answer.ready);
