@@ -11,6 +11,7 @@ use retaind::protocol::endpoint::Endpoint;
 use retaind::protocol::ids::ConversationKind;
 use retaind::report::health::server::{CONNECTIONS_MAX, HEAD_BYTES_MAX};
 use retaind::report::metrics::METRICS;
+use retaind::report::status::{Receiving, Stages, Standing};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -274,5 +275,27 @@ async fn every_message_in_hand_is_counted_out_again_also_when_the_network_delive
     let settled = counters.messages_settled.get();
     assert!(settled <= counters.messages_received.get(), "more went out than came in");
     bot.stop().await.unwrap();
+    assert_eq!(counters.status.standing().stages, Stages::Stop);
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bot_whose_stage_has_failed_says_so_as_long_as_it_lives() {
+    let harness = Harness::start();
+    let bot = harness.bot().await;
+    let counters = bot.counters.clone();
+    assert_eq!(counters.status.standing(), Standing { receiving: Receiving::Now, stages: Stages::Work });
+    let mut alice = harness.device("alice").await;
+    let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
+    alice.send(&room, &text("one")).await.unwrap();
+    bot.saved(2).await;
+    // the next rotation finds no file to seal
+    std::fs::remove_dir_all(harness.messages()).unwrap();
+    bot.rotate().await;
+    while counters.status.standing().stages != Stages::Failed {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    bot.stop().await.unwrap_err();
+    assert_eq!(counters.status.standing().stages, Stages::Failed);
     harness.stop().await;
 }
