@@ -115,6 +115,8 @@ fn start(harness: &Harness) -> Child {
         .env("WICKRIO_BOT_NAME", BOT)
         .env("WICKRIO_BOT_PASSWORD", PASSWORD)
         .env("RETAIND_STATE", harness.path().join("state"))
+        .env("RETAIND_LOGS", harness.path().join("logs"))
+        .env("RETAIND_HEALTH", "off")
         .env("WICKRIO_COMP_MESGDEST", harness.messages())
         .env("WICKRIO_COMP_FILEDEST", harness.files())
         .env("RETAIND_NETWORK", &harness.endpoint.address)

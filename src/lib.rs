@@ -43,7 +43,7 @@
 //! | [`bot`] | the data path above; knows the network only as any device does, over the wire, also when embedded |
 //! | [`replay`] | recorded conversations played through real devices: demo, tests, benches |
 //! | [`aws`] | S3, KMS, Secrets Manager, SNS, CloudWatch: the only room that knows the SDK |
-//! | [`report`] | counters, events to SNS, metrics to CloudWatch, logs; never in the way of the data path |
+//! | [`report`] | counters, events to SNS, metrics to CloudWatch, health, logs; never in the way of the data path |
 //! | [`config`] | the table of variables; the only room that reads the environment |
 //! | [`lifecycle`] | signals |
 //! | [`cli`] | one file a subcommand; the only rooms that print |
@@ -76,6 +76,8 @@
 //!   S3 cannot alter an object unnoticed where it is encrypted. The bot's role may put objects and make data keys, and needs nothing
 //!   else: who steals it can add objects, but neither read nor delete any, nor replace one where the bucket's policy denies that
 //!   (`config/iam/bucket-policy.json`) or objects are locked.
+//! - **A process of the host** can ask the health endpoint ([`report::health`]): it is told counts, and can keep others from
+//!   asking for some seconds; it cannot slow or stop the bot.
 //! - **Logs, metrics, events and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.
 
 pub mod aws;

@@ -2,16 +2,19 @@
 //!
 //! SIGTERM and SIGINT ask for a stop: the bot drains and exits with 0. A second one cuts the drain short: the process
 //! ends at once, with the code of a temporary failure, and the next start recovers as from a crash. SIGUSR1 rotates
-//! the message file now.
+//! the message file now. SIGHUP opens the log file anew; a program without one ends by it, as the terminal that sends it
+//! expects.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use crate::report::logs::files::LogFiles;
 
 /// Exit code of a drain that was cut short (`EX_TEMPFAIL`).
 const EXIT_CUT_SHORT: i32 = 75;
@@ -34,7 +37,15 @@ pub struct Signalled {
 
 /// Starts to hear signals, on a thread of its own.
 pub fn listen() -> Result<Signalled, SignalError> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
+    hear(Signals::new([SIGTERM, SIGINT, SIGUSR1])?, None)
+}
+
+/// The same, for a program that may have log files: SIGHUP does not end it.
+pub fn listen_with_logs(logs: Option<LogFiles>) -> Result<Signalled, SignalError> {
+    hear(Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?, logs)
+}
+
+fn hear(mut signals: Signals, logs: Option<LogFiles>) -> Result<Signalled, SignalError> {
     let stop = CancellationToken::new();
     let (ask, rotate) = mpsc::channel(1);
     let heard = stop.clone();
@@ -44,6 +55,7 @@ pub fn listen() -> Result<Signalled, SignalError> {
             match signal {
                 // a rotation that is asked for twice is one
                 SIGUSR1 => drop(ask.try_send(())),
+                SIGHUP => reopen(logs.as_ref()),
                 _ if first.is_some_and(|first| first.elapsed() >= SAME_WISH) => {
                     tracing::warn!("second signal: the drain is cut short, the next start recovers");
                     std::process::exit(EXIT_CUT_SHORT);
@@ -56,4 +68,12 @@ pub fn listen() -> Result<Signalled, SignalError> {
         }
     })?;
     Ok(Signalled { stop, rotate })
+}
+
+fn reopen(logs: Option<&LogFiles>) {
+    match logs.map(LogFiles::reopen) {
+        Some(Ok(())) => tracing::info!("log file opened anew"),
+        Some(Err(error)) => tracing::warn!("{error}"),
+        None => {}
+    }
 }

@@ -45,6 +45,7 @@ fn bot(home: &Path, network: &Endpoint, access: &Access) -> Command {
         .env("WICKRIO_COMP_FILEDEST", home.join("attachments"))
         .env("WICKRIO_COMP_FILESIZE", FILE_KIB.to_string())
         .env("RETAIND_STATE", home.join("state"))
+        .env("RETAIND_LOGS", home.join("logs"))
         .env("RETAIND_NETWORK", &network.address)
         .env("RETAIND_NETWORK_CA", authority);
     command

@@ -34,7 +34,8 @@ fn run(home: &Path) -> Command {
         .env("WICKRIO_COMP_MESGDEST", home.join("messages"))
         .env("WICKRIO_COMP_FILEDEST", home.join("attachments"))
         .env("WICKRIO_COMP_FILESIZE", FILE_KIB.to_string())
-        .env("RETAIND_STATE", home.join("state"));
+        .env("RETAIND_STATE", home.join("state"))
+        .env("RETAIND_LOGS", home.join("logs"));
     command
 }
 

@@ -41,6 +41,8 @@ pub struct Chunk {
     pub session: SessionChange,
     /// Files that were written beside the records, under temporary names.
     pub files: Vec<WrittenFile>,
+    /// How many deliveries it accounts for.
+    pub deliveries: u64,
     /// Number of the worker's turn that made it: an entry of its cache may go once this is committed.
     pub turn: Turn,
 }

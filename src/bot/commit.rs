@@ -243,6 +243,8 @@ impl Committer {
             self.counters.files_saved_bytes.add(file.length);
         }
         self.counters.messages_saved.add(records);
+        let deliveries = batch.iter().map(|chunk| chunk.deliveries).fold(0, u64::saturating_add);
+        self.counters.messages_settled.add(deliveries);
         let mut cursors: HashMap<ConversationId, u64> = HashMap::new();
         for chunk in batch {
             if let Some(committed) = self.committed.get(chunk.turn.worker) {

@@ -190,11 +190,14 @@ impl Worker {
                         }
                     }
                     Input::Reconnected => {
+                        let mut dropped = ready.values().map(VecDeque::len).fold(0, usize::saturating_add);
                         for (_, entry) in self.entries.iter_mut() {
                             if let Some(waiting) = &mut entry.waiting {
+                                dropped = dropped.saturating_add(waiting.len());
                                 waiting.clear();
                             }
                         }
+                        self.settled(dropped);
                         ready.clear();
                         order.clear();
                     }
@@ -245,10 +248,12 @@ impl Worker {
             return Ok(None);
         }
         let mut made = Made::default();
+        let (mut known, mut deliveries) = (0usize, 0usize);
         while let Some(run) = next_run(&mut queue, &entry) {
             match run {
-                Run::Known => {}
+                Run::Known => known = known.saturating_add(1),
                 Run::One(delivered) => {
+                    deliveries = deliveries.saturating_add(1);
                     self.hole(&entry, &delivered, made.records())?;
                     entry.cursor = delivered.seq;
                     let read = self.record(&mut entry, &delivered);
@@ -256,6 +261,7 @@ impl Worker {
                 }
                 Run::Applications(run) => {
                     let Some(session) = &mut entry.session else { continue };
+                    deliveries = deliveries.saturating_add(run.len());
                     let payloads: Vec<&[u8]> = run.iter().map(|delivered| delivered.payload.as_slice()).collect();
                     let received = session.receive_many(&payloads);
                     for (delivered, received) in run.iter().zip(received) {
@@ -266,6 +272,7 @@ impl Worker {
                 }
             }
         }
+        self.settled(known);
         if made.is_empty() {
             self.entries.put(conversation, entry);
             return Ok(None);
@@ -279,7 +286,8 @@ impl Worker {
         let turn = Turn { worker: self.index, number: self.turn };
         entry.turn = self.turn;
         let Made { first: records, wanted, files } = made;
-        let chunk = Chunk { conversation, cursor: entry.cursor, records, session, files, turn };
+        let deliveries = u64::try_from(deliveries).unwrap_or(u64::MAX);
+        let chunk = Chunk { conversation, cursor: entry.cursor, records, session, files, deliveries, turn };
         let output = if wanted.is_empty() {
             Output::Chunk(chunk)
         } else {
@@ -288,6 +296,11 @@ impl Worker {
         };
         self.entries.put(conversation, entry);
         Ok(Some(output))
+    }
+
+    /// So many messages are in hand no more, without a record of this turn.
+    fn settled(&self, messages: usize) {
+        self.counters.messages_settled.add(u64::try_from(messages).unwrap_or(u64::MAX));
     }
 
     fn put(&self, made: &mut Made, delivered: &Delivered, read: Read) -> Result<(), DecryptError> {

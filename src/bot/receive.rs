@@ -32,6 +32,7 @@ use crate::protocol::wire::{
 };
 use crate::report::counters::Counters;
 use crate::report::events::{Event, Events};
+use crate::report::status::Receiving;
 
 /// Most messages on the way: received, not yet acknowledged.
 pub const WINDOW_MESSAGES: usize = 16_384;
@@ -123,6 +124,7 @@ impl Link {
                 return Ok(());
             }
             self.connection.send_replace(None);
+            self.counters.status.receives(Receiving::Interrupted);
             match result {
                 Ok(()) => tracing::warn!("connection to the network ended, connecting again"),
                 Err(error) if error.is_temporary() => {
@@ -167,6 +169,7 @@ impl Link {
         };
         account.connection.call_done(Request::Subscribe(subscribe)).await?;
         self.connection.send_replace(Some(account.connection.clone()));
+        self.counters.status.receives(Receiving::Now);
         *pause = PAUSE_FIRST;
         tracing::info!(address = self.endpoint.address, "receives from the network");
         if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {

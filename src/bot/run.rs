@@ -37,6 +37,7 @@ use crate::protocol::credential::Identity;
 use crate::protocol::endpoint::Endpoint;
 use crate::report::counters::Counters;
 use crate::report::events::{Event, Events};
+use crate::report::status::Stages as Standing;
 
 /// Chunks between two stages: enough to form a batch while another one is synced.
 const CHUNKS_MAX: usize = 1024;
@@ -314,6 +315,7 @@ struct Stages {
     shipping: tokio::task::JoinHandle<Result<Shipped, ShipError>>,
     grace: Duration,
     acknowledging: tokio::task::JoinHandle<()>,
+    counters: Arc<Counters>,
 }
 
 impl Stages {
@@ -411,7 +413,8 @@ impl Stages {
         }
         let acknowledging = tokio::spawn(acknowledge(durable, connected));
         let grace = options.shipping.grace;
-        Ok(Self { ended, running, stop, stopping, wake: inputs, bell, shipping, grace, acknowledging })
+        let counters = options.counters.clone();
+        Ok(Self { ended, running, stop, stopping, wake: inputs, bell, shipping, grace, acknowledging, counters })
     }
 
     async fn wait(mut self, stop: CancellationToken, events: &Events) -> Result<Shipped, BotError> {
@@ -438,6 +441,7 @@ impl Stages {
             tracing::error!(%error, "a stage failed, the bot stops");
             tell(events, error.event_while_running());
         }
+        self.counters.status.stops(if failed.is_some() { Standing::Failed } else { Standing::Stop });
         let deadline = Instant::now() + self.grace;
         self.stopping.store(true, Ordering::Release);
         self.stop.cancel();

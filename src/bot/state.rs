@@ -1,14 +1,18 @@
 //! What the bot keeps beside its device's state, in the same file and the same transactions: segments, files, ship queue.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rusqlite::{Row, params};
+use rusqlite::{Connection, OpenFlags, Row, params};
 
 use super::batch::WrittenFile;
 use super::segment::{FoundFile, SegmentRow, SegmentState};
 use super::ship::{Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Taken, Token};
 use crate::device::store::{Store, StoreError, Writer};
+
+/// How long a look at the queue waits for whoever keeps the file locked; readers meet nobody while all is well.
+const LOOK_TIME: Duration = Duration::from_secs(1);
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS segment (
@@ -136,6 +140,40 @@ pub fn enqueue(tx: &Writer<'_>, kind: ShipKind, directory: &Path, name: &str, le
         "INSERT INTO ship (kind, path, name, length) VALUES (?1, ?2, ?3, ?4)",
         params![kind, path.to_string_lossy(), name, length],
     )
+}
+
+/// What the ship queue holds that is not stored at its destination yet.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Unshipped {
+    /// Files, the parked ones among them.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that wait for somebody to put something right.
+    pub parked: u64,
+    /// The one that was queued first.
+    pub oldest: Option<PathBuf>,
+}
+
+/// Looks at the ship queue of the state at `path`, beside the bot that works with it.
+///
+/// On a connection for this one look: one that stayed would be the last to close, and as it may only read it would leave
+/// what SQLite has in its log there, instead of in the file that operators copy.
+pub fn unshipped(path: &Path) -> rusqlite::Result<Unshipped> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(LOOK_TIME)?;
+    // one row, its path that of the least id: SQLite takes bare columns from the row of `min`
+    let sql = "SELECT min(id), path, count(*), coalesce(sum(length), 0), count(parked) FROM ship
+        WHERE id NOT IN (SELECT item FROM ship_stored)";
+    connection.query_row(sql, [], |row| {
+        Ok(Unshipped {
+            files: row.get(2)?,
+            bytes: row.get(3)?,
+            parked: row.get(4)?,
+            oldest: row.get::<_, Option<String>>(1)?.map(PathBuf::from),
+        })
+    })
 }
 
 /// The ship queue, on a connection of its own.
@@ -286,4 +324,38 @@ impl ShipQueue for Queue {
 
 fn failed(error: StoreError) -> QueueError {
     QueueError(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_shipped_is_counted_until_it_is_stored_the_oldest_first() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("bot.db");
+        unshipped(&path).unwrap_err();
+        assert!(!path.exists(), "a look makes no state");
+        let mut store = Store::open(&path, b"a password for tests").unwrap();
+        unshipped(&path).unwrap_err();
+        prepare(&store).unwrap();
+        assert_eq!(unshipped(&path).unwrap(), Unshipped::default());
+        let all = store.transaction::<_, StoreError>(|tx| {
+            for (name, length) in [("third", 5), ("first", 7), ("second", 11)] {
+                enqueue(tx, ShipKind::File, Path::new("/srv"), name, length)?;
+            }
+            tx.execute("UPDATE ship SET parked='why' WHERE name='second'", [])
+        });
+        all.unwrap();
+        let oldest = |name: &str| Some(Path::new("/srv").join(name));
+        let found = unshipped(&path).unwrap();
+        assert_eq!(found, Unshipped { files: 3, bytes: 23, parked: 1, oldest: oldest("third") });
+        let stored = store
+            .transaction::<_, StoreError>(|tx| tx.execute("INSERT INTO ship_stored SELECT id FROM ship LIMIT 1", []));
+        stored.unwrap();
+        let found = unshipped(&path).unwrap();
+        assert_eq!(found, Unshipped { files: 2, bytes: 18, parked: 1, oldest: oldest("first") });
+        drop(store);
+        assert!(!home.path().join("bot.db-wal").exists(), "looks have kept the state in pieces");
+    }
 }

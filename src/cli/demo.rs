@@ -48,7 +48,7 @@ use crate::protocol::ids::UserName;
 use crate::replay::{self, Corpus, What, replay};
 use crate::report::counters::Counters;
 use crate::report::events::Events;
-use crate::report::logs::{self, Stream};
+use crate::report::logs::{self, Format, Stream};
 
 /// What is replayed; where it comes from is told in `README.md` beside it.
 const RECORDING: &[u8] = include_bytes!("demo/conversation.jsonl");
@@ -82,7 +82,7 @@ struct Performance {
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let place = Place::make(arguments.directory.as_deref())?;
-    logs::start(Stream::Error, LOG_FILTER).map_err(Failure::configuration)?;
+    logs::start(Stream::Error, LOG_FILTER, Format::Text, None).map_err(Failure::configuration)?;
     let signals = lifecycle::listen().map_err(Failure::internal)?;
     let mut out = io::stdout();
     let style = if out.is_terminal() { Style::Terminal } else { Style::Plain };

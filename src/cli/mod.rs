@@ -8,10 +8,13 @@ pub mod check;
 pub mod client;
 pub mod demo;
 mod embedded;
+mod health;
+mod log;
 pub mod network;
 mod report;
 pub mod run;
 mod settings;
+pub mod status;
 mod upload;
 
 use std::error::Error;
@@ -36,6 +39,8 @@ enum Command {
     Run,
     /// Check the whole configuration and print it, secrets masked; touches nothing
     Check(check::Arguments),
+    /// Ask the running bot how it is: 0 ready, 75 not ready
+    Status,
     /// Be a device: register, send, listen, replay
     Client(Box<client::Arguments>),
     /// Serve a network on its own, and administer one: invites, bots, suspension, retention
@@ -125,6 +130,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Run => run::run(),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Status => status::run(),
         Command::Client(arguments) => client::run(*arguments),
         Command::Network(arguments) => network::run(arguments),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::Failure;
 use super::embedded::Embedded;
 use super::report::Report;
-use super::{settings, upload};
+use super::{health, log, settings, upload};
 use crate::aws::Aws;
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
@@ -27,10 +27,9 @@ use crate::network;
 use crate::protocol::endpoint::Endpoint;
 use crate::report::counters::Counters;
 use crate::report::events::Events;
-use crate::report::logs::{self, Stream};
 
 /// The bot's state file, below the state directory.
-const STATE_FILE: &str = "bot.db";
+pub(super) const STATE_FILE: &str = "bot.db";
 /// The embedded network's directory, below the state directory.
 const NETWORK_DIRECTORY: &str = "network";
 
@@ -38,7 +37,7 @@ const NETWORK_DIRECTORY: &str = "network";
 pub fn run() -> Result<(), Failure> {
     let (config, warnings) = settings::load_or_fail()?;
     config.refuse_what_is_not_built().map_err(Failure::configuration)?;
-    logs::start(Stream::Output, &config.log).map_err(Failure::configuration)?;
+    let log_files = log::start(&config)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -48,9 +47,11 @@ pub fn run() -> Result<(), Failure> {
         .map(|password| Zeroizing::new(password.expose().to_owned()))
         .ok_or_else(|| Failure::configuration("WICKRIO_BOT_PASSWORD is not set: the bot needs its password"))?;
     let basename = Basename::new(config.files.base_name.as_str()).map_err(Failure::configuration)?;
-    let signals = lifecycle::listen().map_err(Failure::internal)?;
+    let health = health::Endpoint::bind(&config)?;
+    let signals = lifecycle::listen_with_logs(log_files).map_err(Failure::internal)?;
     let runtime = runtime()?;
     let counters = Arc::new(Counters::default());
+    health.start(counters.clone(), &runtime);
     let aws = runtime.block_on(settings::access(&config.aws))?;
     runtime.block_on(upload::check_locks(aws.as_ref(), &config.aws))?;
     let report = Report::start(&config, aws.as_ref(), counters.clone(), &runtime);

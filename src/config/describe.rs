@@ -37,6 +37,7 @@ fn value(config: &Config, name: &str) -> Option<String> {
     const SECONDS_PER_MINUTE: u64 = 60;
     const BYTES_PER_KIB: u64 = 1024;
     let masked = |secret: &Option<_>| secret.as_ref().map(|_: &super::Secret| MASK.to_owned());
+    let off = || "off".to_owned();
     let files = &config.files;
     match name {
         "WICKRIO_BOT_NAME" => Some(config.bot.as_str().to_owned()),
@@ -52,6 +53,9 @@ fn value(config: &Config, name: &str) -> Option<String> {
         }
         "RETAIND_STATE" => Some(config.state.display().to_string()),
         "RUST_LOG" => Some(config.log.clone()),
+        "RETAIND_LOG_FORMAT" => Some(config.log_format.to_string()),
+        "RETAIND_LOGS" => Some(config.logs.as_ref().map_or_else(off, |path| path.display().to_string())),
+        "RETAIND_HEALTH" => Some(config.health.map_or_else(off, |address| address.to_string())),
         _ => network_value(&config.network, name).or_else(|| aws_value(&config.aws, name)),
     }
 }

@@ -175,6 +175,12 @@ variables! {
         "`on` or `off`: whether the embedded network lets messages pass only in conversations that the bot archives";
     LOG: "RUST_LOG", Fallback::Text("info"), Public, Effect::Works,
         "what is logged: `error`, `warn`, `info`, `debug` or `trace`, also for single parts (`info,retaind::bot=debug`); never message content";
+    LOG_FORMAT: "RETAIND_LOG_FORMAT", Fallback::Text("auto"), Public, Effect::Works,
+        "how it is logged: `text` for people, `json` for one JSON object a line, or `auto`: text on a terminal, JSON elsewhere";
+    LOGS: "RETAIND_LOGS", Fallback::OfBot("/tmp/<botname>/logs"), Public, Effect::Works,
+        "directory of the log files, at most 5 of 10 MiB, or `off` for none; the log is on standard output in any case";
+    HEALTH: "RETAIND_HEALTH", Fallback::Text("127.0.0.1:9464"), Public, Effect::Works,
+        "address and port of `/livez`, `/readyz` and `/metrics`, or `off`; they need no password, so leave them to the host or the pod";
 }
 
 /// The password of a `retaind client`'s state. Not the bot's, so not in the table; known here all the same, so that a

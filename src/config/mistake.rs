@@ -257,6 +257,9 @@ pub enum Invalid {
         /// Most characters.
         max: usize,
     },
+    /// Not an address to ask after the bot's health.
+    #[error("not an address and a port, such as `127.0.0.1:9464` or `[::1]:9464`, nor `off`")]
+    Health,
     /// Not a log filter.
     #[error("not a log filter such as `info` or `info,retaind::bot=debug`")]
     LogFilter,

@@ -31,6 +31,7 @@ use std::time::Duration;
 use crate::bot::home::Directory;
 use crate::bot::segment::Basename;
 use crate::protocol::ids::UserName;
+use crate::report::logs::Format as LogFormat;
 use aws::{Aws, SecretState};
 use env::{Effect, Fallback, Origin, Secrecy, Settings, VARIABLES, Variable};
 use layer::{Read, Request};
@@ -155,6 +156,12 @@ pub struct Config {
     pub aws: Aws,
     /// What is logged.
     pub log: String,
+    /// How it is logged.
+    pub log_format: LogFormat,
+    /// Directory of the log files; `None`: there are none.
+    pub logs: Option<PathBuf>,
+    /// Where the bot can be asked how it is; `None`: nowhere.
+    pub health: Option<SocketAddr>,
     origins: Origins,
 }
 
@@ -220,14 +227,29 @@ pub fn load(
 
 /// What is logged: for programs that need nothing else from the environment.
 pub fn load_log_filter(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<String, Mistakes> {
-    // the other variables are not this program's business
-    let ours = vars.into_iter().filter(|(name, _)| name.to_str().is_some_and(|name| name.starts_with(env::LOG.name)));
+    load_one(vars, &env::LOG, parse::log_filter)
+}
+
+/// Where the bot of this environment can be asked how it is; `None`: nowhere.
+pub fn load_health(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Option<SocketAddr>, Mistakes> {
+    load_one(vars, &env::HEALTH, parse::unless_off(parse::health))
+}
+
+/// One variable: the others are not the business of the program that asks.
+fn load_one<T>(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+    variable: &'static Variable,
+    parse: impl FnOnce(&str) -> Result<T, Invalid>,
+) -> Result<T, Mistakes> {
+    let ours = vars.into_iter().filter(|(name, _)| {
+        let rest = name.to_str().and_then(|name| name.strip_prefix(variable.name));
+        rest.is_some_and(|rest| rest.is_empty() || rest == "_FILE")
+    });
     let mut mistakes = Vec::new();
     let settings = env::read(ours, &mut mistakes);
     let mut reader = Reader::new(settings, mistakes);
-    let log = reader.read(&env::LOG, parse::log_filter);
-    match log {
-        Some(log) if reader.mistakes.is_empty() => Ok(log),
+    match reader.read(variable, parse) {
+        Some(value) if reader.mistakes.is_empty() => Ok(value),
         _ => Err(reader.mistakes.into()),
     }
 }
@@ -262,6 +284,9 @@ fn understand(
     let network = network(&mut r, bot.as_ref());
     let aws = aws::read(&mut r, access);
     let log = r.read(&env::LOG, parse::log_filter);
+    let log_format = r.read(&env::LOG_FORMAT, parse::log_format);
+    let logs = r.read_for(&env::LOGS, bot.as_ref(), parse::unless_off(parse::path));
+    let health = r.read(&env::HEALTH, parse::unless_off(parse::health));
 
     let files = || {
         Some(Files {
@@ -272,10 +297,25 @@ fn understand(
             rotate_after: rotate_after?,
         })
     };
-    match (bot, files(), state, network, aws, log) {
-        (Some(bot), Some(files), Some(state), Some(network), Some(aws), Some(log)) if r.mistakes.is_empty() => {
+    let told = || Some((log?, log_format?, logs?, health?));
+    match (bot, files(), state, network, aws, told()) {
+        (Some(bot), Some(files), Some(state), Some(network), Some(aws), Some(told)) if r.mistakes.is_empty() => {
             let origins = r.origins;
-            let config = Config { bot, password, new_password, files, state, network, aws, log, origins };
+            let (log, log_format, logs, health) = told;
+            let config = Config {
+                bot,
+                password,
+                new_password,
+                files,
+                state,
+                network,
+                aws,
+                log,
+                log_format,
+                logs,
+                health,
+                origins,
+            };
             notices.extend(warnings(&config));
             Ok((config, notices))
         }

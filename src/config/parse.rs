@@ -16,6 +16,7 @@ use super::mistake::Invalid;
 use super::{Authority, BotName, HostPort, Retention};
 use crate::bot::segment::names::{BASENAME_BYTES_MAX, Basename};
 use crate::protocol::ids::UserName;
+use crate::report::logs::Format as LogFormat;
 
 /// Longest S3 key prefix, in bytes: with a file name of 255 it stays below the 1,024 that S3 allows.
 const FOLDER_BYTES_MAX: usize = 700;
@@ -314,6 +315,26 @@ impl<'a> Arn<'a> {
             && account.bytes().all(|b| b.is_ascii_digit())
             && !resource.chars().any(|c| c.is_control() || c.is_whitespace());
         right.then_some(Self { service, region, resource })
+    }
+}
+
+/// A value, or `off`.
+pub(super) fn unless_off<T>(
+    parse: impl FnOnce(&str) -> Result<T, Invalid>,
+) -> impl FnOnce(&str) -> Result<Option<T>, Invalid> {
+    |text| if text == "off" { Ok(None) } else { parse(text).map(Some) }
+}
+
+pub(super) fn health(text: &str) -> Result<SocketAddr, Invalid> {
+    text.parse().map_err(|_| Invalid::Health)
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, Invalid> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(Invalid::Word { allowed: "`text`, `json` or `auto`" }),
     }
 }
 

@@ -85,6 +85,9 @@ RETAIND_LISTEN                 127.0.0.1:7443  (default)
 RETAIND_NETWORK_ID             1234567890  (default)
 RETAIND_RETENTION              on  (default)
 RUST_LOG                       info  (default)
+RETAIND_LOG_FORMAT             auto  (default)
+RETAIND_LOGS                   /tmp/compliance_1234567890_bot/logs  (default)
+RETAIND_HEALTH                 127.0.0.1:9464  (default)
 "
     );
     assert_eq!(config.files.size_max, 1_000_000_000 * 1024);
@@ -127,6 +130,9 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("RETAIND_NETWORK_ID", "9876"),
         ("RETAIND_RETENTION", "off"),
         ("RUST_LOG", "warn,retaind::bot=trace"),
+        ("RETAIND_LOG_FORMAT", "json"),
+        ("RETAIND_LOGS", "/srv/logs"),
+        ("RETAIND_HEALTH", "off"),
     ]
     .map(|(name, value)| (name, value.to_owned()))
     .into()
@@ -248,13 +254,15 @@ fn all_mistakes_are_told_at_once_each_with_its_name_value_and_remedy() {
         ("RETAIND_RETENTION", "yes"),
         ("WICKRIO_METRICS_TYPE", "prometheus"),
         ("RUST_LOG", "retaind=loud"),
+        ("RETAIND_LOG_FORMAT", "xml"),
+        ("RETAIND_HEALTH", "localhost"),
     ]))
     .unwrap_err()
     .to_string();
     assert_eq!(
         text,
         "\
-the configuration has 9 mistakes:
+the configuration has 11 mistakes:
   `WICKRIO_BOT_NAM` is not a setting of this bot: is `WICKRIO_BOT_NAME` meant?
   `WICKRIO_BOT_NAME` is not set: the bot needs its user name, such as `compliance_1234567890_bot`
   `WICKRIO_COMP_BASENAME` = `../messages`: not the start of a file name: at most 200 bytes without `/` and control characters, and without a `.` in front
@@ -263,7 +271,9 @@ the configuration has 9 mistakes:
   `RETAIND_LISTEN` = `localhost:7443`: not an address and a port, such as `127.0.0.1:7443` or `[::1]:7443`; names are not looked up here
   `RETAIND_RETENTION` = `yes`: must be `on` or `off`
   `WICKRIO_METRICS_TYPE` = `prometheus`: must be `cloudwatch`, or unset for none
-  `RUST_LOG` = `retaind=loud`: not a log filter such as `info` or `info,retaind::bot=debug`"
+  `RUST_LOG` = `retaind=loud`: not a log filter such as `info` or `info,retaind::bot=debug`
+  `RETAIND_LOG_FORMAT` = `xml`: must be `text`, `json` or `auto`
+  `RETAIND_HEALTH` = `localhost`: not an address and a port, such as `127.0.0.1:9464` or `[::1]:9464`, nor `off`"
     );
 }
 

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
+use super::status::Status;
+
 /// Counts up.
 #[derive(Debug, Default)]
 pub struct Counter {
@@ -42,6 +44,9 @@ impl Counter {
 pub struct Counters {
     /// `Messages_Rx`: messages received from the network.
     pub messages_received: Counter,
+    /// Of those received: what is on stable storage, what was there before, and what was let go to be delivered again. Not
+    /// a metric: the difference to those received is what the bot has in hand.
+    pub messages_settled: Counter,
     /// `Messages_Rx_Failed`: messages that could not be read; each is a record.
     pub messages_failed: Counter,
     /// `Messages_Saved`: records on stable storage.
@@ -66,4 +71,15 @@ pub struct Counters {
     pub watchdog_failures: Counter,
     /// `Watchdog_Warnings`: the network went away.
     pub watchdog_warnings: Counter,
+    /// Whether it works: no count, but told by the same stages.
+    pub status: Status,
+}
+
+impl Counters {
+    /// Messages received and not yet on stable storage.
+    pub fn messages_in_hand(&self) -> u64 {
+        // settled first: what is settled between the two looks counts as in hand, and not as less than nothing
+        let settled = self.messages_settled.get();
+        self.messages_received.get().saturating_sub(settled)
+    }
 }

@@ -1,4 +1,4 @@
-//! What the bot says about itself: counters, events, metrics and the log.
+//! What the bot says about itself: counters, events, metrics, health and the log.
 //!
 //! Invariant: reporting never stands in the way of the data path. [`events::Events::raise`] and
 //! [`counters::Counter::add`] return at once whatever AWS does; what AWS does not take is kept, within limits, and what
@@ -8,8 +8,10 @@
 
 pub mod counters;
 pub mod events;
+pub mod health;
 pub mod logs;
 pub mod metrics;
 pub mod origin;
 pub mod outlets;
 mod pause;
+pub mod status;

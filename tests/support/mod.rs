@@ -5,6 +5,7 @@ pub mod aws;
 pub mod bodies;
 pub mod clock;
 pub mod disk;
+pub mod http;
 pub mod openmls_device;
 pub mod oracle;
 pub mod program;
@@ -170,12 +171,30 @@ impl Harness {
 
     /// Ends the network and serves the same one again, at the same address.
     pub async fn restart(self) -> Self {
+        self.leave().await.come_back()
+    }
+
+    /// Ends the network for a while.
+    pub async fn leave(self) -> Away {
         let Self { directory, network, endpoint, stop, serving } = self;
         stop.cancel();
         serving.await.unwrap();
         drop(network);
-        let network = Network::open(network::Options::new(directory.path().join("network"))).unwrap();
-        Self::serve(directory, network, TcpListener::bind(&endpoint.address).unwrap())
+        Away { directory, endpoint }
+    }
+}
+
+/// A network that is away, with all that it has.
+pub struct Away {
+    directory: tempfile::TempDir,
+    endpoint: Endpoint,
+}
+
+impl Away {
+    /// Serves it again, at the same address.
+    pub fn come_back(self) -> Harness {
+        let network = Network::open(network::Options::new(self.directory.path().join("network"))).unwrap();
+        Harness::serve(self.directory, network, TcpListener::bind(&self.endpoint.address).unwrap())
     }
 }
 

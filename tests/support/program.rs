@@ -8,10 +8,16 @@ use std::process::{Child, Command, Stdio};
 use data_encoding::BASE64;
 use tokio::sync::watch;
 
-/// `retaind ARGUMENTS` with no environment but what the test gives it.
+/// `retaind ARGUMENTS` with no environment but what the test gives it: text for [`Program::says`], and neither files nor a
+/// port that another test's bot would meet. A test that wants them puts them into its own directory, and on port 0.
 pub fn retaind(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_retaind"));
-    command.args(arguments).env_clear().env("RUST_LOG", "info");
+    command.args(arguments).env_clear().envs([
+        ("RUST_LOG", "info"),
+        ("RETAIND_LOG_FORMAT", "text"),
+        ("RETAIND_LOGS", "off"),
+        ("RETAIND_HEALTH", "off"),
+    ]);
     command
 }
 

@@ -21,6 +21,13 @@ pub struct Metric {
     total: fn(&Counters) -> u64,
 }
 
+impl Metric {
+    /// What was counted so far.
+    pub fn total(&self, counters: &Counters) -> u64 {
+        (self.total)(counters)
+    }
+}
+
 const fn count(name: &'static str, total: fn(&Counters) -> u64) -> Metric {
     Metric { name, unit: Unit::Count, total }
 }

@@ -1,0 +1,81 @@
+//! The health endpoint of a running bot, set up from the configuration; and what it looks at when it is asked.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Failure;
+use super::run::STATE_FILE;
+use crate::bot::disk::{Disk, RealDisk};
+use crate::bot::state;
+use crate::config::Config;
+use crate::config::env;
+use crate::report::counters::Counters;
+use crate::report::health::server::Server;
+use crate::report::health::{Directory, Found, Health, Look, Queue};
+
+/// The endpoint, if there is one.
+pub(super) struct Endpoint {
+    server: Option<Server>,
+    sight: Sight,
+}
+
+impl Endpoint {
+    /// Takes the address, so that one that is in use is told before anything is begun.
+    pub fn bind(config: &Config) -> Result<Self, Failure> {
+        let server = config.health.map(|address| {
+            Server::bind(address).map_err(|error| {
+                let name = env::HEALTH.name;
+                Failure::temporary(format!(
+                    "health endpoint cannot listen on `{address}` ({name}), is another bot running there: {error}; stop that one, or set `{name}` to another address or to `off`"
+                ))
+            })
+        });
+        let sight = Sight {
+            directories: [
+                ("messages", config.files.messages.clone()),
+                ("attachments", config.files.attachments.clone()),
+            ],
+            state: config.state.join(STATE_FILE),
+        };
+        Ok(Self { server: server.transpose()?, sight })
+    }
+
+    /// Begins to answer, as long as the runtime lives.
+    pub fn start(self, counters: Arc<Counters>, runtime: &tokio::runtime::Runtime) {
+        let Some(server) = self.server else { return };
+        tracing::info!(address = %server.address(), "health endpoint listens");
+        let health = Health::new(counters, Arc::new(self.sight));
+        runtime.spawn(async move {
+            let Err(error) = server.serve(health).await;
+            tracing::error!(%error, "health endpoint ended, the bot goes on");
+        });
+    }
+}
+
+struct Sight {
+    directories: [(&'static str, PathBuf); 2],
+    state: PathBuf,
+}
+
+impl Look for Sight {
+    fn look(&self) -> Found {
+        let directories = self.directories.iter();
+        let directories =
+            directories.map(|(name, path)| Directory { name, free_bytes: RealDisk.free_bytes(path).ok() });
+        Found { queue: self.queue(), directories: directories.collect() }
+    }
+}
+
+impl Sight {
+    fn queue(&self) -> Option<Queue> {
+        // before the bot's first start has made its tables there is nothing to read
+        let found = state::unshipped(&self.state).ok()?;
+        // a file that is gone has no age; the ship stage tells that it is
+        let written = found.oldest.and_then(|path| fs::metadata(path).ok()?.modified().ok());
+        let age = written.and_then(|written| SystemTime::now().duration_since(written).ok());
+        let oldest_secs = age.map_or(0, |age| age.as_secs());
+        Some(Queue { files: found.files, bytes: found.bytes, parked: found.parked, oldest_secs })
+    }
+}

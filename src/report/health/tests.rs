@@ -1,0 +1,79 @@
+//! What the pages say of a bot in each state.
+
+use super::*;
+use crate::report::metrics::METRICS;
+
+const WELL: Standing = Standing { receiving: Receiving::Now, stages: Stages::Work };
+
+fn reading(standing: Standing, queue: Option<Queue>, free: Option<u64>) -> Reading {
+    let directories = vec![
+        Directory { name: "messages", free_bytes: free },
+        Directory { name: "attachments", free_bytes: Some(u64::MAX) },
+    ];
+    Reading { standing, in_hand: 7, found: Found { queue, directories } }
+}
+
+fn codes(reading: &Reading) -> Vec<&'static str> {
+    reading.reasons().iter().map(Reason::code).collect()
+}
+
+#[test]
+fn a_bot_is_ready_only_if_nothing_is_wrong_and_says_everything_that_is() {
+    let (queue, free) = (Some(Queue::default()), Some(DISK_FREE_BYTES_MIN));
+    assert_eq!(codes(&reading(WELL, queue, free)), [""; 0]);
+    assert_eq!(codes(&reading(Standing::default(), None, free)), ["starting", "queue_unknown"]);
+    let standing = Standing { receiving: Receiving::Interrupted, stages: Stages::Stop };
+    assert_eq!(codes(&reading(standing, queue, None)), ["stopping", "network_away", "disk_unknown"]);
+    let standing = Standing { stages: Stages::Failed, ..WELL };
+    let parked = Some(Queue { files: 3, parked: 2, ..Queue::default() });
+    let all = reading(standing, parked, Some(DISK_FREE_BYTES_MIN - 1));
+    assert_eq!(codes(&all), ["stage_failed", "disk_full", "queue_parked"]);
+    assert!(!page::live(standing).0);
+    assert!(page::live(Standing { stages: Stages::Stop, ..WELL }).0);
+    let (ready, text) = page::ready(&all);
+    let answer: Answer = serde_json::from_str(&text).unwrap();
+    assert!(!ready && !answer.ready);
+    assert_eq!((answer.lag_messages, answer.parked_files), (7, Some(2)));
+    assert_eq!(
+        answer.reasons[1].text,
+        "only 67108863 bytes are free for messages, 67108864 are needed: free some space"
+    );
+}
+
+#[test]
+fn a_failed_stage_is_not_forgotten_when_the_bot_stops() {
+    let counters = Counters::default();
+    counters.status.stops(Stages::Failed);
+    counters.status.stops(Stages::Stop);
+    assert_eq!(counters.status.standing().stages, Stages::Failed);
+}
+
+#[test]
+fn every_metric_of_the_contract_is_on_the_page_with_its_value() {
+    let counters = Counters::default();
+    counters.files_saved_bytes.add(42);
+    let queue = Queue { files: 3, bytes: 4096, parked: 1, oldest_secs: 60 };
+    let text = page::metrics(&reading(WELL, Some(queue), Some(5)), &counters);
+    assert!(text.ends_with("\n# EOF\n"), "{text}");
+    for metric in &METRICS {
+        let name = metric.name.to_lowercase();
+        assert!(text.contains(&format!("# TYPE retaind_{name} counter\n")), "{name}");
+        assert!(text.contains(&format!("\nretaind_{name}_total ")), "{name}");
+    }
+    for line in [
+        "# UNIT retaind_files_saved_bytes bytes",
+        "retaind_files_saved_bytes_total 42",
+        "retaind_ready 0",
+        "retaind_lag_messages 7",
+        "retaind_unshipped_files 3",
+        "retaind_unshipped_bytes 4096",
+        "retaind_parked_files 1",
+        "retaind_oldest_unshipped_age_seconds 60",
+        "retaind_disk_free_bytes{directory=\"messages\"} 5",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "no `{line}` in\n{text}");
+    }
+    // what is not known is left out, not said to be nothing
+    let text = page::metrics(&reading(WELL, None, None), &counters);
+    assert!(!text.contains("unshipped") && !text.contains("{directory=\"messages\"}"), "{text}");
+}

@@ -1,0 +1,64 @@
+//! How the bot stands at this moment, for who asks after its health. Told by the stages, read by [`super::health`].
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Does the bot receive?
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Receiving {
+    /// It has not been logged in to the network yet.
+    #[default]
+    NotYet,
+    /// It is logged in, and the network delivers.
+    Now,
+    /// The connection ended; it connects again.
+    Interrupted,
+}
+
+/// Do its stages work?
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Stages {
+    /// All of them.
+    #[default]
+    Work,
+    /// They were told to stop, and finish what they have in hand.
+    Stop,
+    /// One failed: the others stop.
+    Failed,
+}
+
+/// The two together.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Does the bot receive?
+    pub receiving: Receiving,
+    /// Do its stages work?
+    pub stages: Stages,
+}
+
+/// Where it is told. Starts as a bot does: not received yet, nothing failed.
+#[derive(Debug, Default)]
+pub struct Status(Mutex<Standing>);
+
+impl Status {
+    /// Receiving began or ended.
+    pub fn receives(&self, receiving: Receiving) {
+        self.lock().receiving = receiving;
+    }
+
+    /// The stages stop. A failure stays one, whatever follows.
+    pub fn stops(&self, stages: Stages) {
+        let mut standing = self.lock();
+        if standing.stages != Stages::Failed {
+            standing.stages = stages;
+        }
+    }
+
+    /// Now.
+    pub fn standing(&self) -> Standing {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
