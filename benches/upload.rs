@@ -3,7 +3,14 @@
 //! `cargo bench --bench upload [-- LARGE_MIB SMALL_FILES]`. The server is `s3s-fs` on the same machine
 //! (`cargo install s3s-fs --features binary --root target/tools`); `rclone` is Debian's, `aws` that of `tests/setup`. What is
 //! not installed is said and left out. KMS is a fixed answer, so that its latency is in nobody's figures.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};

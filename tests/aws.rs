@@ -2,13 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::net::TcpListener;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
 use retaind::device::blob;
 use retaind::protocol::content::{AttachmentKind, Body};
 use retaind::protocol::endpoint::Endpoint;
@@ -358,62 +356,6 @@ async fn a_bot_that_cannot_lock_as_it_is_asked_to_does_not_start_and_says_what_i
     ends_with(program, 0).await;
     let objects = moto.objects("locked").await;
     assert!(objects.len() == 1 && objects[0].lock_mode.as_deref() == Some("COMPLIANCE"), "{objects:?}");
-    harness.stop().await;
-}
-
-/// Answers as ECS and EKS do: each time with the next of these credentials, which are about to expire, at last with the
-/// last ones.
-fn credentials_of_a_container(all: Vec<Access>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for (number, stream) in listener.incoming().enumerate() {
-            let mut stream = stream.unwrap();
-            let _asked = stream.read(&mut [0; 4096]).unwrap();
-            let Access { key_id, secret, .. } = &all[number.min(all.len() - 1)];
-            let soon = Timestamp::now() + SignedDuration::from_secs(if number + 1 < all.len() { 1 } else { 3600 });
-            let body = json!({ "AccessKeyId": key_id, "SecretAccessKey": secret, "Token": "", "Expiration": soon.to_string() });
-            let body = body.to_string();
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length:";
-            stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
-        }
-    });
-    format!("http://{address}/credentials")
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credentials_of_a_container_that_expire_on_the_way_are_renewed_and_nothing_is_lost() {
-    let moto = Moto::start();
-    moto.bucket(BUCKET).await;
-    let policy = allow(&["s3:PutObject"]);
-    let (first, second) = (moto.user("first", &policy).await, moto.user("second", &policy).await);
-    let proxy = Proxy::start(moto.address());
-    let harness = Harness::start();
-    let home = harness.path();
-    let mut command = bot(home, &harness.endpoint, &first.through(&proxy.endpoint()));
-    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").envs([
-        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", credentials_of_a_container(vec![first, second]).as_str()),
-        ("WICKRIO_BOT_PASSWORD", PASSWORD),
-        ("WICKRIO_S3_BUCKET_NAME", BUCKET),
-        ("WICKRIO_S3_FOLDER_NAME", FOLDER),
-        ("WICKRIO_S3_REGION", "us-east-1"),
-    ]);
-    let mut program = Program::start(&mut command);
-    program.says("receives").await;
-    let (_bob, _carol) = (harness.device("bob").await, harness.device("carol").await);
-    let mut traffic = Traffic::begin(harness.device("alice").await, 13, home).await;
-    // enough to fill a file
-    traffic.texts(40).await;
-    proxy.succeeded("PutObject", 1).await;
-    // the first key is worth nothing any more, and one request more is told so in its own words
-    moto.set_policy("first", &allow(&["s3:ListBucket"])).await;
-    let expired = proxy.trouble(On::operation("PutObject"), Times::First(1), Fault::ExpiredToken);
-    traffic.say(30).await;
-    acknowledged(&harness).await;
-    ends_with(program, 0).await;
-    assert_eq!(expired.struck(), 1);
-    bring_back(&moto, None, home).await;
-    traffic.is_archived(&harness.messages(), &harness.files());
     harness.stop().await;
 }
 
