@@ -19,3 +19,4 @@ mod settings;
 mod ship;
 mod standin;
 mod support;
+mod watchdog;

@@ -1,0 +1,86 @@
+//! A way to the network that can fall silent without closing: what a host that vanishes looks like.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use retaind::protocol::endpoint::Endpoint;
+use retaind::report::counters::Counter;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gates {
+    Open,
+    Silent,
+}
+
+/// Ends with the test.
+pub struct Gate {
+    address: SocketAddr,
+    state: watch::Sender<Gates>,
+    /// Connections that were accepted, also while it is silent.
+    pub accepted: Arc<Counter>,
+    accepting: JoinHandle<()>,
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Gate {
+    /// Leads to `target`.
+    pub async fn to(target: &Endpoint) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = watch::Sender::new(Gates::Open);
+        let accepted = Arc::new(Counter::default());
+        let accepting = tokio::spawn({
+            let (target, state, accepted) = (target.address.clone(), state.clone(), accepted.clone());
+            async move {
+                while let Ok((client, _)) = listener.accept().await {
+                    accepted.add(1);
+                    let Ok(network) = TcpStream::connect(&target).await else { continue };
+                    let (from_client, to_client) = client.into_split();
+                    let (from_network, to_network) = network.into_split();
+                    tokio::spawn(pass(from_client, to_network, state.subscribe()));
+                    tokio::spawn(pass(from_network, to_client, state.subscribe()));
+                }
+            }
+        });
+        Self { address, state, accepted, accepting }
+    }
+
+    /// The same network, through the gate.
+    pub fn endpoint(&self, target: &Endpoint) -> Endpoint {
+        Endpoint { address: self.address.to_string(), ..target.clone() }
+    }
+
+    /// From now on nothing passes, and nothing is closed.
+    pub fn fall_silent(&self) {
+        self.state.send_replace(Gates::Silent);
+    }
+
+    /// Lets everything through, also what has waited.
+    pub fn open(&self) {
+        self.state.send_replace(Gates::Open);
+    }
+}
+
+async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut state: watch::Receiver<Gates>) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if state.wait_for(|state| *state == Gates::Open).await.is_err() {
+            return;
+        }
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+    // the other side has closed: so does this
+    let _ = to.shutdown().await;
+}
