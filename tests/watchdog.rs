@@ -149,6 +149,28 @@ async fn an_outage_is_told_and_a_try_that_hangs_is_begun_anew() {
     harness.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_stops_as_told_while_the_network_is_silent() {
+    let harness = Harness::start();
+    let gate = Gate::to(&harness.endpoint).await;
+    let heartbeat = Heartbeat { every: Duration::from_millis(20), patience: Duration::from_secs(1) };
+    let watchdog = Settings { heartbeat, ..settings(|_| ()) };
+    let options = Options { endpoint: gate.endpoint(&harness.endpoint), watchdog, ..harness.options() };
+    let mut health = options.watchdog.health.subscribe();
+    let bot = Bot::start(options).await;
+    health.wait_for(|health| health.network == Network::Connected).await.unwrap();
+    gate.fall_silent();
+    let accepted = gate.accepted.get();
+    health.wait_for(|health| health.network == Network::Away).await.unwrap();
+    gate.accepted.reaches(accepted + 1).await;
+    let failures = bot.counters.login_failures.get();
+    let counters = bot.counters.clone();
+    // a try to connect would hang for 20 s, and Docker kills after 10
+    tokio::time::timeout(Duration::from_secs(9), bot.stop()).await.unwrap().unwrap();
+    assert_eq!(counters.login_failures.get(), failures, "a try that was given up is no failure");
+    harness.stop().await;
+}
+
 /// A disk of which the test says how much is free.
 #[derive(Clone)]
 struct Filling {

@@ -121,6 +121,8 @@ impl Link {
                         self.events.raise(Event::LoggedIn);
                         self.while_logged_in(account, restarts, &stop, &mut pause).await
                     }
+                    // a try that was given up has not failed
+                    Err(_) if stop.is_cancelled() => return Ok(()),
                     Err(error) => {
                         self.counters.login_failures.add(1);
                         Err(error.into())
@@ -317,11 +319,17 @@ impl Link {
 /// The next push, while deliveries may be taken. What is not taken waits here and with the network, within the window.
 async fn next(pushes: &mut mpsc::Receiver<Push>, health: &mut watch::Receiver<Health>) -> Option<Push> {
     loop {
-        // an opinion that is no longer given (the bot is stopping) hinders nothing
-        let watched = health.wait_for(Health::takes_deliveries).await.is_ok();
+        if health.wait_for(Health::takes_deliveries).await.is_err() {
+            // no watchdog: the bot is stopping, and what would be taken now would come to nothing
+            return std::future::pending().await;
+        }
+        // under load there is something every time
+        if let Ok(push) = pushes.try_recv() {
+            return Some(push);
+        }
         tokio::select! {
             biased;
-            changed = health.changed(), if watched => drop(changed),
+            changed = health.changed() => if changed.is_err() { return pushes.recv().await },
             push = pushes.recv() => return push,
         }
     }

@@ -14,7 +14,8 @@
 //! wants to know whether the bot is well.
 //!
 //! Back-pressure, never loss: what is not taken stays with the network, which sends no more than the window. What is in
-//! hand when the disk gets critical still fits: the window is half as large as what is then left by default.
+//! hand when the disk gets critical fits as a rule: by default twice the window is left. If it does not, or an
+//! attachment fills the rest between two looks, a failed write ends the bot as on any full disk, and nothing is lost.
 //!
 //! A stage that stands still is one that has something in hand and does nothing about it ([`pulse`]). Rejected: counting
 //! what was received against what was committed. A message that is delivered again is received and never committed, and
@@ -22,8 +23,8 @@
 //!
 //! At a crash nothing here is lost that matters: the next watchdog looks again.
 //!
-//! Not here: messages that no stage has in hand and that are not committed (a defect that no pulse shows), and the disk
-//! of the embedded network, which goes on taking what devices send.
+//! Not here: messages that no stage has in hand and that are not committed (a defect that no pulse shows); shipping,
+//! which tells of its failures itself; and the disk of the embedded network, which goes on taking what devices send.
 
 pub mod heartbeat;
 mod jump;
