@@ -84,11 +84,12 @@ fn assert_archived(harness: &Harness, room: &ConversationId, messages: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_that_vanishes_without_closing_is_noticed_by_the_heartbeat() {
+async fn a_network_that_vanishes_without_closing_is_noticed_and_what_waited_on_it_goes_on() {
     let harness = Harness::start();
     let gate = Gate::to(&harness.endpoint).await;
     let heartbeat = Heartbeat { every: Duration::from_millis(20), patience: Duration::from_secs(1) };
-    let watchdog = Settings { heartbeat, ..settings(|_| ()) };
+    let limits = |limits: &mut Limits| limits.network_fails_after = Duration::from_secs(1);
+    let watchdog = Settings { heartbeat, ..settings(limits) };
     let options = Options { endpoint: gate.endpoint(&harness.endpoint), watchdog, ..harness.options() };
     let mut health = options.watchdog.health.subscribe();
     let bot = Bot::start(options).await;
@@ -98,13 +99,16 @@ async fn a_network_that_vanishes_without_closing_is_noticed_by_the_heartbeat() {
     bot.saved(6).await;
     health.wait_for(|health| health.network == Network::Connected).await.unwrap();
 
-    gate.fall_silent();
+    // these arrive and are saved; their acknowledgement is never answered
+    gate.fall_deaf();
     send(&mut alice, &room, 5..10).await;
-    tokio::time::timeout(PATIENCE, health.wait_for(|health| health.network == Network::Away)).await.unwrap().unwrap();
-    gate.open();
     bot.saved(11).await;
+    tokio::time::timeout(PATIENCE, health.wait_for(|health| health.network == Network::Away)).await.unwrap().unwrap();
+    send(&mut alice, &room, 10..15).await;
+    gate.open();
+    tokio::time::timeout(PATIENCE, bot.saved(16)).await.unwrap();
     bot.stop().await.unwrap();
-    assert_archived(&harness, &room, 10);
+    assert_archived(&harness, &room, 15);
     harness.stop().await;
 }
 
@@ -136,7 +140,7 @@ async fn an_outage_is_told_and_a_try_that_hangs_is_begun_anew() {
     tokio::time::timeout(Duration::from_secs(15), two_failures).await.unwrap().unwrap();
     tokio::time::timeout(Duration::from_secs(15), gate.accepted.reaches(accepted + 2)).await.unwrap();
     gate.open();
-    bot.saved(11).await;
+    tokio::time::timeout(Duration::from_secs(15), bot.saved(11)).await.unwrap();
     health.wait_for(|health| health.network == Network::Connected && health.is_well()).await.unwrap();
     let (now_warnings, failures) = (bot.counters.watchdog_warnings.get(), bot.counters.watchdog_failures.get());
     let restarts = health.borrow().restarts;

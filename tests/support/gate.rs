@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gates {
     Open,
+    Deaf,
     Silent,
 }
 
@@ -47,8 +48,9 @@ impl Gate {
                     let Ok(network) = TcpStream::connect(&target).await else { continue };
                     let (from_client, to_client) = client.into_split();
                     let (from_network, to_network) = network.into_split();
-                    tokio::spawn(pass(from_client, to_network, state.subscribe()));
-                    tokio::spawn(pass(from_network, to_client, state.subscribe()));
+                    let way = |silent_in| Passing { state: state.subscribe(), silent_in };
+                    tokio::spawn(pass(from_client, to_network, way(&[Gates::Deaf, Gates::Silent])));
+                    tokio::spawn(pass(from_network, to_client, way(&[Gates::Silent])));
                 }
             }
         });
@@ -60,22 +62,29 @@ impl Gate {
         Endpoint { address: self.address.to_string(), ..target.clone() }
     }
 
+    /// From now on the network does not hear what is said to it.
+    pub fn fall_deaf(&self) {
+        self.state.send_replace(Gates::Deaf);
+    }
+
     /// From now on nothing passes, and nothing is closed.
     pub fn fall_silent(&self) {
         self.state.send_replace(Gates::Silent);
     }
 
-    /// Lets everything through, also what has waited.
+    /// Lets new connections through; those that said something meanwhile are dead.
     pub fn open(&self) {
         self.state.send_replace(Gates::Open);
     }
 }
 
-async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut state: watch::Receiver<Gates>) {
+/// Passes bytes on until its end falls silent: then they are swallowed for ever, as by a host that has gone.
+async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, state: Passing) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if state.wait_for(|state| *state == Gates::Open).await.is_err() {
-            return;
+        if !state.passes() {
+            // both ends stay open, and hear nothing
+            return std::future::pending().await;
         }
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
@@ -83,4 +92,16 @@ async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
     }
     // the other side has closed: so does this
     let _ = to.shutdown().await;
+}
+
+/// One direction.
+struct Passing {
+    state: watch::Receiver<Gates>,
+    silent_in: &'static [Gates],
+}
+
+impl Passing {
+    fn passes(&self) -> bool {
+        !self.silent_in.contains(&self.state.borrow())
+    }
 }
