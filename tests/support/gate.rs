@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use retaind::protocol::endpoint::Endpoint;
 use retaind::report::counters::Counter;
@@ -48,7 +49,8 @@ impl Gate {
                     let Ok(network) = TcpStream::connect(&target).await else { continue };
                     let (from_client, to_client) = client.into_split();
                     let (from_network, to_network) = network.into_split();
-                    let way = |silent_in| Passing { state: state.subscribe(), silent_in };
+                    let swallowed = Arc::new(AtomicBool::new(false));
+                    let way = |silent_in| Passing { state: state.subscribe(), silent_in, swallowed: swallowed.clone() };
                     tokio::spawn(pass(from_client, to_network, way(&[Gates::Deaf, Gates::Silent])));
                     tokio::spawn(pass(from_network, to_client, way(&[Gates::Silent])));
                 }
@@ -84,11 +86,16 @@ async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         if !state.passes() {
             // both ends stay open, and hear nothing
+            state.swallowed.store(true, Ordering::SeqCst);
             return std::future::pending().await;
         }
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
+    }
+    if state.swallowed.load(Ordering::SeqCst) {
+        // not even that the other side has closed
+        return std::future::pending().await;
     }
     // the other side has closed: so does this
     let _ = to.shutdown().await;
@@ -98,10 +105,15 @@ async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
 struct Passing {
     state: watch::Receiver<Gates>,
     silent_in: &'static [Gates],
+    /// Of the connection: something that was said on it was not passed on.
+    swallowed: Arc<AtomicBool>,
 }
 
 impl Passing {
     fn passes(&self) -> bool {
-        !self.silent_in.contains(&self.state.borrow())
+        let state = *self.state.borrow();
+        // a connection that was not heard does not come to life again with the gate, not even to be closed (by TLS)
+        let is_dead = self.swallowed.load(Ordering::SeqCst) && state != Gates::Deaf;
+        !is_dead && !self.silent_in.contains(&state)
     }
 }
