@@ -21,3 +21,4 @@ mod settings;
 mod ship;
 mod standin;
 mod support;
+mod watchdog;

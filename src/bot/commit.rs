@@ -25,6 +25,7 @@ use super::fetch::{FetchError, Names};
 use super::segment::{self, Basename, Place, Policy, SegmentError, Segments};
 use super::ship::Bell;
 use super::state;
+use super::watchdog::Pulse;
 use crate::device::store::{Store, StoreError};
 use crate::protocol::ids::ConversationId;
 use crate::report::counters::Counters;
@@ -154,6 +155,7 @@ impl Committer {
         mut chunks: mpsc::Receiver<Chunk>,
         mut rotate: mpsc::Receiver<()>,
         durable: &mpsc::Sender<Durable>,
+        pulse: &Pulse,
     ) -> Result<(), CommitError> {
         let mut earlier = Instant::now().checked_sub(BATCH_EVERY);
         loop {
@@ -165,6 +167,7 @@ impl Committer {
                     () = tokio::time::sleep(TICK) => Event::Tick,
                 }
             });
+            pulse.works();
             match event {
                 Event::Chunk(first) => {
                     let until = earlier.and_then(|earlier| earlier.checked_add(BATCH_EVERY));
@@ -193,6 +196,7 @@ impl Committer {
                     return Ok(());
                 }
             }
+            pulse.rests();
         }
     }
 

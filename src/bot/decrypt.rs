@@ -26,6 +26,7 @@ use super::fetch::{FileJob, Names, WantedFile};
 use super::record::{
     Ciphertext, KeyAction, Record, RecordBody, RecordError, SenderType, Unreadable, handshake_message_id,
 };
+use super::watchdog::Pulse;
 use crate::device::mls::{Engine, EngineError, Membership, Proposed, Received, Session};
 use crate::device::store::{Store, StoreError};
 use crate::protocol::content::{Body, Content};
@@ -151,6 +152,7 @@ impl Worker {
         mut inputs: mpsc::Receiver<Input>,
         outputs: &mpsc::Sender<Output>,
         stopping: &AtomicBool,
+        pulse: &Pulse,
     ) -> Result<(), DecryptError> {
         while let Some(first) = inputs.blocking_recv() {
             if stopping.load(Ordering::Acquire) {
@@ -205,8 +207,10 @@ impl Worker {
                 next = if taken < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX { inputs.try_recv().ok() } else { None };
             }
             self.turn = self.turn.saturating_add(1);
+            pulse.works();
             self.open(&order)?;
             for conversation in order {
+                pulse.works();
                 let Some(queue) = ready.remove(&conversation) else { continue };
                 if let Some(output) = self.process(conversation, queue)?
                     && outputs.blocking_send(output).is_err()
@@ -215,6 +219,7 @@ impl Worker {
                 }
             }
             self.evict();
+            pulse.rests();
         }
         Ok(())
     }

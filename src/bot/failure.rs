@@ -5,6 +5,7 @@ use super::disk::DiskError;
 use super::receive::ReceiveError;
 use super::run::BotError;
 use super::segment::SegmentError;
+use super::watchdog::Stalled;
 use crate::device::account::AccountError;
 use crate::device::connection::ConnectionError;
 use crate::protocol::wire::RefusalCode;
@@ -18,6 +19,7 @@ impl BotError {
             Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => at_log_in(error),
             Self::OtherBot { .. } => Some(Event::NewUserOldDatabase),
             Self::Commit(error) => of_commit(error),
+            Self::Stalled(Stalled { stage, minutes }) => Some(Event::PipelineStalled { stage, minutes: *minutes }),
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Ship(_) | Self::Stage(_) => None,
         }
     }
@@ -47,6 +49,7 @@ impl BotError {
             | Self::Commit(_)
             | Self::Ship(_)
             | Self::Stage(_)
+            | Self::Stalled(_)
             | Self::OtherBot { .. } => self.event_at_start(),
         }
     }

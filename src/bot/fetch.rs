@@ -22,6 +22,7 @@ use super::batch::{Chunk, Context, Delivered, RecordBuffer, WrittenFile};
 use super::decrypt::{Input, Output, worker_of};
 use super::names::{attachment_name, ciphertext_name, millis_of};
 use super::record::{FileOutcome, Record, RecordBody, RecordError};
+use super::watchdog::{Health, Pulse};
 use crate::device::blob::{BlobError, download_step};
 use crate::device::connection::Connection;
 use crate::protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
@@ -185,6 +186,10 @@ pub struct Fetcher {
     pub workers: Vec<mpsc::Sender<Input>>,
     /// Counts.
     pub counters: Arc<Counters>,
+    /// Whether there is room for files.
+    pub health: watch::Receiver<Health>,
+    /// Beats for the passing on; a download takes as long as it takes.
+    pub pulse: Pulse,
 }
 
 impl Fetcher {
@@ -204,9 +209,11 @@ impl Fetcher {
             };
             match output {
                 Some(Output::Chunk(chunk)) => {
+                    this.pulse.works();
                     if this.chunks.send(chunk).await.is_err() {
                         return Ok(());
                     }
+                    this.pulse.rests();
                 }
                 Some(Output::File(job)) => {
                     let (this, free) = (this.clone(), free.clone());
@@ -295,8 +302,13 @@ impl Fetcher {
         writer: &mut DecryptingWriter<W>,
     ) -> Result<Result<(), String>, FetchError> {
         let mut connection = self.connection.clone();
+        let mut health = self.health.clone();
         let mut tries = 0u32;
         loop {
+            if health.wait_for(Health::takes_deliveries).await.is_err() {
+                // the bot is stopping: wait to be given up
+                return std::future::pending().await;
+            }
             let Ok(current) = connection.wait_for(Option::is_some).await.map(|current| current.clone()) else {
                 // the bot is stopping: wait to be given up
                 return std::future::pending().await;

@@ -16,3 +16,4 @@ pub mod run;
 pub mod segment;
 pub mod ship;
 pub mod state;
+pub mod watchdog;

@@ -4,6 +4,9 @@
 //! what it has safe (acknowledgements may have been lost), then subscribes: whatever it does not have safe comes again, and
 //! the workers recognise what they have seen already.
 //!
+//! A connection that is open but dead is closed by a [`Heartbeat`]. While the disk has no room ([`Health`]) nothing is taken
+//! from the connection, which stays: what was taken is acknowledged, and the network sends no more than the window.
+//!
 //! Two tasks: [`Link`] receives, [`acknowledge`] sends acknowledgements for [`Durable`]s and never stands in the way of
 //! the committer: while the network is away it remembers the highest place of each conversation.
 
@@ -20,6 +23,7 @@ use super::batch::Delivered;
 use super::clock::Clock;
 use super::commit::Durable;
 use super::decrypt::{Input, worker_of};
+use super::watchdog::{Health, Heartbeat};
 use crate::device::account::{self, AccountError, LoggedIn};
 use crate::device::connection::{Connection, ConnectionError, Push};
 use crate::device::mls::Engine;
@@ -96,6 +100,10 @@ pub struct Link {
     pub events: Events,
     /// Told once the bot can be added to conversations and receives.
     pub ready: Mutex<Option<oneshot::Sender<Identity>>>,
+    /// Feels for the other end of a connection.
+    pub heartbeat: Heartbeat,
+    /// The watchdog's opinion: whether deliveries may be taken, and when the connection is to begin anew.
+    pub health: watch::Receiver<Health>,
 }
 
 impl Link {
@@ -105,14 +113,17 @@ impl Link {
         let mut account = Some(first);
         let mut pause = PAUSE_FIRST;
         loop {
+            let restarts = self.health.borrow().restarts;
             let result = match account.take() {
-                Some(account) => self.while_logged_in(account, &stop, &mut pause).await,
-                None => match account::login(self.store.clone(), Some(&self.endpoint), WINDOW_MESSAGES).await {
+                Some(account) => self.while_logged_in(account, restarts, &stop, &mut pause).await,
+                None => match self.log_in(restarts, &stop).await {
                     Ok(account) => {
                         self.counters.logins.add(1);
                         self.events.raise(Event::LoggedIn);
-                        self.while_logged_in(account, &stop, &mut pause).await
+                        self.while_logged_in(account, restarts, &stop, &mut pause).await
                     }
+                    // a try that was given up has not failed
+                    Err(_) if stop.is_cancelled() => return Ok(()),
                     Err(error) => {
                         self.counters.login_failures.add(1);
                         Err(error.into())
@@ -134,19 +145,52 @@ impl Link {
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
+                () = self.restarted(restarts) => pause = PAUSE_FIRST,
                 () = tokio::time::sleep(pause) => pause = pause.saturating_mul(2).min(PAUSE_MAX),
             }
         }
     }
 
+    /// Ends when the watchdog has ordered a new connection since there were so many `restarts`.
+    async fn restarted(&self, restarts: u64) {
+        let mut health = self.health.clone();
+        if health.wait_for(|health| health.restarts != restarts).await.is_err() {
+            // no watchdog, no orders
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn log_in(&self, restarts: u64, stop: &CancellationToken) -> Result<LoggedIn, AccountError> {
+        tokio::select! {
+            account = account::login(self.store.clone(), Some(&self.endpoint), WINDOW_MESSAGES) => account,
+            () = self.restarted(restarts) => Err(ConnectionError::Closed.into()),
+            () = stop.cancelled() => Err(ConnectionError::Closed.into()),
+        }
+    }
+
+    /// A session lasts as long as its connection does, or as the other end is alive, or until the watchdog has it begun
+    /// anew. What it has in hand when it is cut off is not acknowledged, and comes again.
     async fn while_logged_in(
         &self,
         account: LoggedIn,
+        restarts: u64,
         stop: &CancellationToken,
         pause: &mut Duration,
     ) -> Result<(), ReceiveError> {
-        let result = self.session(account, stop, pause).await;
+        let connection = account.connection.clone();
+        let result = tokio::select! {
+            result = self.session(account, stop, pause) => result,
+            () = self.heartbeat.until_dead(&connection) => {
+                Err(ConnectionError::Timeout { address: self.endpoint.address.clone() }.into())
+            }
+            () = self.restarted(restarts) => Err(ConnectionError::Closed.into()),
+            () = stop.cancelled() => Ok(()),
+        };
         self.counters.logins_ended.add(1);
+        if !stop.is_cancelled() {
+            // acknowledgements and downloads that wait on it go to the next one
+            connection.close();
+        }
         result
     }
 
@@ -189,6 +233,7 @@ impl Link {
         let mut welcomes = 0usize;
         let mut look = tokio::time::interval(REPLENISH_EVERY);
         look.reset();
+        let mut health = self.health.clone();
         loop {
             let push = tokio::select! {
                 biased;
@@ -197,7 +242,7 @@ impl Link {
                     account.replenish_key_packages(engine, KEY_PACKAGES_BATCH).await?;
                     continue;
                 }
-                push = account.pushes.recv() => push,
+                push = next(&mut account.pushes, &mut health) => push,
             };
             match push {
                 Some(Push::Delivery(delivery)) => {
@@ -270,6 +315,25 @@ impl Link {
                 Some(last) if page.more => after = last.conversation.clone(),
                 _ => return Ok(()),
             }
+        }
+    }
+}
+
+/// The next push, while deliveries may be taken. What is not taken waits here and with the network, within the window.
+async fn next(pushes: &mut mpsc::Receiver<Push>, health: &mut watch::Receiver<Health>) -> Option<Push> {
+    loop {
+        if health.wait_for(Health::takes_deliveries).await.is_err() {
+            // no watchdog: the bot is stopping, and what would be taken now would come to nothing
+            return std::future::pending().await;
+        }
+        // under load there is something every time
+        if let Ok(push) = pushes.try_recv() {
+            return Some(push);
+        }
+        tokio::select! {
+            biased;
+            changed = health.changed() => if changed.is_err() { return pushes.recv().await },
+            push = pushes.recv() => return push,
         }
     }
 }

@@ -18,6 +18,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +32,9 @@ use super::segment::Policy;
 use super::ship::runner::{News, Runner, Watcher};
 use super::ship::{Backoff, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
 use super::state::{self, Queue};
+use super::watchdog::{self, Network, Pulse, Stalled, Watchdog};
 use crate::device::account::{self, AccountError, LoggedIn, Proof};
+use crate::device::connection::Connection;
 use crate::device::store::{Access, Store, StoreError};
 use crate::protocol::credential::Identity;
 use crate::protocol::endpoint::Endpoint;
@@ -78,6 +81,9 @@ pub enum BotError {
     /// Shipping.
     #[error(transparent)]
     Ship(#[from] ShipError),
+    /// A stage does not move.
+    #[error(transparent)]
+    Stalled(#[from] Stalled),
     /// A thread could not be started, or died.
     #[error("stage `{0}` could not be started or died")]
     Stage(&'static str),
@@ -119,6 +125,7 @@ impl BotError {
                 AccountError::Store(_) | AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
             },
             Self::OtherBot { .. } => Fault::Configuration,
+            Self::Stalled(_) => Fault::Temporary,
             // the disk's errors: full, read-only, gone; the next start tells more
             Self::Store(_) | Self::Fetch(FetchError::Disk { .. }) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
@@ -152,6 +159,8 @@ pub struct Options {
     pub counters: Arc<Counters>,
     /// What operators are told.
     pub events: Events,
+    /// How it is watched.
+    pub watchdog: watchdog::Settings,
 }
 
 /// Where sealed files go, and how long the bot tries.
@@ -236,6 +245,7 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
         neighbours,
     )?;
     let queue = Queue::open(store.again(Access::Write)?)?;
+    let watched = Watched::start(&options);
 
     let account = match store.identity()? {
         None => {
@@ -254,7 +264,7 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
     tracing::info!(user = %identity.user, device = %identity.device, network = identity.network_id, "log-in accepted");
     options.events.raise(Event::LoggedIn);
 
-    let stages = Stages::start(&options, account, committer, queue, bell, names, &committed, &mut orders)?;
+    let stages = Stages::start(&options, account, committer, queue, bell, names, &committed, watched, &mut orders)?;
     Ok(Some(stages))
 }
 
@@ -305,6 +315,44 @@ async fn log_in(
     }
 }
 
+/// The watchdog, which watches from before the first log-in, and what it sees of the stages.
+struct Watched {
+    stop: CancellationToken,
+    connection: watch::Sender<Option<Arc<Connection>>>,
+    connected: watch::Receiver<Option<Arc<Connection>>>,
+    decrypt: Vec<Pulse>,
+    fetch: Pulse,
+    commit: Pulse,
+    /// Ends with its set when the bot does not get as far as its stages.
+    watching: JoinSet<Result<(), Stalled>>,
+}
+
+impl Watched {
+    fn start(options: &Options) -> Self {
+        let (stop, mut watching) = (CancellationToken::new(), JoinSet::new());
+        let (connection, connected) = watch::channel(None);
+        let decrypt: Vec<Pulse> = (0..options.workers.max(1)).map(|_| Pulse::default()).collect();
+        let (fetch, commit) = (Pulse::default(), Pulse::default());
+        let mut pulses: Vec<_> = decrypt.iter().map(|pulse| ("decrypt", pulse.clone())).collect();
+        pulses.extend([("fetch", fetch.clone()), ("commit", commit.clone())]);
+        let Directories { messages, files, .. } = &options.directories;
+        let watchdog = Watchdog {
+            settings: options.watchdog.clone(),
+            network: Box::new({
+                let connected = connected.clone();
+                move || if connected.borrow().is_some() { Network::Connected } else { Network::Away }
+            }),
+            pulses,
+            disk: options.disk.clone(),
+            directories: vec![messages.clone(), files.clone(), watchdog::directory_of(&options.state)],
+            counters: options.counters.clone(),
+            events: options.events.clone(),
+        };
+        watching.spawn(watchdog.run(stop.clone()));
+        Self { stop, connection, connected, decrypt, fetch, commit, watching }
+    }
+}
+
 struct Stages {
     ended: mpsc::UnboundedReceiver<Result<(), BotError>>,
     running: usize,
@@ -328,16 +376,16 @@ impl Stages {
         bell: Arc<Bell>,
         names: Arc<Names>,
         committed: &[Committed],
+        watched: Watched,
         orders: &mut Orders,
     ) -> Result<Self, BotError> {
+        let Watched { stop, connection, connected, decrypt, fetch, commit, watching } = watched;
         let (tell, ended) = mpsc::unbounded_channel();
-        let stop = CancellationToken::new();
         let stopping = Arc::new(AtomicBool::new(false));
         let runtime = Handle::current();
         let (outputs, made) = mpsc::channel(CHUNKS_MAX);
         let (chunks, ready) = mpsc::channel(CHUNKS_MAX);
         let (proofs, durable) = mpsc::channel(PROOFS_MAX);
-        let (connection, connected) = watch::channel(None);
         let mut running = 0usize;
         let mut thread = |name: &'static str, work: Box<dyn FnOnce() -> Result<(), BotError> + Send>| {
             running = running.saturating_add(1);
@@ -352,7 +400,7 @@ impl Stages {
 
         let mut inputs = Vec::new();
         let store = account.store.clone();
-        for (index, committed) in committed.iter().enumerate() {
+        for ((index, committed), pulse) in committed.iter().enumerate().zip(decrypt) {
             let reader = {
                 let store = store.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 Arc::new(Mutex::new(store.again(Access::Read)?))
@@ -369,13 +417,13 @@ impl Stages {
             );
             let (sender, receiver) = mpsc::channel(WINDOW_MESSAGES);
             let (outputs, stopping) = (outputs.clone(), stopping.clone());
-            thread("decrypt", Box::new(move || Ok(worker.run(receiver, &outputs, &stopping)?)))?;
+            thread("decrypt", Box::new(move || Ok(worker.run(receiver, &outputs, &stopping, &pulse)?)))?;
             inputs.push(sender);
         }
         drop(outputs);
         let rotate = std::mem::replace(&mut orders.rotate, mpsc::channel(1).1);
         let handle = runtime.clone();
-        thread("commit", Box::new(move || Ok(committer.run(&handle, ready, rotate, &proofs)?)))?;
+        thread("commit", Box::new(move || Ok(committer.run(&handle, ready, rotate, &proofs, &commit)?)))?;
         let runner = Runner {
             queue: Arc::new(queue),
             destination: options.shipping.destination.clone(),
@@ -392,6 +440,8 @@ impl Stages {
             chunks,
             workers: inputs.clone(),
             counters: options.counters.clone(),
+            health: options.watchdog.health.subscribe(),
+            pulse: fetch,
         };
         let link = Link {
             endpoint: options.endpoint.clone(),
@@ -402,8 +452,11 @@ impl Stages {
             counters: options.counters.clone(),
             events: options.events.clone(),
             ready: Mutex::new(orders.ready.take()),
+            heartbeat: options.watchdog.heartbeat,
+            health: options.watchdog.health.subscribe(),
         };
-        for task in [Task::Fetch(fetcher, made), Task::Link(Box::new(link), Box::new(account), stop.clone())] {
+        let link = Task::Link(Box::new(link), Box::new(account), stop.clone());
+        for task in [Task::Fetch(fetcher, made), link, Task::Watch(watching)] {
             running = running.saturating_add(1);
             let tell = tell.clone();
             tokio::spawn(async move {
@@ -449,12 +502,15 @@ impl Stages {
             // a worker with a full queue looks at `stopping` anyway
             let _ = worker.try_send(Input::Reconnected);
         }
-        while self.running > 0 {
-            let Some(ended) = self.ended.recv().await else { break };
-            self.running = self.running.saturating_sub(1);
-            if let Err(error) = ended {
-                failed.get_or_insert(error);
+        if matches!(failed, Some(BotError::Stalled(_))) {
+            // what hangs may hang for ever: the next start recovers, as after a crash
+            if tokio::time::timeout_at(deadline, self.drain(&mut failed)).await.is_err() {
+                self.shipping.abort();
+                self.acknowledging.abort();
+                return failed.map_or(Ok(Shipped::Partly), Err);
             }
+        } else {
+            self.drain(&mut failed).await;
         }
         // the last file is sealed and in the queue
         let shipping = async {
@@ -478,6 +534,19 @@ impl Stages {
             Err(_) => return Err(failed.unwrap_or(BotError::Stage("ship"))),
         };
         failed.map_or(Ok(shipped), Err)
+    }
+}
+
+impl Stages {
+    /// Waits for every stage to end.
+    async fn drain(&mut self, failed: &mut Option<BotError>) {
+        while self.running > 0 {
+            let Some(ended) = self.ended.recv().await else { break };
+            self.running = self.running.saturating_sub(1);
+            if let Err(error) = ended {
+                failed.get_or_insert(error);
+            }
+        }
     }
 }
 
@@ -506,6 +575,7 @@ impl Watcher for ShipWatch {
 enum Task {
     Fetch(Fetcher, mpsc::Receiver<super::decrypt::Output>),
     Link(Box<Link>, Box<LoggedIn>, CancellationToken),
+    Watch(JoinSet<Result<(), Stalled>>),
 }
 
 impl Task {
@@ -513,6 +583,10 @@ impl Task {
         match self {
             Self::Fetch(fetcher, outputs) => Ok(fetcher.run(outputs).await?),
             Self::Link(link, account, stop) => Ok(link.run(*account, stop).await?),
+            Self::Watch(mut watching) => match watching.join_next().await {
+                Some(Ok(watched)) => Ok(watched?),
+                Some(Err(_)) | None => Err(BotError::Stage("watchdog")),
+            },
         }
     }
 }

@@ -39,6 +39,7 @@ use crate::bot::disk::RealDisk;
 use crate::bot::run::{self as bot, Orders, Shipping};
 use crate::bot::segment::{Basename, Policy};
 use crate::bot::ship::Shipped;
+use crate::bot::watchdog;
 use crate::config::Retention;
 use crate::device::conversations::random;
 use crate::lifecycle::{self, Signalled};
@@ -135,6 +136,7 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
         clock: Arc::new(SystemClock),
         counters: counters.clone(),
         events: Events::only_logged(),
+        watchdog: watchdog::Settings::default(),
     };
     let stop = signals.stop.child_token();
     let (ready, is_ready) = oneshot::channel();

@@ -5,6 +5,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -20,6 +21,7 @@ use crate::bot::home::{self, Directory};
 use crate::bot::run::{self as bot, BotError, Fault, Options, Orders};
 use crate::bot::segment::{Basename, Policy};
 use crate::bot::ship::Shipped;
+use crate::bot::watchdog;
 use crate::config::{Config, Network as NetworkConfig, env};
 use crate::device::store::Store;
 use crate::lifecycle::{self, Signalled};
@@ -32,6 +34,9 @@ use crate::report::events::Events;
 pub(super) const STATE_FILE: &str = "bot.db";
 /// The embedded network's directory, below the state directory.
 const NETWORK_DIRECTORY: &str = "network";
+
+/// How long blocking calls that are left over may take: at the end there should be none.
+const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs it.
 pub fn run() -> Result<(), Failure> {
@@ -57,6 +62,8 @@ pub fn run() -> Result<(), Failure> {
     let report = Report::start(&config, aws.as_ref(), counters.clone(), &runtime);
     let ran = serve(&config, aws.as_ref(), password, basename, signals, &runtime, counters, &report.events);
     runtime.block_on(report.finish());
+    // a disk that hangs must not keep a bot from ending that the watchdog has given up
+    runtime.shutdown_timeout(RUNTIME_GRACE);
     ran
 }
 
@@ -102,6 +109,7 @@ fn serve(
         clock: Arc::new(SystemClock),
         counters,
         events: events.clone(),
+        watchdog: watchdog::Settings::new(config.watchdog.fails_after, config.watchdog.disk_low_bytes),
     };
     let orders = Orders { stop: signals.stop, rotate: signals.rotate, ready: None };
     let shipped = runtime.block_on(async {

@@ -36,6 +36,7 @@ pub fn describe(config: &Config, out: &mut dyn Write) -> io::Result<()> {
 fn value(config: &Config, name: &str) -> Option<String> {
     const SECONDS_PER_MINUTE: u64 = 60;
     const BYTES_PER_KIB: u64 = 1024;
+    const BYTES_PER_MIB: u64 = 1024 * 1024;
     let masked = |secret: &Option<_>| secret.as_ref().map(|_: &super::Secret| MASK.to_owned());
     let off = || "off".to_owned();
     let files = &config.files;
@@ -51,6 +52,8 @@ fn value(config: &Config, name: &str) -> Option<String> {
             let minutes = files.rotate_after.map_or(0, |after| after.as_secs() / SECONDS_PER_MINUTE);
             Some(minutes.to_string())
         }
+        "RETAIND_WATCHDOG_MINUTES" => Some((config.watchdog.fails_after.as_secs() / SECONDS_PER_MINUTE).to_string()),
+        "RETAIND_DISK_LOW" => Some((config.watchdog.disk_low_bytes / BYTES_PER_MIB).to_string()),
         "RETAIND_STATE" => Some(config.state.display().to_string()),
         "RUST_LOG" => Some(config.log.clone()),
         "RETAIND_LOG_FORMAT" => Some(config.log_format.to_string()),

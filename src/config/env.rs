@@ -173,6 +173,10 @@ variables! {
         "id of the embedded network; it is fixed at the first start";
     RETENTION: "RETAIND_RETENTION", Fallback::Text("on"), Public, Effect::Works,
         "`on` or `off`: whether the embedded network lets messages pass only in conversations that the bot archives";
+    WATCHDOG_MINUTES: "RETAIND_WATCHDOG_MINUTES", Fallback::Text("15"), Public, Effect::Works,
+        "minutes after which a network that stays away is a failure (an event, and the connection begins anew), and again after each further so many; 1 to 1440";
+    DISK_LOW: "RETAIND_DISK_LOW", Fallback::Text("1024"), Public, Effect::Works,
+        "MiB of free disk space below which operators are told; below an eighth of it no more messages are taken until there is room; 0 = neither";
     LOG: "RUST_LOG", Fallback::Text("info"), Public, Effect::Works,
         "what is logged: `error`, `warn`, `info`, `debug` or `trace`, also for single parts (`info,retaind::bot=debug`); never message content";
     LOG_FORMAT: "RETAIND_LOG_FORMAT", Fallback::Text("auto"), Public, Effect::Works,

@@ -137,6 +137,15 @@ pub enum Retention {
     Off,
 }
 
+/// When the watchdog barks.
+#[derive(Debug)]
+pub struct Watchdog {
+    /// After how long an absent network is a failure.
+    pub fails_after: Duration,
+    /// Fewer free bytes than these are told; 0 = never.
+    pub disk_low_bytes: u64,
+}
+
 /// A configuration without mistakes.
 #[derive(Debug)]
 pub struct Config {
@@ -152,6 +161,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Which network it serves.
     pub network: Network,
+    /// How it is watched.
+    pub watchdog: Watchdog,
     /// AWS.
     pub aws: Aws,
     /// What is logged.
@@ -282,6 +293,7 @@ fn understand(
     let rotate_after = r.read(&env::TIME_ROTATE, parse::time_rotate);
     let state = r.read_for(&env::STATE, bot.as_ref(), parse::path);
     let network = network(&mut r, bot.as_ref());
+    let watchdog = watchdog(&mut r);
     let aws = aws::read(&mut r, access);
     let log = r.read(&env::LOG, parse::log_filter);
     let log_format = r.read(&env::LOG_FORMAT, parse::log_format);
@@ -298,8 +310,10 @@ fn understand(
         })
     };
     let told = || Some((log?, log_format?, logs?, health?));
-    match (bot, files(), state, network, aws, told()) {
-        (Some(bot), Some(files), Some(state), Some(network), Some(aws), Some(told)) if r.mistakes.is_empty() => {
+    match (bot, files(), state, network, watchdog, aws, told()) {
+        (Some(bot), Some(files), Some(state), Some(network), Some(watchdog), Some(aws), Some(told))
+            if r.mistakes.is_empty() =>
+        {
             let origins = r.origins;
             let (log, log_format, logs, health) = told;
             let config = Config {
@@ -309,6 +323,7 @@ fn understand(
                 files,
                 state,
                 network,
+                watchdog,
                 aws,
                 log,
                 log_format,
@@ -344,6 +359,12 @@ fn network(r: &mut Reader, bot: Option<&BotName>) -> Option<Network> {
         "the network's certificate is made by itself, so that nobody else vouches for it",
     );
     Some(Network::Outside { address: address?, authority: authority?, server_name: server_name? })
+}
+
+fn watchdog(r: &mut Reader) -> Option<Watchdog> {
+    let fails_after = r.read(&env::WATCHDOG_MINUTES, parse::watchdog_minutes);
+    let disk_low_bytes = r.read(&env::DISK_LOW, parse::disk_low);
+    Some(Watchdog { fails_after: fails_after?, disk_low_bytes: disk_low_bytes? })
 }
 
 fn warnings(config: &Config) -> Vec<Warning> {

@@ -31,6 +31,12 @@ const SECONDS_PER_MINUTE: u64 = 60;
 /// Longest time, in minutes. 8,000 years: whoever says more has mistyped, and it cannot overflow in microseconds.
 const TIME_ROTATE_MINUTES_MAX: u64 = u32::MAX as u64;
 
+/// A day: who is not told within one might as well not be told.
+const WATCHDOG_MINUTES_MAX: u64 = 24 * 60;
+const BYTES_PER_MIB: u64 = 1024 * 1024;
+/// Largest size that is still a number of bytes.
+const DISK_LOW_MIB_MAX: u64 = u64::MAX / BYTES_PER_MIB;
+
 /// Largest file of certificates, in bytes; the system's own has a fifth of that.
 const BUNDLE_BYTES_MAX: u64 = 1024 * 1024;
 /// Longest lock, in days: S3's own limit, 100 years.
@@ -66,6 +72,18 @@ pub(super) fn file_size(text: &str) -> Result<u64, Invalid> {
 pub(super) fn time_rotate(text: &str) -> Result<Option<Duration>, Invalid> {
     let minutes = number(text, "minutes", 0, TIME_ROTATE_MINUTES_MAX)?;
     Ok((minutes > 0).then(|| Duration::from_secs(minutes.saturating_mul(SECONDS_PER_MINUTE))))
+}
+
+/// Minutes → duration.
+pub(super) fn watchdog_minutes(text: &str) -> Result<Duration, Invalid> {
+    let minutes = number(text, "minutes", 1, WATCHDOG_MINUTES_MAX)?;
+    Ok(Duration::from_secs(minutes.saturating_mul(SECONDS_PER_MINUTE)))
+}
+
+/// MiB → bytes.
+pub(super) fn disk_low(text: &str) -> Result<u64, Invalid> {
+    let mib = number(text, "MiB", 0, DISK_LOW_MIB_MAX)?;
+    Ok(mib.saturating_mul(BYTES_PER_MIB))
 }
 
 fn number(text: &str, unit: &'static str, min: u64, max: u64) -> Result<u64, Invalid> {

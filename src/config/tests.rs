@@ -84,6 +84,8 @@ RETAIND_NETWORK_NAME           –
 RETAIND_LISTEN                 127.0.0.1:7443  (default)
 RETAIND_NETWORK_ID             1234567890  (default)
 RETAIND_RETENTION              on  (default)
+RETAIND_WATCHDOG_MINUTES       15  (default)
+RETAIND_DISK_LOW               1024  (default)
 RUST_LOG                       info  (default)
 RETAIND_LOG_FORMAT             auto  (default)
 RETAIND_LOGS                   /tmp/compliance_1234567890_bot/logs  (default)
@@ -129,6 +131,8 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("RETAIND_LISTEN", "[::1]:7000"),
         ("RETAIND_NETWORK_ID", "9876"),
         ("RETAIND_RETENTION", "off"),
+        ("RETAIND_WATCHDOG_MINUTES", "5"),
+        ("RETAIND_DISK_LOW", "200"),
         ("RUST_LOG", "warn,retaind::bot=trace"),
         ("RETAIND_LOG_FORMAT", "json"),
         ("RETAIND_LOGS", "/srv/logs"),
@@ -294,6 +298,14 @@ fn nonsense_numbers_are_refused() {
         let text = mistakes(&[("WICKRIO_COMP_TIMEROTATE", nonsense)]);
         assert!(text.contains("not a whole number of minutes from 0 to 4294967295"), "{text}");
     }
+    for nonsense in ["0", "1441", "-1", "a while"] {
+        let text = mistakes(&[("RETAIND_WATCHDOG_MINUTES", nonsense)]);
+        assert!(text.contains("not a whole number of minutes from 1 to 1440"), "{text}");
+    }
+    let text = mistakes(&[("RETAIND_DISK_LOW", "5%")]);
+    assert!(text.contains("not a whole number of MiB from 0 to 17592186044415"), "{text}");
+    let watchdog = loaded(&[BOT, ("RETAIND_WATCHDOG_MINUTES", "5"), ("RETAIND_DISK_LOW", "0")]).watchdog;
+    assert_eq!((watchdog.fails_after, watchdog.disk_low_bytes), (Duration::from_secs(300), 0));
     assert_eq!(loaded(&[BOT, ("WICKRIO_COMP_FILESIZE", "18014398509481983")]).files.size_max, u64::MAX - 1023);
     assert_eq!(
         loaded(&[BOT, ("WICKRIO_COMP_TIMEROTATE", "15")]).files.rotate_after,

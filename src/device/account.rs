@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::connection::{Connection, ConnectionError, Push};
+use super::connection::{CONNECT_TIMEOUT, Connection, ConnectionError, Push};
 use super::mls::{self, Engine, EngineError, KeyPackageUse};
 use super::patience::Patience;
 use super::store::{Store, StoreError, StoredBeginning, StoredIdentity, StoredKeyPackages};
@@ -323,7 +323,11 @@ pub async fn login(
     let device = identity.device.as_bytes();
     let message = [LOGIN_LABEL, network_id.as_bytes(), &nonce, device].concat();
     let proof = mls::sign(suite(&stored)?, &signature_key, &message)?;
-    connection.call_done(Request::Login(Login { device: device.to_vec(), proof })).await?;
+    let login = connection.call_done(Request::Login(Login { device: device.to_vec(), proof }));
+    // a network may fall silent between its greeting and its answer
+    tokio::time::timeout(CONNECT_TIMEOUT, login)
+        .await
+        .map_err(|_| ConnectionError::Timeout { address: endpoint.address.clone() })??;
     let connection = Arc::new(connection);
     Ok(LoggedIn { identity, stored, signature_key, verifier, connection, pushes, store, window })
 }

@@ -31,7 +31,7 @@ use crate::protocol::wire::{
 };
 
 /// How long a network may take to accept a connection and say who it is.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Requests that may wait for the socket.
 const REQUESTS_QUEUED_MAX: usize = 256;
 /// Pushes that may wait when nothing was subscribed to: notices.
@@ -135,6 +135,7 @@ pub struct Connection {
     requests: mpsc::Sender<Bytes>,
     waiting: Waiting,
     next_id: AtomicU64,
+    heard: Arc<AtomicU64>,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -156,9 +157,10 @@ impl Connection {
         let (requests, outgoing) = mpsc::channel(REQUESTS_QUEUED_MAX);
         let (pushes, pushed) = mpsc::channel(window.saturating_add(NOTICES_QUEUED_MAX));
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
-        let tasks = start(framed, outgoing, pushes, waiting.clone());
-        let mut connection =
-            Self { info: NetworkInfo::default(), requests, waiting, next_id: AtomicU64::new(1), tasks };
+        let heard = Arc::new(AtomicU64::new(0));
+        let tasks = start(framed, outgoing, pushes, waiting.clone(), heard.clone());
+        let info = NetworkInfo::default();
+        let mut connection = Self { info, requests, waiting, next_id: AtomicU64::new(1), heard, tasks };
         let hello = connection.call(Request::Hello(Hello { version: WIRE_VERSION }));
         connection.info = match tokio::time::timeout(CONNECT_TIMEOUT, hello).await.map_err(|_| timeout())?? {
             Answer::NetworkInfo(info) => info,
@@ -170,6 +172,21 @@ impl Connection {
     /// What the network says of itself.
     pub fn info(&self) -> &NetworkInfo {
         &self.info
+    }
+
+    /// Frames that came in so far, answers and pushes: a sign of life.
+    pub fn frames_heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Ends it at once, for all who share it: whoever waits for an answer is told that it has ended. For a connection
+    /// whose other end is gone without a word, on which they would wait for ever.
+    pub fn close(&self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        // dropping the senders wakes everybody who waits
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Asks and waits for the answer. A refusal is an error.
@@ -242,6 +259,7 @@ fn start(
     mut outgoing: mpsc::Receiver<Bytes>,
     pushes: mpsc::Sender<Push>,
     waiting: Waiting,
+    heard: Arc<AtomicU64>,
 ) -> [JoinHandle<()>; 2] {
     let (mut sink, mut stream) = framed.split();
     let writer = tokio::spawn(async move {
@@ -262,6 +280,7 @@ fn start(
     });
     let reader = tokio::spawn(async move {
         while let Some(Ok(bytes)) = stream.next().await {
+            heard.fetch_add(1, Ordering::Relaxed);
             let Ok(ServerFrame { id, answer: Some(answer) }) = ServerFrame::decode(bytes) else { break };
             let pushed = match (id, answer) {
                 (0, Answer::Delivery(delivery)) => pushes.try_send(Push::Delivery(delivery)),

@@ -67,9 +67,10 @@ pub struct Counters {
     pub logins_ended: Counter,
     /// `S3_Post_Errors`: tries to upload a file that failed.
     pub s3_post_errors: Counter,
-    /// `Watchdog_Failures`: the network was away for longer than is borne.
+    /// `Watchdog_Failures`: the network was away for longer than is borne, a stage stalled, or the disk got too full to
+    /// take more.
     pub watchdog_failures: Counter,
-    /// `Watchdog_Warnings`: the network went away.
+    /// `Watchdog_Warnings`: the network went away, a stage stood still, the disk got nearly full, or the clock was set.
     pub watchdog_warnings: Counter,
     /// Whether it works: no count, but told by the same stages.
     pub status: Status,

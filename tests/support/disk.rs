@@ -112,7 +112,8 @@ impl Disk for FaultyDisk {
         self.call(DiskCall::List, dir, 0, |_| self.inner.list(dir, each))
     }
     fn free_bytes(&self, dir: &Path) -> Result<u64, DiskError> {
-        self.call(DiskCall::FreeBytes, dir, 0, |_| self.inner.free_bytes(dir))
+        // not counted: the watchdog looks when it likes, and the k-th call is to be the same one each time
+        self.inner.free_bytes(dir)
     }
 }
 

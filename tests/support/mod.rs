@@ -5,6 +5,7 @@ pub mod aws;
 pub mod bodies;
 pub mod clock;
 pub mod disk;
+pub mod gate;
 pub mod http;
 pub mod openmls_device;
 pub mod oracle;
@@ -23,6 +24,7 @@ use retaind::bot::disk::RealDisk;
 use retaind::bot::run::{self as bot, BotError, Options, Orders, Shipping};
 use retaind::bot::segment::{Basename, Policy};
 use retaind::bot::ship::Shipped;
+use retaind::bot::watchdog;
 use retaind::device::account::{self, Proof};
 use retaind::device::conversations::{Device, random};
 use retaind::device::store::Store;
@@ -120,6 +122,7 @@ impl Harness {
             clock: Arc::new(SystemClock),
             counters: Arc::new(Counters::default()),
             events: Events::only_logged(),
+            watchdog: watchdog::Settings::default(),
         }
     }
 

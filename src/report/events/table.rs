@@ -65,6 +65,13 @@ pub enum Event {
         /// For how long, in minutes.
         minutes: u64,
     },
+    /// A stage of the bot has something in hand and does not get on with it; the bot ends.
+    PipelineStalled {
+        /// Which.
+        stage: &'static str,
+        /// For how long, in minutes.
+        minutes: u64,
+    },
     /// A file was not taken by S3.
     S3Failed {
         /// Name of a message file; of an attachment what its ship item is called, never its name.
@@ -174,6 +181,11 @@ impl Event {
                 "SERVER SUBMITTED FALLBACK KEY: not an active fallback key known to the client".into(),
             ),
             // ours
+            Self::PipelineStalled { stage, minutes } => (
+                "pipeline_stalled",
+                Critical,
+                format!("Nothing has been archived for more than {minutes} minutes: stage {stage} does not move"),
+            ),
             Self::MessageGap { conversation, from, to } => (
                 "message_gap",
                 Critical,
@@ -223,6 +235,7 @@ impl Event {
             | Self::AccountSuspended { .. }
             | Self::DeviceSuspended
             | Self::SwitchBoardDown { .. }
+            | Self::PipelineStalled { .. }
             | Self::S3Failed { .. }
             | Self::DiskNearlyFull { .. }
             | Self::EvidenceChainBroken { .. }

@@ -102,6 +102,7 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
         Event::AccountSuspended { code: 8, reason: "unpaid".into() },
         Event::DeviceSuspended,
         Event::SwitchBoardDown { minutes: 15 },
+        Event::PipelineStalled { stage: "commit", minutes: 5 },
         Event::S3Failed { file: "receivedMessages_1.txt".into(), error: "AccessDenied".into() },
         Event::UnknownFallbackKey { conversation: room, seq: 4 },
         Event::MessageGap { conversation: room, from: 5, to: 9 },
@@ -141,6 +142,11 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
             Event::SwitchBoardDown { .. } => {
                 ("critical", "switchboard_down", "SwitchBoard system has been down for more than 15 minutes".into())
             }
+            Event::PipelineStalled { .. } => (
+                "critical",
+                "pipeline_stalled",
+                "Nothing has been archived for more than 5 minutes: stage commit does not move".into(),
+            ),
             Event::S3Failed { .. } => (
                 "critical",
                 "s3_failed",

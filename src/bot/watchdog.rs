@@ -1,0 +1,272 @@
+//! The watchdog: notices what no stage can notice of itself, says so, and mends what can be mended.
+//!
+//! | what | warning | failure | what it does |
+//! |---|---|---|---|
+//! | network away | after a minute | after `RETAIND_WATCHDOG_MINUTES`, and again after each | has the connection begun anew |
+//! | connection open but dead | – | – | closes it ([`heartbeat`]); then the network is away |
+//! | a stage does not move | after a minute | after five | ends the bot; a restart recovers |
+//! | little room on the disk | below `RETAIND_DISK_LOW` | below an eighth of it | takes no more deliveries until there is room |
+//! | clock was set | by more than a minute | – | nothing: names and rotation bear it |
+//!
+//! The conclusions are pure ([`machine`]); [`Watchdog`] looks every second, feeds them, and does what they say. Its opinion
+//! is a [`Health`] in a `watch`: the stages act on it (no delivery is handed on, no attachment goes on, while
+//! [`Health::takes_deliveries`] is false; the connection is begun anew when [`Health::restarts`] grows), and so may whoever
+//! wants to know whether the bot is well.
+//!
+//! Back-pressure, never loss: what is not taken stays with the network, which sends no more than the window. What is in
+//! hand when the disk gets critical fits as a rule: by default twice the window is left. If it does not, or an
+//! attachment fills the rest between two looks, a failed write ends the bot as on any full disk, and nothing is lost.
+//!
+//! A stage that stands still is one that has something in hand and does nothing about it ([`pulse`]). Rejected: counting
+//! what was received against what was committed. A message that is delivered again is received and never committed, and
+//! a large attachment takes longer than any patience; both would end a bot that is well.
+//!
+//! At a crash nothing here is lost that matters: the next watchdog looks again.
+//!
+//! Not here: messages that no stage has in hand and that are not committed (a defect that no pulse shows); shipping,
+//! which tells of its failures itself; and the disk of the embedded network, which goes on taking what devices send.
+
+pub mod heartbeat;
+mod jump;
+pub mod machine;
+mod outage;
+pub mod pulse;
+mod space;
+mod stall;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+pub use self::heartbeat::Heartbeat;
+pub use self::machine::{Health, Limits, Machine, Network, Observation, Pipeline, Space, Verdict};
+pub use self::pulse::{Beat, Pulse};
+pub use self::space::Room;
+
+use super::clock::{Clock, SystemClock};
+use super::disk::Disk;
+use crate::report::counters::Counters;
+use crate::report::events::{Event, Events};
+
+const SECONDS_PER_MINUTE: u64 = 60;
+const MINUTE: Duration = Duration::from_secs(SECONDS_PER_MINUTE);
+/// The contract's number.
+const NETWORK_FAILS_AFTER: Duration = Duration::from_secs(15 * SECONDS_PER_MINUTE);
+/// A batch takes a second on a slow disk; no disk that works takes minutes.
+const STAGE_FAILS_AFTER: Duration = Duration::from_secs(5 * SECONDS_PER_MINUTE);
+const DISK_LOW_BYTES: u64 = 1024 * 1024 * 1024;
+/// A disk is critical at this part of what is low: by default 128 MiB, twice the window of deliveries.
+const CRITICAL_PART: u64 = 8;
+/// A disk that fills at a hundred MB/s loses less than what is left at the critical level from one look to the next.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How the watchdog works.
+#[derive(Clone)]
+pub struct Settings {
+    /// When to bark.
+    pub limits: Limits,
+    /// How the other end of the connection is felt for.
+    pub heartbeat: Heartbeat,
+    /// The clock on the wall.
+    pub clock: Arc<dyn Clock>,
+    /// Where its opinion stands.
+    pub health: watch::Sender<Health>,
+}
+
+impl Settings {
+    /// With what operators choose: after how long an absent network is a failure, and how many free bytes are little
+    /// (0 = never too few).
+    pub fn new(network_fails_after: Duration, disk_low_bytes: u64) -> Self {
+        let limits = Limits {
+            network_warns_after: MINUTE,
+            network_fails_after,
+            stage_warns_after: MINUTE,
+            stage_fails_after: STAGE_FAILS_AFTER,
+            disk_low_bytes,
+            disk_critical_bytes: disk_low_bytes.checked_div(CRITICAL_PART).unwrap_or(0),
+            clock_jump: MINUTE,
+            look_every: LOOK_EVERY,
+        };
+        let health = watch::Sender::new(Health::default());
+        Self { limits, heartbeat: Heartbeat::default(), clock: Arc::new(SystemClock), health }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new(NETWORK_FAILS_AFTER, DISK_LOW_BYTES)
+    }
+}
+
+/// A stage that does not move. Restart is the recovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("stage `{stage}` has not moved for {minutes} minutes, does the disk answer? starting again recovers")]
+pub struct Stalled {
+    /// Which.
+    pub stage: &'static str,
+    /// For how long.
+    pub minutes: u64,
+}
+
+/// The task.
+pub struct Watchdog {
+    /// How.
+    pub settings: Settings,
+    /// Looks at the connection.
+    pub network: Box<dyn Fn() -> Network + Send>,
+    /// Of the stages, with their names.
+    pub pulses: Vec<(&'static str, Pulse)>,
+    /// Tells how much is free.
+    pub disk: Arc<dyn Disk>,
+    /// Where the bot writes.
+    pub directories: Vec<PathBuf>,
+    /// Counts.
+    pub counters: Arc<Counters>,
+    /// What operators are told.
+    pub events: Events,
+}
+
+impl Watchdog {
+    /// Watches until `stop`, or until a stage is stalled.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Stalled> {
+        let limits = self.settings.limits;
+        let mut machine = Machine::new(limits);
+        let mut gauge = Gauge { disk: self.disk.clone(), directories: self.directories.as_slice().into(), asked: None };
+        let began = Instant::now();
+        let mut look = tokio::time::interval(limits.look_every.max(Duration::from_millis(1)));
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let room = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                room = async {
+                    look.tick().await;
+                    gauge.read(limits.look_every).await
+                } => room,
+            };
+            let verdicts = machine.observe(Observation {
+                at: began.elapsed(),
+                wall_micros: self.settings.clock.now_micros(),
+                network: (self.network)(),
+                stages: self.pulses.iter().map(|(stage, pulse)| (*stage, pulse.beat())).collect(),
+                room,
+            });
+            // said before it is acted on
+            let stalled = verdicts.iter().map(|verdict| self.tell(verdict)).fold(Ok(()), Result::and);
+            self.settings.health.send_if_modified(|health| {
+                let before = std::mem::replace(health, machine.health());
+                before != *health
+            });
+            stalled?;
+        }
+    }
+
+    fn tell(&self, verdict: &Verdict) -> Result<(), Stalled> {
+        let (warning, failure) = (&self.counters.watchdog_warnings, &self.counters.watchdog_failures);
+        match verdict {
+            Verdict::NetworkAway { lasted } => {
+                warning.add(1);
+                tracing::warn!(
+                    seconds = lasted.as_secs(),
+                    "watchdog: network is away, does it run and can it be reached?"
+                );
+            }
+            Verdict::NetworkDown { lasted } => {
+                failure.add(1);
+                self.events.raise(Event::SwitchBoardDown { minutes: minutes(*lasted) });
+            }
+            Verdict::NetworkBack { lasted } => {
+                tracing::info!(seconds = lasted.as_secs(), "watchdog: network is back");
+            }
+            Verdict::StageSlow { stage, lasted } => {
+                warning.add(1);
+                tracing::warn!(
+                    stage,
+                    seconds = lasted.as_secs(),
+                    "watchdog: a stage does not move, does the disk answer?"
+                );
+            }
+            Verdict::StageStalled { stage, lasted } => {
+                // the event is told by whoever ends the bot
+                failure.add(1);
+                return Err(Stalled { stage, minutes: minutes(*lasted) });
+            }
+            Verdict::StageMoves { stage, lasted } => {
+                tracing::info!(stage, seconds = lasted.as_secs(), "watchdog: the stage moves again");
+            }
+            Verdict::DiskLow(room) => {
+                warning.add(1);
+                self.disk_nearly_full(room);
+            }
+            Verdict::DiskCritical(room) => {
+                failure.add(1);
+                self.disk_nearly_full(room);
+                tracing::error!(
+                    "watchdog: no more messages are taken until there is room on the disk (RETAIND_DISK_LOW); \
+                     the network keeps them"
+                );
+            }
+            Verdict::DiskEased { room, now } => {
+                let directory = room.directory.display();
+                tracing::info!(%directory, free_bytes = room.free_bytes, ?now, "watchdog: there is more room on the disk, messages are taken");
+            }
+            Verdict::ClockJumped { expected_micros, wall_micros } => {
+                warning.add(1);
+                tracing::warn!(
+                    expected_micros,
+                    wall_micros,
+                    "watchdog: the system's clock was set, or the machine slept; records have the time that it shows"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn disk_nearly_full(&self, room: &Room) {
+        let directory = room.directory.display().to_string();
+        self.events.raise(Event::DiskNearlyFull { directory, free_bytes: room.free_bytes });
+    }
+}
+
+fn minutes(lasted: Duration) -> u64 {
+    lasted.as_secs().checked_div(SECONDS_PER_MINUTE).unwrap_or(0)
+}
+
+/// Reads how much is free, on another thread: a disk that hangs must not hang the watchdog, which asks it once.
+struct Gauge {
+    disk: Arc<dyn Disk>,
+    directories: Arc<[PathBuf]>,
+    asked: Option<JoinHandle<Option<Room>>>,
+}
+
+impl Gauge {
+    async fn read(&mut self, patience: Duration) -> Option<Room> {
+        let (disk, directories) = (self.disk.clone(), self.directories.clone());
+        let asked =
+            self.asked.get_or_insert_with(|| tokio::task::spawn_blocking(move || fullest(&*disk, &directories)));
+        let read = tokio::time::timeout(patience, &mut *asked).await.ok()?;
+        self.asked = None;
+        read.ok().flatten()
+    }
+}
+
+/// The directory with least room. What does not tell is passed over: writing there will.
+fn fullest(disk: &dyn Disk, directories: &[PathBuf]) -> Option<Room> {
+    let room = |directory: &PathBuf| {
+        let free = disk.free_bytes(directory).inspect_err(|error| tracing::debug!(%error, "watchdog: free space"));
+        Some(Room { directory: directory.clone(), free_bytes: free.ok()? })
+    };
+    directories.iter().filter_map(room).min_by_key(|room| room.free_bytes)
+}
+
+/// Where a state file lies.
+pub(super) fn directory_of(file: &Path) -> PathBuf {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}

@@ -1,0 +1,117 @@
+//! Is the other end of an open connection alive? A host that vanishes does not close its connections.
+//!
+//! From time to time the network is asked something small. Whatever it says meanwhile is a sign of life, so that a
+//! large attachment on a slow line, behind which the answer queues, is no death. A refusal is an answer.
+
+use std::time::Duration;
+
+use crate::device::connection::{Connection, ConnectionError};
+use crate::protocol::wire::{CountKeyPackages, Request};
+
+/// How often the network is asked.
+const EVERY: Duration = Duration::from_secs(20);
+/// How long it may then say nothing at all.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// When to ask, and how long to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// From one answer to the next question.
+    pub every: Duration,
+    /// Longest silence after a question.
+    pub patience: Duration,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { every: EVERY, patience: PATIENCE }
+    }
+}
+
+impl Heartbeat {
+    /// Asks until the other end is dead.
+    pub async fn until_dead(self, connection: &Connection) {
+        // the smallest question there is: a count, which changes nothing
+        let ask = || connection.call(Request::CountKeyPackages(CountKeyPackages {}));
+        self.until_silent(ask, || connection.frames_heard()).await;
+    }
+
+    /// The same of anything that can be asked and heard.
+    async fn until_silent<T, F>(self, ask: impl Fn() -> F, heard: impl Fn() -> u64)
+    where
+        F: Future<Output = Result<T, ConnectionError>>,
+    {
+        loop {
+            tokio::time::sleep(self.every).await;
+            let mut before = heard();
+            let mut asked = std::pin::pin!(ask());
+            loop {
+                match tokio::time::timeout(self.patience, &mut asked).await {
+                    // whoever receives on it finds the end, after what came before it
+                    Ok(Err(ConnectionError::Closed)) => std::future::pending().await,
+                    Ok(Ok(_) | Err(_)) => break,
+                    Err(_) if heard() != before => before = heard(),
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::protocol::wire::RefusalCode;
+
+    const HEARTBEAT: Heartbeat = Heartbeat { every: Duration::from_secs(20), patience: Duration::from_secs(20) };
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    async fn never() -> Result<(), ConnectionError> {
+        std::future::pending().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_says_nothing_is_dead_after_one_question() {
+        let began = Instant::now();
+        HEARTBEAT.until_silent(never, || 0).await;
+        assert_eq!(began.elapsed(), Duration::from_secs(40));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_dies_after_many_answers_is_noticed() {
+        let (began, asked) = (Instant::now(), Cell::new(0));
+        let ask = || {
+            asked.set(asked.get() + 1);
+            let last = asked.get() == 10;
+            async move { if last { never().await } else { Ok(()) } }
+        };
+        HEARTBEAT.until_silent(ask, || 0).await;
+        assert_eq!((asked.get(), began.elapsed()), (10, Duration::from_secs(220)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_refusals_and_anything_else_that_is_heard_are_signs_of_life() {
+        let refused = || async {
+            Err::<(), _>(ConnectionError::Refused { code: RefusalCode::Unavailable, message: "later".into() })
+        };
+        tokio::time::timeout(HOUR, HEARTBEAT.until_silent(refused, || 0)).await.unwrap_err();
+        let answered = || async { Ok(()) };
+        tokio::time::timeout(HOUR, HEARTBEAT.until_silent(answered, || 0)).await.unwrap_err();
+        let frames = Cell::new(0);
+        let heard = || {
+            frames.set(frames.get() + 1);
+            frames.get()
+        };
+        tokio::time::timeout(HOUR, HEARTBEAT.until_silent(never, heard)).await.unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_is_left_to_whoever_receives() {
+        let closed = || async { Err::<(), _>(ConnectionError::Closed) };
+        tokio::time::timeout(HOUR, HEARTBEAT.until_silent(closed, || 0)).await.unwrap_err();
+    }
+}
