@@ -19,9 +19,9 @@ use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::aws::moto::{Moto, allow};
 use crate::support::aws::proxy::Proxy;
 use crate::support::aws::readers::{Format, Reader};
-use crate::support::program::{Program, retaind, write_pem};
+use crate::support::program::{self, Program};
 use crate::support::traffic::{Dice, Traffic, is_sealed, names};
-use crate::support::{BOT, Harness, PASSWORD, content, text, user};
+use crate::support::{Harness, PASSWORD, content, text, user};
 
 const BUCKET: &str = "bucket-name";
 const FOLDER: &str = "folder-name";
@@ -33,19 +33,10 @@ const FILE_KIB: u64 = 4;
 
 /// `retaind run` for a network that the test serves, with everything below `home`.
 fn bot(home: &Path, network: &Endpoint, access: &Access) -> Command {
-    let authority = home.join("ca.pem");
-    write_pem(&authority, &network.ca_der);
-    let mut command = retaind(&["run"]);
-    command
-        .envs(access.variables())
-        .env("WICKRIO_BOT_NAME", BOT)
-        .env("WICKRIO_COMP_MESGDEST", home.join("messages"))
-        .env("WICKRIO_COMP_FILEDEST", home.join("attachments"))
-        .env("WICKRIO_COMP_FILESIZE", FILE_KIB.to_string())
-        .env("RETAIND_STATE", home.join("state"))
-        .env("RETAIND_LOGS", home.join("logs"))
-        .env("RETAIND_NETWORK", &network.address)
-        .env("RETAIND_NETWORK_CA", authority);
+    let mut command = program::run_on(home, network);
+    // it comes from where the test says
+    command.env_remove("WICKRIO_BOT_PASSWORD");
+    command.envs(access.variables()).env("WICKRIO_COMP_FILESIZE", FILE_KIB.to_string());
     command
 }
 

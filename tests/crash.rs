@@ -16,7 +16,7 @@ use retaind::protocol::ids::ConversationKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use crate::support::program::{Program, retaind, write_pem};
+use crate::support::program::{self, Program, retaind};
 use crate::support::traffic::{Dice, Traffic, is_sealed, names};
 use crate::support::{self, BOT, Harness, PASSWORD, text, unacknowledged, user, vault};
 
@@ -25,26 +25,18 @@ const FILE_KIB: u64 = 4;
 /// How long a device of a test waits for a network that is killed again and again.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// `retaind run` with everything below `home`.
+/// `retaind run` with everything below `home`, in small files.
 fn run(home: &Path) -> Command {
-    let mut command = retaind(&["run"]);
-    command
-        .env("WICKRIO_BOT_NAME", BOT)
-        .env("WICKRIO_BOT_PASSWORD", PASSWORD)
-        .env("WICKRIO_COMP_MESGDEST", home.join("messages"))
-        .env("WICKRIO_COMP_FILEDEST", home.join("attachments"))
-        .env("WICKRIO_COMP_FILESIZE", FILE_KIB.to_string())
-        .env("RETAIND_STATE", home.join("state"))
-        .env("RETAIND_LOGS", home.join("logs"));
-    command
+    in_small_files(program::run(home))
 }
 
 /// The same, on a network that is another process (or the test's).
 fn run_on(home: &Path, network: &Endpoint) -> Command {
-    let authority = home.join("ca.pem");
-    write_pem(&authority, &network.ca_der);
-    let mut command = run(home);
-    command.env("RETAIND_NETWORK", &network.address).env("RETAIND_NETWORK_CA", authority);
+    in_small_files(program::run_on(home, network))
+}
+
+fn in_small_files(mut command: Command) -> Command {
+    command.env("WICKRIO_COMP_FILESIZE", FILE_KIB.to_string());
     command
 }
 

@@ -16,23 +16,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::support::http::{Answer, exchange, get, request};
-use crate::support::program::{Program, retaind, write_pem};
-use crate::support::{BOT, Harness, PASSWORD, text, user};
+use crate::support::program::{self, Program, retaind};
+use crate::support::{Harness, PASSWORD, text, user};
 
-/// `retaind run` with everything below `home`.
+/// `retaind run` that can be asked.
 fn bot(home: &Path, network: &Endpoint) -> Command {
-    let authority = home.join("ca.pem");
-    write_pem(&authority, &network.ca_der);
-    let mut command = retaind(&["run"]);
-    command
-        .env("WICKRIO_BOT_NAME", BOT)
-        .env("WICKRIO_BOT_PASSWORD", PASSWORD)
-        .env("WICKRIO_COMP_MESGDEST", home.join("messages"))
-        .env("WICKRIO_COMP_FILEDEST", home.join("attachments"))
-        .env("RETAIND_STATE", home.join("state"))
-        .env("RETAIND_HEALTH", "127.0.0.1:0")
-        .env("RETAIND_NETWORK", &network.address)
-        .env("RETAIND_NETWORK_CA", authority);
+    let mut command = program::run_on(home, network);
+    command.env("RETAIND_HEALTH", "127.0.0.1:0");
     command
 }
 

@@ -12,25 +12,11 @@ use retaind::protocol::content::{AttachmentKind, Body};
 use retaind::protocol::ids::ConversationKind;
 use serde_json::Value;
 
-use crate::support::program::{Program, retaind, write_pem};
-use crate::support::{BOT, Harness, PASSWORD, content, text, user};
+use crate::support::program::{Program, run_on};
+use crate::support::{Harness, PASSWORD, content, text, user};
 
-/// `retaind run` with everything below the harness' directory, log files too.
 fn bot(harness: &Harness) -> Command {
-    let home = harness.path();
-    let authority = home.join("ca.pem");
-    write_pem(&authority, &harness.endpoint.ca_der);
-    let mut command = retaind(&["run"]);
-    command
-        .env("WICKRIO_BOT_NAME", BOT)
-        .env("WICKRIO_BOT_PASSWORD", PASSWORD)
-        .env("WICKRIO_COMP_MESGDEST", home.join("messages"))
-        .env("WICKRIO_COMP_FILEDEST", home.join("attachments"))
-        .env("RETAIND_STATE", home.join("state"))
-        .env("RETAIND_LOGS", home.join("logs"))
-        .env("RETAIND_NETWORK", &harness.endpoint.address)
-        .env("RETAIND_NETWORK_CA", authority);
-    command
+    run_on(harness.path(), &harness.endpoint)
 }
 
 async fn ends_well(bot: Program) -> String {

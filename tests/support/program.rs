@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use data_encoding::BASE64;
+use retaind::protocol::endpoint::Endpoint;
 use tokio::sync::watch;
+
+use super::{BOT, PASSWORD};
 
 /// `retaind ARGUMENTS` with no environment but what the test gives it: text for [`Program::says`], and neither files nor a
 /// port that another test's bot would meet. A test that wants them puts them into its own directory, and on port 0.
@@ -18,6 +21,28 @@ pub fn retaind(arguments: &[&str]) -> Command {
         ("RETAIND_LOGS", "off"),
         ("RETAIND_HEALTH", "off"),
     ]);
+    command
+}
+
+/// `retaind run` with everything below `home`, also its log files.
+pub fn run(home: &Path) -> Command {
+    let mut command = retaind(&["run"]);
+    command
+        .env("WICKRIO_BOT_NAME", BOT)
+        .env("WICKRIO_BOT_PASSWORD", PASSWORD)
+        .env("WICKRIO_COMP_MESGDEST", home.join("messages"))
+        .env("WICKRIO_COMP_FILEDEST", home.join("attachments"))
+        .env("RETAIND_STATE", home.join("state"))
+        .env("RETAIND_LOGS", home.join("logs"));
+    command
+}
+
+/// The same, on a network that is another process (or the test's).
+pub fn run_on(home: &Path, network: &Endpoint) -> Command {
+    let authority = home.join("ca.pem");
+    write_pem(&authority, &network.ca_der);
+    let mut command = run(home);
+    command.env("RETAIND_NETWORK", &network.address).env("RETAIND_NETWORK_CA", authority);
     command
 }
 
