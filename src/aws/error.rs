@@ -126,6 +126,28 @@ pub enum AwsError {
 }
 
 impl AwsError {
+    /// With the status and code of AWS's answer, and without its words: those of S3 can hold the key of an object, and
+    /// with it the name of an attachment.
+    pub(super) fn without_words(mut self) -> Self {
+        let (Self::Denied { message, .. }
+        | Self::Missing { message, .. }
+        | Self::Credentials { message, .. }
+        | Self::Precondition { message, .. }
+        | Self::Throttled { message, .. }
+        | Self::Away { message, .. }
+        | Self::Refused { message, .. }) = &mut self
+        else {
+            return self;
+        };
+        // what is no answer (nobody listens, no credentials) names no object
+        if message.starts_with("HTTP ")
+            && let Some(end) = message.find(": ")
+        {
+            message.truncate(end);
+        }
+        self
+    }
+
     /// Who can mend it.
     pub fn remedy(&self) -> Remedy {
         match self {

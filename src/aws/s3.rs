@@ -179,7 +179,7 @@ impl Bucket {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let call = self.call(action);
-        move |error| AwsError::of(call.clone(), REGION_SETTING, &error)
+        move |error| AwsError::of(call.clone(), REGION_SETTING, &error).without_words()
     }
 
     /// Stores a small object whole.
@@ -306,5 +306,21 @@ impl Bucket {
     /// S3 has answered what cannot be: as good as no answer.
     pub fn odd(&self, message: &str) -> AwsError {
         AwsError::Away { call: self.call("s3:PutObject"), message: message.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_s3_says_of_an_object_is_not_passed_on() {
+        let call = Call::new("s3:PutObject", "arn:aws:s3:::bucket/*");
+        let words =
+            "HTTP 403, AccessDenied: not authorized on resource: \"arn:aws:s3:::bucket/attachment_1_secret plan.pdf\"";
+        let error = AwsError::Denied { call: call.clone(), message: words.to_owned() }.without_words();
+        assert_eq!(error, AwsError::Denied { call: call.clone(), message: "HTTP 403, AccessDenied".to_owned() });
+        let away = AwsError::Away { call, message: "dispatch failure: io error: connection refused".to_owned() };
+        assert_eq!(away.clone().without_words(), away);
     }
 }
