@@ -125,8 +125,9 @@ impl Runner {
                     while let Some(more) = jobs.try_join_next() {
                         ended.push(more);
                     }
-                    // a task that panicked has stored nothing that is known; its item stays busy for this run
-                    let ended: Vec<Job> = ended.into_iter().filter_map(Result::ok).collect();
+                    // a task that died is a defect, and what became of its item is not known: the next start finds out
+                    let ended: Result<Vec<Job>, _> = ended.into_iter().collect();
+                    let ended = ended.map_err(|died| QueueError(Box::new(died)))?;
                     busy.retain(|id| !ended.iter().any(|(taken, _)| taken.item.id == *id));
                     self.settle(ended, &mut gate).await?;
                 }
