@@ -154,7 +154,10 @@ impl Worker {
         stopping: &AtomicBool,
         pulse: &Pulse,
     ) -> Result<(), DecryptError> {
-        while let Some(first) = inputs.blocking_recv() {
+        // asked before as well as after the wait: the last turn may have taken the word that wakes this one
+        while !stopping.load(Ordering::Acquire)
+            && let Some(first) = inputs.blocking_recv()
+        {
             if stopping.load(Ordering::Acquire) {
                 // what is not begun is not acknowledged: it will be delivered again
                 return Ok(());

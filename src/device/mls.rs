@@ -199,7 +199,7 @@ fn provider(suite: u16) -> Result<impl CipherSuiteProvider, EngineError> {
 
 /// One device's keys, ready to create, join and load conversations. One a thread: sessions of one engine share a mailbox.
 pub struct Engine {
-    client: Client<Config>,
+    client: Arc<Client<Config>>,
     mailbox: Mailbox,
     verifier: Verifier,
     own: Identity,
@@ -233,7 +233,7 @@ impl Engine {
                 CipherSuite::new(suite),
             )
             .build();
-        Ok(Self { client, mailbox, verifier, own, desk })
+        Ok(Self { client: Arc::new(client), mailbox, verifier, own, desk })
     }
 
     /// Who this device is.
@@ -286,11 +286,10 @@ impl Engine {
         secrets: Zeroizing<Vec<u8>>,
         tree: &[u8],
     ) -> Result<Session, EngineError> {
-        self.mailbox.with(|slots| slots.states.insert(conversation.as_bytes().to_vec(), secrets));
-        let tree = ExportedTree::from_bytes(tree)?;
-        let group = self.client.load_group_with_ratchet_tree(conversation.as_bytes(), tree)?;
+        let group = load(&self.client, &self.mailbox, conversation, secrets.clone(), ExportedTree::from_bytes(tree)?)?;
         let mut session = self.session(group)?;
         session.tree_stored = true;
+        session.saved = Some(secrets);
         Ok(session)
     }
 
@@ -298,10 +297,13 @@ impl Engine {
         Ok(Session {
             conversation: ConversationId::from_bytes(group.group_id())?,
             group,
+            client: self.client.clone(),
             verifier: self.verifier.clone(),
             mailbox: self.mailbox.clone(),
             desk: self.desk.clone(),
             tree_stored: false,
+            saved: None,
+            used_key_packages: Vec::new(),
         })
     }
 }
@@ -322,7 +324,39 @@ pub struct Session {
     verifier: Verifier,
     mailbox: Mailbox,
     desk: Desk,
+    client: Arc<Client<Config>>,
     tree_stored: bool,
+    /// The secrets as they are now, if they are at hand.
+    saved: Option<Zeroizing<Vec<u8>>>,
+    /// Not yet told by [`Self::save`].
+    used_key_packages: Vec<Vec<u8>>,
+}
+
+/// How a session goes back to where it was.
+enum Before {
+    /// Its secrets, where nothing else can have changed.
+    Secrets(Zeroizing<Vec<u8>>),
+    /// All of it.
+    Copy(Box<Group<Config>>),
+}
+
+fn parse(message: &[u8]) -> Result<MlsMessage, EngineError> {
+    Ok(MlsMessage::from_bytes(message)?)
+}
+
+fn is_ciphertext(message: &MlsMessage) -> bool {
+    matches!(message.description(), MlsMessageDescription::PrivateProtocolMessage { .. })
+}
+
+fn load(
+    client: &Client<Config>,
+    mailbox: &Mailbox,
+    conversation: &ConversationId,
+    secrets: Zeroizing<Vec<u8>>,
+    tree: ExportedTree<'_>,
+) -> Result<Group<Config>, EngineError> {
+    mailbox.with(|slots| slots.states.insert(conversation.as_bytes().to_vec(), secrets));
+    Ok(client.load_group_with_ratchet_tree(conversation.as_bytes(), tree)?)
 }
 
 /// A commit that was made here and awaits the network's word.
@@ -415,11 +449,13 @@ impl Session {
     /// not come here (their keys are used up); own commits must: this is how a pending commit takes effect.
     /// A message that MLS refuses leaves the session as it was.
     pub fn receive(&mut self, message: &[u8]) -> Result<Received, EngineError> {
-        let (epoch, before) = (self.epoch(), self.group.clone());
+        let message = parse(message)?;
+        let before = self.before(is_ciphertext(&message))?;
+        let epoch = self.epoch();
         match self.process(message) {
             Ok(message) => self.tell(epoch, message),
             Err(error) => {
-                self.group = before;
+                self.go_back(before);
                 Err(error)
             }
         }
@@ -427,68 +463,83 @@ impl Session {
 
     /// Processes consecutive messages as [`Self::receive`] does each, verifying their signatures on all cores.
     pub fn receive_many(&mut self, messages: &[&[u8]]) -> Vec<Result<Received, EngineError>> {
-        let suite = Provider::new(self.desk.clone()).cipher_suite_provider(self.group.cipher_suite());
-        let Some(suite) = suite.filter(|_| messages.len() >= DEFER_MESSAGES_MIN) else {
+        let parsed: Vec<_> = messages.iter().filter_map(|message| parse(message).ok().filter(is_ciphertext)).collect();
+        if parsed.len() < messages.len() {
             return self.receive_each(messages);
-        };
-        let (before, tree_stored) = (self.group.clone(), self.tree_stored);
-        self.desk.defer();
-        let received: Result<Vec<_>, EngineError> = messages
-            .iter()
+        }
+        let Ok(before) = self.before(true) else { return self.receive_each(messages) };
+        let suite = Provider::new(self.desk.clone()).cipher_suite_provider(self.group.cipher_suite());
+        let suite = suite.filter(|_| messages.len() >= DEFER_MESSAGES_MIN);
+        if suite.is_some() {
+            self.desk.defer();
+        }
+        let epoch = self.epoch();
+        let received: Result<Vec<_>, EngineError> = parsed
+            .into_iter()
             .map(|message| {
-                let epoch = self.epoch();
                 let message = self.process(message)?;
                 Ok(self.tell(epoch, message))
             })
             .collect();
-        let are_good = self.desk.collect().verify(&suite);
+        let are_good = suite.is_none_or(|suite| self.desk.collect().verify(&suite));
         match received {
             Ok(received) if are_good => received,
             // somebody's message is not good: nothing of this counts, and one by one it shows whose
             Ok(_) | Err(_) => {
-                (self.group, self.tree_stored) = (before, tree_stored);
+                self.go_back(before);
                 self.receive_each(messages)
             }
         }
     }
 
-    /// One by one. After a bad message the session goes back to a copy and once more through the good ones since: one
-    /// copy for all of them, and one more for each bad message.
     fn receive_each(&mut self, messages: &[&[u8]]) -> Vec<Result<Received, EngineError>> {
-        let mut all = Vec::with_capacity(messages.len());
-        let mut copy = None;
-        for (index, message) in messages.iter().enumerate() {
-            let (since, before) = copy.take().unwrap_or_else(|| (index, self.group.clone()));
-            let epoch = self.epoch();
-            match self.process(message) {
-                Ok(message) => {
-                    all.push(self.tell(epoch, message));
-                    copy = Some((since, before));
-                }
-                Err(error) => {
-                    self.group = before;
-                    for good in messages.get(since..index).unwrap_or_default() {
-                        if let Err(error) = self.process(good) {
-                            tracing::error!(conversation = %self.conversation, %error, "a message was good only once");
-                        }
+        messages.iter().map(|message| self.receive(message)).collect()
+    }
+
+    /// The way back to the state of now. A ciphertext that is refused uses up keys and changes nothing else, so that
+    /// what is stored of a session brings it back; before anything else the whole is copied, tree included.
+    fn before(&mut self, ciphertext: bool) -> Result<Before, EngineError> {
+        if !ciphertext {
+            return Ok(Before::Copy(Box::new(self.group.clone())));
+        }
+        match self.saved.take() {
+            Some(secrets) => Ok(Before::Secrets(secrets)),
+            None => Ok(Before::Secrets(self.write()?)),
+        }
+    }
+
+    fn go_back(&mut self, before: Before) {
+        match before {
+            Before::Copy(group) => {
+                self.group = *group;
+                self.saved = None;
+            }
+            Before::Secrets(secrets) => {
+                let tree = self.group.export_tree();
+                match load(&self.client, &self.mailbox, &self.conversation, secrets.clone(), tree) {
+                    Ok(group) => {
+                        self.group = group;
+                        self.saved = Some(secrets);
                     }
-                    all.push(Err(error));
+                    Err(error) => {
+                        // what the refused message has used up stays so; all else is as it was
+                        tracing::error!(conversation = %self.conversation, %error, "keys of a refused message are lost");
+                    }
                 }
             }
         }
-        all
     }
 
     /// Lets MLS process a message. After an error the state may be of no use: MLS takes the key that a message names
     /// before it knows whether the message is authentic, so that a forged one would use up the key of a true one.
-    fn process(&mut self, message: &[u8]) -> Result<ReceivedMessage, EngineError> {
-        let message = MlsMessage::from_bytes(message)?;
+    fn process(&mut self, message: MlsMessage) -> Result<ReceivedMessage, EngineError> {
         if let MlsMessageDescription::PrivateProtocolMessage { content_type, .. } = message.description()
             && content_type != ContentType::Application
         {
             // the network cannot see what it does: members would follow it and the network would not
             return Err(EngineError::Unexpected("an encrypted handshake"));
         }
+        self.saved = None;
         Ok(self.group.process_incoming_message(message)?)
     }
 
@@ -533,12 +584,13 @@ impl Session {
     /// Encrypts content for the current epoch. The session must be saved before the result leaves the device: a key
     /// that is used twice betrays both messages.
     pub fn encrypt(&mut self, content: &[u8]) -> Result<Vec<u8>, EngineError> {
+        self.saved = None;
         Ok(self.group.encrypt_application_message(content, Vec::new())?.to_bytes()?)
     }
 
     /// Makes a commit of all proposals and these changes. It takes effect when it is received back.
     pub fn commit(&mut self, add: &[Vec<u8>], remove: &[DeviceId]) -> Result<PendingCommit, EngineError> {
-        self.group.clear_pending_commit();
+        self.clear_pending_commit();
         let mut indexes = Vec::new();
         for device in remove {
             let found = self.group.roster().members_iter().find_map(|member| {
@@ -565,6 +617,7 @@ impl Session {
 
     /// Forgets a commit that the network did not take.
     pub fn clear_pending_commit(&mut self) {
+        self.saved = None;
         self.group.clear_pending_commit();
     }
 
@@ -575,20 +628,31 @@ impl Session {
 
     /// Proposes that this device be removed; another member has to commit it.
     pub fn propose_leave(&mut self) -> Result<Vec<u8>, EngineError> {
+        self.saved = None;
         let own = self.group.current_member_index();
         Ok(self.group.propose_remove(own, Vec::new())?.to_bytes()?)
     }
 
     /// Takes the state out, to be stored.
     pub fn save(&mut self) -> Result<StoredSession, EngineError> {
-        self.group.write_to_storage_without_ratchet_tree()?;
+        let secrets = match self.saved.take() {
+            Some(secrets) => secrets,
+            None => self.write()?,
+        };
+        self.saved = Some(secrets.clone());
         let tree = if self.tree_stored { None } else { Some(self.group.export_tree().to_bytes()?) };
         self.tree_stored = true;
-        let (secrets, used_key_packages) = self.mailbox.with(|slots| {
+        Ok(StoredSession { secrets, tree, used_key_packages: std::mem::take(&mut self.used_key_packages) })
+    }
+
+    /// The secrets as they are now.
+    fn write(&mut self) -> Result<Zeroizing<Vec<u8>>, EngineError> {
+        self.group.write_to_storage_without_ratchet_tree()?;
+        let (secrets, used) = self.mailbox.with(|slots| {
             (slots.states.remove(self.conversation.as_bytes()), std::mem::take(&mut slots.used_packages))
         });
-        let secrets = secrets.ok_or(EngineError::Unexpected("a state that was not written"))?;
-        Ok(StoredSession { secrets, tree, used_key_packages })
+        self.used_key_packages.extend(used);
+        secrets.ok_or(EngineError::Unexpected("a state that was not written"))
     }
 
     fn member(&self, index: u32) -> Result<Identity, EngineError> {
