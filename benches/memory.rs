@@ -114,6 +114,7 @@ fn start(harness: &Harness) -> Child {
         .env_clear()
         .env("WICKRIO_BOT_NAME", BOT)
         .env("WICKRIO_BOT_PASSWORD", PASSWORD)
+        .env("WICKRIO_ROTATE_PASSWORD", "another correct horse")
         .env("RETAIND_STATE", harness.path().join("state"))
         .env("RETAIND_LOGS", harness.path().join("logs"))
         .env("RETAIND_HEALTH", "off")

@@ -22,7 +22,6 @@ use rusqlite::{Connection, params};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::aws::moto::{Moto, allow};
@@ -251,26 +250,26 @@ async fn a_fifo_topic_gets_a_group_and_an_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_log_in_is_told_by_its_kind() {
     let harness = Harness::start();
-    let run = async |change: fn(Options) -> Options| {
+    let run = async |change: &dyn Fn(Options) -> Options| {
         let (events, sending, listen) = to_test();
         let options = change(Options { events, ..harness.options() });
         let counters = options.counters.clone();
         fails(options).await;
         (codes(sending, listen).await, counters.login_failures.get())
     };
-    let wrong: fn(Options) -> Options = |options| Options {
-        password: Zeroizing::new("wrong".to_owned()),
+    let wrong = |options: Options| Options {
+        passwords: harness.passwords("a wrong one"),
         state: options.state.with_extension("new"),
         ..options
     };
-    assert_eq!(run(wrong).await, (vec!["failedlogin_bad_credentials".into(), "shutting_down".into()], 1));
+    assert_eq!(run(&wrong).await, (vec!["provisioning_bad_password".into(), "shutting_down".into()], 1));
     harness.bot().await.stop().await.unwrap();
-    let wrong: fn(Options) -> Options = |options| Options { password: Zeroizing::new("wrong".to_owned()), ..options };
-    assert_eq!(run(wrong).await.0, ["failedlogin_bad_credentials", "shutting_down"]);
-    let other: fn(Options) -> Options = |options| Options { user: "other_bot".to_owned(), ..options };
-    assert_eq!(run(other).await.0, ["failedlogin_database_exists", "shutting_down"]);
+    let wrong = |options: Options| Options { passwords: harness.passwords("a wrong one"), ..options };
+    assert_eq!(run(&wrong).await.0, ["failedlogin_bad_credentials", "shutting_down"]);
+    let other = |options: Options| Options { user: "other_bot".to_owned(), ..options };
+    assert_eq!(run(&other).await.0, ["failedlogin_database_exists", "shutting_down"]);
     harness.network.set_user_standing(&user(BOT), Standing::Suspended).unwrap();
-    assert_eq!(run(|options| options).await, (vec!["failedlogin_suspended".into(), "shutting_down".into()], 1));
+    assert_eq!(run(&|options| options).await, (vec!["failedlogin_suspended".into(), "shutting_down".into()], 1));
     harness.stop().await;
 }
 

@@ -20,11 +20,14 @@ pub enum Feature {
     CloudWatch,
     /// S3 Object Lock.
     ObjectLock,
+    /// The generated password in the secret.
+    StorePassword,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Secrets, Self::S3, Self::Kms, Self::Sns, Self::CloudWatch, Self::ObjectLock];
+    pub const ALL: [Self; 7] =
+        [Self::Secrets, Self::S3, Self::Kms, Self::Sns, Self::CloudWatch, Self::ObjectLock, Self::StorePassword];
 
     /// The policy in `config/iam/` that is enough for it.
     pub fn policy(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Feature {
             Self::Sns => "sns.json",
             Self::CloudWatch => "cloudwatch.json",
             Self::ObjectLock => "object-lock.json",
+            Self::StorePassword => "store-password.json",
         }
     }
 
@@ -53,6 +57,7 @@ impl fmt::Display for Feature {
             Self::Sns => "events to SNS",
             Self::CloudWatch => "metrics to CloudWatch",
             Self::ObjectLock => "Object Lock",
+            Self::StorePassword => "the generated password in the secret",
         })
     }
 }
@@ -163,8 +168,18 @@ pub static GET_LOCK_CONFIGURATION: Permission = Permission {
     need: Need::OptIn,
 };
 
+/// Storing the generated password in the secret.
+pub static PUT_SECRET: Permission = Permission {
+    feature: Feature::StorePassword,
+    sid: "StorePassword",
+    action: "secretsmanager:PutSecretValue",
+    resource: "arn:aws:secretsmanager:REGION:ACCOUNT:secret:SECRET-NAME-??????",
+    condition: None,
+    need: Need::OptIn,
+};
+
 /// All of them.
-pub static PERMISSIONS: [&Permission; 8] = [
+pub static PERMISSIONS: [&Permission; 9] = [
     &GET_SECRET,
     &PUT_OBJECT,
     &DATA_KEY,
@@ -173,6 +188,7 @@ pub static PERMISSIONS: [&Permission; 8] = [
     &PUT_RETENTION,
     &PUT_LEGAL_HOLD,
     &GET_LOCK_CONFIGURATION,
+    &PUT_SECRET,
 ];
 
 #[cfg(test)]

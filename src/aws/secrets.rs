@@ -1,4 +1,4 @@
-//! Secrets Manager: one secret, read once at the start.
+//! Secrets Manager: one secret, read once at the start; written only when it is to hold the generated password.
 //!
 //! The value is moved out of the SDK's answer into memory that is wiped, not copied. The bytes of the answer themselves,
 //! inside the SDK and TLS, are out of reach.
@@ -47,4 +47,13 @@ pub async fn read(aws: &Aws, region: &str, name_or_arn: &str) -> Result<SecretTe
             SecretText::Binary
         }
     })
+}
+
+/// Makes `text` the current version of a secret (`secretsmanager:PutSecretValue`); the one before stays as
+/// `AWSPREVIOUS`. The copy that the SDK sends is out of reach.
+pub async fn write(aws: &Aws, region: &str, name_or_arn: &str, text: &str) -> Result<(), AwsError> {
+    let client = aws_sdk_secretsmanager::Client::new(&aws.in_region(region));
+    let call = || Call::new(permissions::PUT_SECRET.action, name_or_arn);
+    let put = client.put_secret_value().secret_id(name_or_arn).secret_string(text).send().await;
+    put.map(drop).map_err(|error| AwsError::of(call(), "AWS_SECRET_REGION", &error))
 }

@@ -18,9 +18,16 @@ impl BotError {
             Self::Store(error) => error.is_wrong_password().then_some(Event::BadCredentials),
             Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => at_log_in(error),
             Self::OtherBot { .. } => Some(Event::NewUserOldDatabase),
+            Self::ConfiguredPassword(_) => Some(Event::ConfiguredPasswordBad),
             Self::Commit(error) => of_commit(error),
             Self::Stalled(Stalled { stage, minutes }) => Some(Event::PipelineStalled { stage, minutes: *minutes }),
-            Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Ship(_) | Self::Stage(_) => None,
+            Self::Receive(_)
+            | Self::Decrypt(_)
+            | Self::Fetch(_)
+            | Self::Ship(_)
+            | Self::Stage(_)
+            | Self::NotKept(_)
+            | Self::Random => None,
         }
     }
 
@@ -50,6 +57,9 @@ impl BotError {
             | Self::Ship(_)
             | Self::Stage(_)
             | Self::Stalled(_)
+            | Self::ConfiguredPassword(_)
+            | Self::NotKept(_)
+            | Self::Random
             | Self::OtherBot { .. } => self.event_at_start(),
         }
     }

@@ -10,6 +10,7 @@ mod failure;
 pub mod fetch;
 pub mod home;
 pub mod names;
+pub mod provision;
 pub mod receive;
 pub mod record;
 pub mod run;

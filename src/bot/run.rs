@@ -27,13 +27,14 @@ use super::commit::{CommitError, Committer, Directories, Neighbours};
 use super::decrypt::{Committed, DecryptError, Input, Worker};
 use super::disk::Disk;
 use super::fetch::{FetchError, Fetcher, Names};
+use super::provision::{self, NotKept, Opened, Passwords};
 use super::receive::{Link, ReceiveError, WINDOW_MESSAGES, acknowledge};
 use super::segment::Policy;
 use super::ship::runner::{News, Runner, Watcher};
 use super::ship::{Backoff, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
 use super::state::{self, Queue};
 use super::watchdog::{self, Network, Pulse, Stalled, Watchdog};
-use crate::device::account::{self, AccountError, LoggedIn, Proof};
+use crate::device::account::{self, AccountError, LoggedIn};
 use crate::device::connection::Connection;
 use crate::device::store::{Access, Store, StoreError};
 use crate::protocol::credential::Identity;
@@ -81,6 +82,17 @@ pub enum BotError {
     /// Shipping.
     #[error(transparent)]
     Ship(#[from] ShipError),
+    /// The network does not take the password that the configuration gives a new bot.
+    #[error(
+        "the initial password is not the account's, correct `WICKRIO_BOT_PASSWORD` or the secret's `password`: {0}"
+    )]
+    ConfiguredPassword(#[source] AccountError),
+    /// A new password was told nobody.
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
+    /// The system gave no randomness.
+    #[error("no password could be made: the system gave no randomness")]
+    Random,
     /// A stage does not move.
     #[error(transparent)]
     Stalled(#[from] Stalled),
@@ -124,7 +136,10 @@ impl BotError {
                 | AccountError::NoSuite => Fault::Configuration,
                 AccountError::Store(_) | AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
             },
-            Self::OtherBot { .. } => Fault::Configuration,
+            Self::OtherBot { .. } | Self::ConfiguredPassword(_) => Fault::Configuration,
+            Self::NotKept(error) if error.may_pass => Fault::Temporary,
+            Self::NotKept(_) => Fault::Configuration,
+            Self::Random => Fault::Temporary,
             Self::Stalled(_) => Fault::Temporary,
             // the disk's errors: full, read-only, gone; the next start tells more
             Self::Store(_) | Self::Fetch(FetchError::Disk { .. }) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
@@ -137,8 +152,8 @@ impl BotError {
 pub struct Options {
     /// Its user name.
     pub user: String,
-    /// Opens its state; at the first start also its account.
-    pub password: zeroize::Zeroizing<String>,
+    /// What opens its state and account.
+    pub passwords: Arc<Passwords>,
     /// Its state file.
     pub state: PathBuf,
     /// Where it writes.
@@ -222,8 +237,8 @@ pub(crate) fn tell(events: &Events, why: Option<Event>) {
 
 /// `None`: told to stop before the network could be reached.
 async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, BotError> {
-    let (path, password) = (options.state.clone(), options.password.clone());
-    let store = tokio::task::spawn_blocking(move || Store::open(&path, password.as_bytes()))
+    let (path, passwords) = (options.state.clone(), options.passwords.clone());
+    let Opened { store, by } = tokio::task::spawn_blocking(move || provision::open(&path, &passwords))
         .await
         .map_err(|_| BotError::Stage("state"))??;
     state::prepare(&store)?;
@@ -249,8 +264,8 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
 
     let account = match store.identity()? {
         None => {
-            let proof = Proof::Bot(&options.user, &options.password);
-            let account = account::register(store, &options.endpoint, proof, WINDOW_MESSAGES).await;
+            let opened = Opened { store, by };
+            let account = provision::register(opened, &options.endpoint, &options.user, &options.passwords).await;
             let account = account.inspect_err(|_| options.counters.login_failures.add(1))?;
             options.events.raise(Event::DeviceAdded);
             Some(account)
@@ -258,6 +273,11 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
         Some(_) => log_in(Arc::new(Mutex::new(store)), &options, &orders.stop).await?,
     };
     let Some(account) = account else { return Ok(None) };
+    tokio::select! {
+        concluded = provision::conclude(&account, by, &options.passwords) => concluded?,
+        // the next start goes on with it
+        () = orders.stop.cancelled() => return Ok(None),
+    }
     options.counters.logins.add(1);
     let identity = &account.identity;
     options.events.origin().identify(identity.device.to_string(), identity.network_id.clone());

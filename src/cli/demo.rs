@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use data_encoding::HEXLOWER;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -36,6 +38,7 @@ use super::run::{runtime, workers};
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
 use crate::bot::disk::RealDisk;
+use crate::bot::provision::{Keeper, Maker, NotKept, Passwords, Source};
 use crate::bot::run::{self as bot, Orders, Shipping};
 use crate::bot::segment::{Basename, Policy};
 use crate::bot::ship::Shipped;
@@ -107,6 +110,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     writeln!(out, "\nEvery message that was sent is archived, once, as it was sent.").map_err(Failure::temporary)
 }
 
+/// A demonstration starts once: nobody needs its bot's password.
+struct Forgotten;
+
+impl Keeper for Forgotten {
+    fn keep<'a>(&'a self, _: &'a str, _: Maker) -> BoxFuture<'a, Result<(), NotKept>> {
+        std::future::ready(Ok(())).boxed()
+    }
+}
+
 /// Starts network and bot, plays, and stops them.
 async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<Performance, Failure> {
     let started = Instant::now();
@@ -121,7 +133,12 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
     let counters = Arc::new(Counters::default());
     let options = bot::Options {
         user: BOT.to_owned(),
-        password,
+        passwords: Arc::new(Passwords {
+            given: password,
+            source: Source::Configured,
+            chosen: None,
+            keeper: Arc::new(Forgotten),
+        }),
         state: place.state.join("bot.db"),
         directories: Directories {
             messages: place.messages.clone(),

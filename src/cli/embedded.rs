@@ -35,7 +35,7 @@ impl Embedded {
     ) -> Result<Self, Failure> {
         let address = listener.local_addr().map_err(Failure::internal)?;
         let network = Network::open(options).map_err(Failure::temporary)?;
-        network.ensure_bot(bot, password).map_err(Failure::temporary)?;
+        network.make_bot(bot, password).map_err(Failure::temporary)?;
         let retained: &[UserName] = match retention {
             Retention::On => std::slice::from_ref(bot),
             Retention::Off => &[],

@@ -11,6 +11,8 @@ mod embedded;
 mod health;
 mod log;
 pub mod network;
+mod password;
+mod prompt;
 mod report;
 pub mod run;
 mod settings;

@@ -267,6 +267,6 @@ fn failure(error: NetworkError) -> Failure {
         | NetworkError::NoDevice(_)
         | NetworkError::UserExists { .. }
         | NetworkError::NotABot(_)
-        | NetworkError::WeakPassword(_) => Failure::configuration(error),
+        | NetworkError::PasswordLength => Failure::configuration(error),
     }
 }

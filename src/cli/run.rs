@@ -7,23 +7,21 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
 use super::Failure;
 use super::embedded::Embedded;
 use super::report::Report;
-use super::{health, log, settings, upload};
+use super::{health, log, password, settings, upload};
 use crate::aws::Aws;
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
 use crate::bot::disk::{Disk, RealDisk};
 use crate::bot::home::{self, Directory};
+use crate::bot::provision;
 use crate::bot::run::{self as bot, BotError, Fault, Options, Orders};
 use crate::bot::segment::{Basename, Policy};
 use crate::bot::ship::Shipped;
 use crate::bot::watchdog;
 use crate::config::{Config, Network as NetworkConfig, env};
-use crate::device::store::Store;
 use crate::lifecycle::{self, Signalled};
 use crate::network;
 use crate::protocol::endpoint::Endpoint;
@@ -46,11 +44,6 @@ pub fn run() -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let password = config
-        .password
-        .as_ref()
-        .map(|password| Zeroizing::new(password.expose().to_owned()))
-        .ok_or_else(|| Failure::configuration("WICKRIO_BOT_PASSWORD is not set: the bot needs its password"))?;
     let basename = Basename::new(config.files.base_name.as_str()).map_err(Failure::configuration)?;
     let health = health::Endpoint::bind(&config)?;
     let signals = lifecycle::listen_with_logs(log_files).map_err(Failure::internal)?;
@@ -60,7 +53,7 @@ pub fn run() -> Result<(), Failure> {
     let aws = runtime.block_on(settings::access(&config.aws))?;
     runtime.block_on(upload::check_locks(aws.as_ref(), &config.aws))?;
     let report = Report::start(&config, aws.as_ref(), counters.clone(), &runtime);
-    let ran = serve(&config, aws.as_ref(), password, basename, signals, &runtime, counters, &report.events);
+    let ran = serve(&config, aws.as_ref(), basename, signals, &runtime, counters, &report.events);
     runtime.block_on(report.finish());
     // a disk that hangs must not keep a bot from ending that the watchdog has given up
     runtime.shutdown_timeout(RUNTIME_GRACE);
@@ -72,7 +65,6 @@ pub fn run() -> Result<(), Failure> {
 fn serve(
     config: &Config,
     aws: Option<&Aws>,
-    password: Zeroizing<String>,
     basename: Basename,
     signals: Signalled,
     runtime: &tokio::runtime::Runtime,
@@ -81,17 +73,21 @@ fn serve(
 ) -> Result<(), Failure> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let _home = prepare(config, &*disk)?;
+    let state = config.state.join(STATE_FILE);
+    let asked = password::obtain(config, &state, &signals.stop, events);
+    let Some(passwords) = runtime.block_on(asked)? else { return Ok(()) };
     // a wrong password ends here, before the network begins and before anything is changed
-    drop(Store::open(&config.state.join(STATE_FILE), password.as_bytes()).map_err(|error| {
+    let opened = provision::open(&state, &passwords).map_err(|error| {
         let error = BotError::from(error);
         bot::tell(events, error.event_at_start());
         failure(error)
-    })?);
-    let embedded = embedded(config, &password)?;
+    })?;
+    let embedded = embedded(config, passwords.in_force(opened.by))?;
+    drop(opened);
     let options = Options {
         user: config.bot.as_str().to_owned(),
-        password,
-        state: config.state.join(STATE_FILE),
+        passwords,
+        state,
         directories: Directories {
             messages: config.files.messages.clone(),
             basename,

@@ -51,10 +51,13 @@ pub(super) async fn connect(ca_bundle: Option<&[u8]>) -> Result<Aws, Failure> {
 pub(super) async fn access(settings: &config::aws::Aws) -> Result<Option<Aws>, Failure> {
     match (&settings.upload, &settings.topic, settings.metrics) {
         (None, None, None) => Ok(None),
-        (Some(_), _, _) | (_, Some(_), _) | (_, _, Some(_)) => {
-            connect(settings.ca_bundle.as_ref().map(|bundle| bundle.pem.as_slice())).await.map(Some)
-        }
+        (Some(_), _, _) | (_, Some(_), _) | (_, _, Some(_)) => connect_as(settings).await.map(Some),
     }
+}
+
+/// Access to AWS as the whole configuration wants it.
+pub(super) async fn connect_as(settings: &config::aws::Aws) -> Result<Aws, Failure> {
+    connect(settings.ca_bundle.as_ref().map(|bundle| bundle.pem.as_slice())).await
 }
 
 /// Runs what is short and alone. Nothing that it opened may be used afterwards: connections end with the runtime.

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::env::{self, Variable};
+use super::env::{self, Origin, Variable};
 use super::layer::KEYS;
 use super::mistake::{Invalid, Mistake};
 use super::{Reader, parse};
@@ -236,6 +236,16 @@ impl Reader {
         }
         if let (Some(at), None) = (self.origins.given(one), self.origins.given(other)) {
             self.mistakes.push(Mistake::Needs { at: at.clone(), needs: other.name, key, why });
+        }
+    }
+
+    /// A secret setting that is written back may not come from anywhere else.
+    pub(super) fn must_come_from_secret(&mut self, variable: &'static Variable) {
+        match self.origins.given(variable) {
+            Some(Origin::Secret { .. } | Origin::Default { .. }) | None => {}
+            Some(at @ (Origin::Environment { .. } | Origin::File { .. })) => {
+                self.mistakes.push(Mistake::Value { at: at.clone(), value: None, why: Invalid::PasswordBesideSecret });
+            }
         }
     }
 }

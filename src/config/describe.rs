@@ -44,6 +44,7 @@ fn value(config: &Config, name: &str) -> Option<String> {
         "WICKRIO_BOT_NAME" => Some(config.bot.as_str().to_owned()),
         "WICKRIO_BOT_PASSWORD" => masked(&config.password),
         "WICKRIO_ROTATE_PASSWORD" => masked(&config.new_password),
+        "RETAIND_STORE_PASSWORD" => Some(config.store_password.to_string()),
         "WICKRIO_COMP_MESGDEST" => Some(files.messages.display().to_string()),
         "WICKRIO_COMP_FILEDEST" => Some(files.attachments.display().to_string()),
         "WICKRIO_COMP_BASENAME" => Some(files.base_name.as_str().to_owned()),

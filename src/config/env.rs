@@ -112,9 +112,11 @@ variables! {
     BOT_NAME: "WICKRIO_BOT_NAME", Fallback::Required, Public, Effect::Works,
         "user name of the bot, `compliance_<network id>_bot`; also a folder name below `/tmp`";
     BOT_PASSWORD: "WICKRIO_BOT_PASSWORD", Fallback::Nothing, Secret, Effect::Works,
-        "password of the bot: the initial one at the first start";
-    ROTATE_PASSWORD: "WICKRIO_ROTATE_PASSWORD", Fallback::Nothing, Secret, Effect::Refused("rotating the password at start-up"),
-        "new password to rotate to at start-up: at least 12 characters, other than the current one";
+        "password of the bot: at the first start the initial one, then the one that was generated; asked for on the terminal if it is not set";
+    ROTATE_PASSWORD: "WICKRIO_ROTATE_PASSWORD", Fallback::Nothing, Secret, Effect::Works,
+        "new password to rotate to at start-up: at least 12 characters, other than the current one; at the first start instead of a generated one";
+    STORE_PASSWORD: "RETAIND_STORE_PASSWORD", Fallback::Text("terminal"), Public, Effect::Works,
+        "where a generated password goes: `terminal` prints it once; `secret` writes it to the secret's `password` and prints none (needs `secretsmanager:PutSecretValue`)";
     MESSAGES: "WICKRIO_COMP_MESGDEST" or "WICKRIO_COMP_MSGDEST", Fallback::OfBot("/tmp/<botname>/compliance/messages"), Public, Effect::Works,
         "directory of the message files";
     ATTACHMENTS: "WICKRIO_COMP_FILEDEST", Fallback::OfBot("/tmp/<botname>/compliance/attachments"), Public, Effect::Works,

@@ -195,6 +195,17 @@ pub enum Invalid {
         /// How many it must have.
         min: usize,
     },
+    /// Too long a password.
+    #[error("a password has at most {max} bytes")]
+    PasswordLong {
+        /// How many it may have.
+        max: usize,
+    },
+    /// The secret is to hold it.
+    #[error(
+        "with `RETAIND_STORE_PASSWORD=secret` the password is read from the secret: put the initial one into its `password` and take this out"
+    )]
+    PasswordBesideSecret,
     /// The new password is the old one.
     #[error("the new password must be other than `WICKRIO_BOT_PASSWORD`")]
     PasswordSame,

@@ -146,6 +146,24 @@ pub struct Watchdog {
     pub disk_low_bytes: u64,
 }
 
+/// Where a generated password goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorePassword {
+    /// It is printed, once.
+    Terminal,
+    /// Into the secret that the configuration came from.
+    Secret,
+}
+
+impl fmt::Display for StorePassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Terminal => "terminal",
+            Self::Secret => "secret",
+        })
+    }
+}
+
 /// A configuration without mistakes.
 #[derive(Debug)]
 pub struct Config {
@@ -155,6 +173,8 @@ pub struct Config {
     pub password: Option<Secret>,
     /// The password to rotate to.
     pub new_password: Option<Secret>,
+    /// Where a generated one goes.
+    pub store_password: StorePassword,
     /// What is archived, and how it is cut into files.
     pub files: Files,
     /// The bot's own state.
@@ -286,6 +306,12 @@ fn understand(
     let password = r.secret(&env::BOT_PASSWORD, |_| Ok(()));
     let current = password.as_ref().map(Secret::expose);
     let new_password = r.secret(&env::ROTATE_PASSWORD, |text| parse::new_password(text, current));
+    let store_password = r.read(&env::STORE_PASSWORD, parse::store_password);
+    if store_password == Some(StorePassword::Secret) {
+        r.needs(&env::STORE_PASSWORD, &env::AWS_SECRET_NAME, "it is the secret that the password is stored in");
+        // the variable would hide the password that was stored
+        r.must_come_from_secret(&env::BOT_PASSWORD);
+    }
     let messages = r.read_for(&env::MESSAGES, bot.as_ref(), parse::path);
     let attachments = r.read_for(&env::ATTACHMENTS, bot.as_ref(), parse::path);
     let base_name = r.read(&env::BASE_NAME, parse::base_name);
@@ -309,17 +335,18 @@ fn understand(
             rotate_after: rotate_after?,
         })
     };
-    let told = || Some((log?, log_format?, logs?, health?));
+    let told = || Some((log?, log_format?, logs?, health?, store_password?));
     match (bot, files(), state, network, watchdog, aws, told()) {
         (Some(bot), Some(files), Some(state), Some(network), Some(watchdog), Some(aws), Some(told))
             if r.mistakes.is_empty() =>
         {
             let origins = r.origins;
-            let (log, log_format, logs, health) = told;
+            let (log, log_format, logs, health, store_password) = told;
             let config = Config {
                 bot,
                 password,
                 new_password,
+                store_password,
                 files,
                 state,
                 network,

@@ -13,9 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::aws::{Bundle, Format, Image, LegalHold, LockMode, Metrics, Topic};
 use super::mistake::Invalid;
-use super::{Authority, BotName, HostPort, Retention};
+use super::{Authority, BotName, HostPort, Retention, StorePassword};
 use crate::bot::segment::names::{BASENAME_BYTES_MAX, Basename};
 use crate::protocol::ids::UserName;
+use crate::protocol::limits::PASSWORD_BYTES_MAX;
 use crate::report::logs::Format as LogFormat;
 
 /// Longest S3 key prefix, in bytes: with a file name of 255 it stays below the 1,024 that S3 allows.
@@ -99,6 +100,9 @@ pub(super) fn new_password(text: &str, current: Option<&str>) -> Result<(), Inva
     if text.chars().count() < NEW_PASSWORD_CHARS_MIN {
         return Err(Invalid::PasswordShort { min: NEW_PASSWORD_CHARS_MIN });
     }
+    if text.len() > PASSWORD_BYTES_MAX {
+        return Err(Invalid::PasswordLong { max: PASSWORD_BYTES_MAX });
+    }
     if current == Some(text) { Err(Invalid::PasswordSame) } else { Ok(()) }
 }
 
@@ -136,6 +140,14 @@ pub(super) fn retention(text: &str) -> Result<Retention, Invalid> {
         "on" => Ok(Retention::On),
         "off" => Ok(Retention::Off),
         _ => Err(Invalid::Word { allowed: "`on` or `off`" }),
+    }
+}
+
+pub(super) fn store_password(text: &str) -> Result<StorePassword, Invalid> {
+    match text {
+        "terminal" => Ok(StorePassword::Terminal),
+        "secret" => Ok(StorePassword::Secret),
+        _ => Err(Invalid::Word { allowed: "`terminal` or `secret`" }),
     }
 }
 

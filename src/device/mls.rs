@@ -332,14 +332,6 @@ pub struct Session {
     used_key_packages: Vec<Vec<u8>>,
 }
 
-/// How a session goes back to where it was.
-enum Before {
-    /// Its secrets, where nothing else can have changed.
-    Secrets(Zeroizing<Vec<u8>>),
-    /// All of it.
-    Copy(Box<Group<Config>>),
-}
-
 fn parse(message: &[u8]) -> Result<MlsMessage, EngineError> {
     Ok(MlsMessage::from_bytes(message)?)
 }
@@ -450,7 +442,7 @@ impl Session {
     /// A message that MLS refuses leaves the session as it was.
     pub fn receive(&mut self, message: &[u8]) -> Result<Received, EngineError> {
         let message = parse(message)?;
-        let before = self.before(is_ciphertext(&message))?;
+        let before = self.before()?;
         let epoch = self.epoch();
         match self.process(message) {
             Ok(message) => self.tell(epoch, message),
@@ -463,11 +455,12 @@ impl Session {
 
     /// Processes consecutive messages as [`Self::receive`] does each, verifying their signatures on all cores.
     pub fn receive_many(&mut self, messages: &[&[u8]]) -> Vec<Result<Received, EngineError>> {
+        // a commit among them would leave no way back to before it
         let parsed: Vec<_> = messages.iter().filter_map(|message| parse(message).ok().filter(is_ciphertext)).collect();
         if parsed.len() < messages.len() {
             return self.receive_each(messages);
         }
-        let Ok(before) = self.before(true) else { return self.receive_each(messages) };
+        let Ok(before) = self.before() else { return self.receive_each(messages) };
         let suite = Provider::new(self.desk.clone()).cipher_suite_provider(self.group.cipher_suite());
         let suite = suite.filter(|_| messages.len() >= DEFER_MESSAGES_MIN);
         if suite.is_some() {
@@ -496,36 +489,25 @@ impl Session {
         messages.iter().map(|message| self.receive(message)).collect()
     }
 
-    /// The way back to the state of now. A ciphertext that is refused uses up keys and changes nothing else, so that
-    /// what is stored of a session brings it back; before anything else the whole is copied, tree included.
-    fn before(&mut self, ciphertext: bool) -> Result<Before, EngineError> {
-        if !ciphertext {
-            return Ok(Before::Copy(Box::new(self.group.clone())));
-        }
+    /// The way back to the state of now: what is stored of a session. A message that is refused uses up keys, or has
+    /// begun to change others; it has never changed the tree, which MLS replaces when it takes a commit.
+    fn before(&mut self) -> Result<Zeroizing<Vec<u8>>, EngineError> {
         match self.saved.take() {
-            Some(secrets) => Ok(Before::Secrets(secrets)),
-            None => Ok(Before::Secrets(self.write()?)),
+            Some(secrets) => Ok(secrets),
+            None => self.write(),
         }
     }
 
-    fn go_back(&mut self, before: Before) {
-        match before {
-            Before::Copy(group) => {
-                self.group = *group;
-                self.saved = None;
+    fn go_back(&mut self, before: Zeroizing<Vec<u8>>) {
+        let tree = self.group.export_tree();
+        match load(&self.client, &self.mailbox, &self.conversation, before.clone(), tree) {
+            Ok(group) => {
+                self.group = group;
+                self.saved = Some(before);
             }
-            Before::Secrets(secrets) => {
-                let tree = self.group.export_tree();
-                match load(&self.client, &self.mailbox, &self.conversation, secrets.clone(), tree) {
-                    Ok(group) => {
-                        self.group = group;
-                        self.saved = Some(secrets);
-                    }
-                    Err(error) => {
-                        // what the refused message has used up stays so; all else is as it was
-                        tracing::error!(conversation = %self.conversation, %error, "keys of a refused message are lost");
-                    }
-                }
+            Err(error) => {
+                // what the refused message has used up stays so; all else is as it was
+                tracing::error!(conversation = %self.conversation, %error, "keys of a refused message are lost");
             }
         }
     }

@@ -114,6 +114,24 @@ pub struct StoredBeginning {
     pub claim: Vec<u8>,
 }
 
+/// Rows of `meta` that hold what opens the state; the others are sealed.
+const VAULT: &str = "vault";
+/// Opens it as well, while the password is being changed.
+const NEXT_VAULT: &str = "next_vault";
+/// Sealed: what opens [`NEXT_VAULT`].
+const NEXT_PASSWORD: &str = "next_password";
+/// There as long as the first password is to be replaced.
+const PROVISIONAL: &str = "provisional";
+
+/// How long the first password of a state is to open it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seal {
+    /// Until somebody changes it.
+    Lasting,
+    /// Until the bot has one of its own.
+    Provisional,
+}
+
 /// What a second connection may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -146,6 +164,15 @@ const PUT_TREE: &str = "INSERT INTO tree VALUES (?1, ?2) ON CONFLICT (conversati
 impl Store {
     /// Opens the state at `path`; makes it, sealed under `password`, when there is none.
     pub fn open(path: &Path, password: &[u8]) -> Result<Self, StoreError> {
+        Self::open_or_make(path, password, Seal::Lasting)
+    }
+
+    /// The same; a state that is made here is provisional, until another password takes over.
+    pub fn open_or_begin(path: &Path, password: &[u8]) -> Result<Self, StoreError> {
+        Self::open_or_make(path, password, Seal::Provisional)
+    }
+
+    fn open_or_make(path: &Path, password: &[u8], seal: Seal) -> Result<Self, StoreError> {
         let name = path.display().to_string();
         let failed = |operation| {
             let path = name.clone();
@@ -164,17 +191,32 @@ impl Store {
         connection
             .execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"))
             .map_err(failed("written"))?;
-        let header: Option<Vec<u8>> = connection
-            .query_row("SELECT value FROM meta WHERE name='vault'", [], |row| row.get(0))
-            .optional()
-            .map_err(failed("read"))?;
-        let vault = match header {
-            Some(header) => Vault::unlock(password, &VaultHeader::decode(&header)?)?,
-            None => {
+        let header = |name: &str| -> Result<Option<VaultHeader>, StoreError> {
+            let header: Option<Vec<u8>> = connection
+                .query_row("SELECT value FROM meta WHERE name=?1", [name], |row| row.get(0))
+                .optional()
+                .map_err(failed("read"))?;
+            Ok(header.map(|header| VaultHeader::decode(&header)).transpose()?)
+        };
+        let vault = match (header(VAULT)?, header(NEXT_VAULT)?) {
+            (Some(header), next) => match (Vault::unlock(password, &header), next) {
+                // a change of the password is under way: until it is done both open
+                (Err(VaultError::Password), Some(next)) => Vault::unlock(password, &next)?,
+                (vault, _) => vault?,
+            },
+            (None, _) => {
                 let (vault, header) = Vault::create(password)?;
-                connection
-                    .execute("INSERT INTO meta VALUES ('vault', ?1)", params![header.encode()])
-                    .map_err(failed("written"))?;
+                let mut rows = vec![(VAULT, header.encode())];
+                match seal {
+                    Seal::Provisional => rows.push((PROVISIONAL, Vec::new())),
+                    Seal::Lasting => {}
+                }
+                let transaction = connection.unchecked_transaction().map_err(failed("written"))?;
+                for (name, value) in rows {
+                    let put = transaction.execute("INSERT INTO meta VALUES (?1, ?2)", params![name, value]);
+                    put.map_err(failed("written"))?;
+                }
+                transaction.commit().map_err(failed("written"))?;
                 vault
             }
         };
@@ -251,6 +293,44 @@ impl Store {
             tx.put_meta("beginning", &beginning.encode_to_vec())?;
             tx.put_meta("signature_key", key)
         })
+    }
+
+    /// Is the password that opens this state still the one that it was begun with, to be replaced?
+    pub fn is_provisional(&self) -> Result<bool, StoreError> {
+        self.row("SELECT 1 FROM meta WHERE name=?1", PROVISIONAL, |_| Ok(())).map(|row| row.is_some())
+    }
+
+    /// The password that is about to take over. Until [`finish_password`](Self::finish_password) it and the one before
+    /// both open the state.
+    pub fn next_password(&self) -> Result<Option<Zeroizing<String>>, StoreError> {
+        let Some(bytes) = self.meta(NEXT_PASSWORD)? else { return Ok(None) };
+        let text = std::str::from_utf8(&bytes).map_err(|_| StoreError::Malformed("password"))?;
+        Ok(Some(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Stores the password that is to take over, so that whatever happens until then is done again with the same one.
+    pub fn begin_password(&mut self, password: &str) -> Result<(), StoreError> {
+        let header = self.vault.rewrap(password.as_bytes())?.encode();
+        self.transaction(|tx| {
+            tx.execute("INSERT OR REPLACE INTO meta VALUES (?1, ?2)", params![NEXT_VAULT, header])?;
+            tx.put_meta(NEXT_PASSWORD, password.as_bytes())
+        })
+    }
+
+    /// From now on only the password of [`begin_password`](Self::begin_password) opens the state; without one, the one
+    /// that opened it stays.
+    pub fn finish_password(&mut self) -> Result<(), StoreError> {
+        // what is deleted is overwritten: the old header and the old password would still open a copy
+        self.connection.execute_batch("PRAGMA secure_delete=ON;").map_err(|e| self.failed("written", e))?;
+        self.transaction::<_, StoreError>(|tx| {
+            let next = "UPDATE meta SET value=(SELECT value FROM meta WHERE name=?2)
+                        WHERE name=?1 AND EXISTS (SELECT 1 FROM meta WHERE name=?2)";
+            tx.execute(next, [VAULT, NEXT_VAULT])?;
+            tx.execute("DELETE FROM meta WHERE name IN (?1, ?2, ?3)", [NEXT_VAULT, NEXT_PASSWORD, PROVISIONAL])
+        })?;
+        // and it does not stay in the log; one that is being read is emptied later
+        let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        emptied.map_err(|e| self.failed("written", e))
     }
 
     fn meta(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {

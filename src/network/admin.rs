@@ -19,9 +19,6 @@ use crate::protocol::ids::{DeviceId, UserName};
 use prost::Message;
 
 const ENDPOINT: &str = "endpoint";
-/// Shortest password of a bot account: initial passwords are as short as this in the guide's own start lines.
-pub const PASSWORD_CHARS_MIN: usize = 8;
-
 /// A user as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserSummary {
@@ -93,17 +90,22 @@ impl Admin {
         })
     }
 
-    /// Makes a bot account, or gives it this password. Slow on purpose (Argon2id).
+    /// Makes a bot account with this initial password, or gives it this one. Slow on purpose (Argon2id).
     pub fn ensure_bot(&mut self, user: &UserName, password: &str) -> Result<(), NetworkError> {
-        if password.chars().count() < PASSWORD_CHARS_MIN {
-            return Err(NetworkError::WeakPassword(PASSWORD_CHARS_MIN));
-        }
         let kept = accounts::bot_password(&self.connection, user.as_str())?;
         if kept.is_some() && password::matches(password, kept.as_deref()) {
             return Ok(());
         }
         let hash = password::hash(password)?;
-        self.change(|db| accounts::set_bot_password(db, user, &hash))
+        self.change(|db| accounts::set_initial_password(db, user, &hash))
+    }
+
+    /// Makes a bot account with this initial password if there is none; one that there is stays as it is.
+    pub fn make_bot(&mut self, user: &UserName, password: &str) -> Result<(), NetworkError> {
+        match accounts::bot_password(&self.connection, user.as_str())? {
+            Some(_) => Ok(()),
+            None => self.ensure_bot(user, password),
+        }
     }
 
     /// Suspends or resumes a user with all devices.

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::protocol::credential::CredentialError;
 use crate::protocol::ids::{IdError, UserName};
+use crate::protocol::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::protocol::wire::{RefusalCode, Refused};
 
 /// Why the network cannot start, run or carry out what its operator asked.
@@ -87,9 +88,9 @@ pub enum NetworkError {
     /// Retention wants a bot.
     #[error("user `{0}` is not a bot: data retention needs bot accounts, see `retaind network bot`")]
     NotABot(UserName),
-    /// Too weak.
-    #[error("the password is shorter than {0} characters")]
-    WeakPassword(usize),
+    /// Too short a password, or too long a one.
+    #[error("the password has fewer than {PASSWORD_CHARS_MIN} characters, or more than {PASSWORD_BYTES_MAX} bytes")]
+    PasswordLength,
     /// A part of the network ended although nobody asked it to.
     #[error("the network's `{0}` ended unexpectedly: its log says why; restart it")]
     Ended(&'static str),

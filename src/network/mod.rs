@@ -57,7 +57,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-pub use self::admin::{Admin, PASSWORD_CHARS_MIN, UserSummary};
+pub use self::admin::{Admin, UserSummary};
 use self::certificate::{Certificate, OWN_SERVER_NAME, Own};
 use self::delivery::blobs::Blobs;
 use self::directory::Policy;
@@ -282,6 +282,11 @@ impl Network {
     /// Makes a bot account, or gives it this password.
     pub fn ensure_bot(&self, user: &UserName, password: &str) -> Result<(), NetworkError> {
         self.administer(|admin| admin.ensure_bot(user, password))
+    }
+
+    /// Makes a bot account with this initial password if there is none; one that there is stays as it is.
+    pub fn make_bot(&self, user: &UserName, password: &str) -> Result<(), NetworkError> {
+        self.administer(|admin| admin.make_bot(user, password))
     }
 
     /// Suspends or resumes a user with all devices; suspended ones are disconnected.

@@ -5,20 +5,21 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::connection::answer;
 use super::delivery::blobs::{self, BlobId, BlobRow};
 use super::delivery::groups::{Ciphertext, Handshake};
 use super::delivery::queue::{self, FETCH_BYTES_MAX};
-use super::directory::{DeviceRow, key_packages};
-use super::error::Refusal;
+use super::directory::{DeviceRow, accounts, key_packages, password};
+use super::error::{NetworkError, Refusal};
 use super::hub::{Outbound, Subscriber};
 use super::writer::{Change, Outcome, Reply};
 use super::{Shared, push};
 use crate::protocol::limits::{BLOB_RANGE_BYTES_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX, LIST_ITEMS_MAX};
 use crate::protocol::wire::{
-    Acknowledge, Answer, BlobFinish, BlobPut, ClientFrame, CreateConversation, Done, PublishKeyPackages, RefusalCode,
-    Request, SendHandshake, Subscribe,
+    Account, Acknowledge, Answer, BlobFinish, BlobPut, ClientFrame, CreateConversation, Done, PublishKeyPackages,
+    RefusalCode, Request, SendHandshake, Subscribe,
 };
 
 /// A handshake must fit a frame again when it is delivered, with the names around it.
@@ -96,6 +97,26 @@ impl Session {
                 tasks.spawn(async move {
                     let count = shared.readers.run(move |db| Ok(key_packages::count(db, device)?)).await;
                     reply.answer(count.map(Answer::KeyPackageCount));
+                });
+                return;
+            }
+            Some(Request::ReadAccount(_)) => {
+                let (user, shared) = (self.device.user.clone(), Arc::clone(&self.shared));
+                tasks.spawn(async move {
+                    let read = shared.readers.run(move |db| Ok(accounts::has_initial_password(db, &user)?)).await;
+                    reply.answer(read.map(|initial_password| Answer::Account(Account { initial_password })));
+                });
+                return;
+            }
+            Some(Request::ChangePassword(request)) => {
+                let (device, shared) = (self.device.clone(), Arc::clone(&self.shared));
+                tasks.spawn(async move {
+                    match hash_password(&shared, request.password.into()).await {
+                        Ok(hash) => {
+                            shared.writer().submit(Change::SetPassword { device, hash }, reply.into_reply()).await;
+                        }
+                        Err(refusal) => reply.answer(Err(refusal)),
+                    }
                 });
                 return;
             }
@@ -265,6 +286,17 @@ fn check_owner(row: BlobRow, device: i64) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::new(RefusalCode::NotYourDevice, "the blob was begun by another device"))
+    }
+}
+
+async fn hash_password(shared: &Shared, password: Zeroizing<String>) -> Result<String, Refusal> {
+    let Ok(_permit) = shared.password_checks.acquire().await else {
+        return Err(Refusal::unavailable());
+    };
+    match tokio::task::spawn_blocking(move || password::hash(&password)).await {
+        Ok(Ok(hash)) => Ok(hash),
+        Ok(Err(error @ NetworkError::PasswordLength)) => Err(Refusal::new(RefusalCode::Limit, error.to_string())),
+        Ok(Err(_)) | Err(_) => Err(Refusal::unavailable()),
     }
 }
 

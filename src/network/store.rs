@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::error::NetworkError;
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// How long another process (`retaind network invite`) may hold the write lock before we give up.
 const BUSY: Duration = Duration::from_secs(30);
 /// Bits of a message id that hold `seq`: 68 billion messages in each of 134 million conversations.
@@ -24,7 +24,7 @@ CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE senders(suite INTEGER PRIMARY KEY, secret BLOB NOT NULL, identity BLOB NOT NULL);
 CREATE TABLE users(
     user TEXT PRIMARY KEY, role INTEGER NOT NULL, suspended INTEGER NOT NULL DEFAULT 0,
-    retention INTEGER NOT NULL DEFAULT 0, password TEXT
+    retention INTEGER NOT NULL DEFAULT 0, password TEXT, initial_password INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE invites(
     code_hash BLOB PRIMARY KEY, user TEXT NOT NULL, expires_at_micros INTEGER, device INTEGER
@@ -95,6 +95,10 @@ pub(crate) fn open(path: &Path) -> Result<Connection, NetworkError> {
         SCHEMA_VERSION => {}
         0 => {
             transaction.execute_batch(SCHEMA)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        1 => {
+            transaction.execute_batch("ALTER TABLE users ADD COLUMN initial_password INTEGER NOT NULL DEFAULT 0")?;
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         }
         found => return Err(NetworkError::Schema { found, known: SCHEMA_VERSION }),

@@ -42,6 +42,7 @@ pub(crate) enum Change {
     BlobFinish { device: DeviceRow, blob: BlobId },
     ProposeBots { conversations: Vec<i64> },
     Purge,
+    SetPassword { device: DeviceRow, hash: String },
 }
 
 impl Change {
@@ -54,7 +55,8 @@ impl Change {
             | Self::Application { device, .. }
             | Self::Acknowledge { device, .. }
             | Self::BlobCreate { device, .. }
-            | Self::BlobFinish { device, .. } => Some(device),
+            | Self::BlobFinish { device, .. }
+            | Self::SetPassword { device, .. } => Some(device),
             Self::Register { .. } | Self::ProposeBots { .. } | Self::Purge => None,
         }
     }
@@ -71,6 +73,7 @@ impl Change {
             | Self::BlobCreate { .. }
             | Self::BlobFinish { .. }
             | Self::ProposeBots { .. }
+            | Self::SetPassword { .. }
             | Self::Purge => 0,
         }
     }
@@ -271,6 +274,10 @@ impl State {
                     }
                 }
                 Ok(Outcome::Proposed(proposed))
+            }
+            Change::SetPassword { device, hash } => {
+                accounts::change_password(connection, &device.user, &hash)?;
+                Ok(done())
             }
             Change::Purge => Ok(Outcome::Purged(self.purge.step(connection)?)),
         }

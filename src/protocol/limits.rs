@@ -24,6 +24,12 @@ pub const ATTACHMENT_CHUNK_BYTES: usize = 256 * 1024;
 /// Largest range of a blob that one request may read or write.
 pub const BLOB_RANGE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Shortest password of a bot account: initial passwords are as short as this in the guide's own start lines.
+pub const PASSWORD_CHARS_MIN: usize = 8;
+
+/// Longest password of a bot account.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+
 /// Longest user name. The guide's names are e-mail addresses; 254 is their longest.
 pub const USER_NAME_BYTES_MAX: usize = 254;
 

@@ -34,7 +34,7 @@ pub struct ClientFrame {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// What is asked.
-    #[prost(oneof = "Request", tags = "2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19")]
+    #[prost(oneof = "Request", tags = "2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21")]
     pub request: Option<Request>,
 }
 
@@ -45,7 +45,7 @@ pub struct ServerFrame {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// What is answered or pushed.
-    #[prost(oneof = "Answer", tags = "2,3,4,5,6,7,8,9,10,11,12,13,14,15,16")]
+    #[prost(oneof = "Answer", tags = "2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17")]
     pub answer: Option<Answer>,
 }
 
@@ -89,6 +89,10 @@ pub enum Request {
     BlobGet(BlobGet),
     #[prost(message, tag = "19")]
     BlobStat(BlobStat),
+    #[prost(message, tag = "20")]
+    ReadAccount(ReadAccount),
+    #[prost(message, tag = "21")]
+    ChangePassword(ChangePassword),
 }
 
 /// All that the network may answer or push.
@@ -123,6 +127,8 @@ pub enum Answer {
     Delivery(Delivery),
     #[prost(message, tag = "16")]
     Notice(Notice),
+    #[prost(message, tag = "17")]
+    Account(Account),
 }
 
 /// First request on a connection.
@@ -203,6 +209,26 @@ pub struct Login {
     /// Signature over [`LOGIN_LABEL`], network id, nonce, device id.
     #[prost(bytes = "vec", tag = "2")]
     pub proof: Vec<u8>,
+}
+
+/// Asks how it stands with this device's account. Answered by [`Account`].
+#[derive(Clone, PartialEq, Message)]
+pub struct ReadAccount {}
+
+/// Answer to [`ReadAccount`].
+#[derive(Clone, PartialEq, Message)]
+pub struct Account {
+    /// Is the account's password still the one that an administrator gave it?
+    #[prost(bool, tag = "1")]
+    pub initial_password: bool,
+}
+
+/// Gives this device's bot account another password; the one before opens nothing any more. Answered by [`Done`].
+#[derive(Clone, PartialEq, Message)]
+pub struct ChangePassword {
+    /// At least [`PASSWORD_CHARS_MIN`](super::limits::PASSWORD_CHARS_MIN) characters.
+    #[prost(string, tag = "1")]
+    pub password: String,
 }
 
 /// Adds key packages (MLS messages) of this device. Answered by [`Done`].

@@ -18,9 +18,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use retaind::bot::clock::SystemClock;
 use retaind::bot::commit::Directories;
 use retaind::bot::disk::RealDisk;
+use retaind::bot::provision::{Keeper, Maker, NotKept, Passwords, Source};
 use retaind::bot::run::{self as bot, BotError, Options, Orders, Shipping};
 use retaind::bot::segment::{Basename, Policy};
 use retaind::bot::ship::Shipped;
@@ -45,8 +47,10 @@ use zeroize::Zeroizing;
 
 /// The bot's account.
 pub const BOT: &str = "compliance_12345678_bot";
-/// Its password.
+/// Its initial password.
 pub const PASSWORD: &str = "correct horse battery";
+/// What an operator chooses instead of a generated one.
+pub const CHOSEN: &str = "staple that nobody guesses";
 
 /// A network that listens, and room for a bot.
 pub struct Harness {
@@ -57,6 +61,20 @@ pub struct Harness {
     pub endpoint: Endpoint,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    kept: Kept,
+}
+
+/// The password that is in force: the one that the bot has made at its first start, once it has.
+type Kept = Arc<Mutex<String>>;
+
+/// Keeps it for the next start.
+struct Notes(Kept);
+
+impl Keeper for Notes {
+    fn keep<'a>(&'a self, password: &'a str, _: Maker) -> BoxFuture<'a, Result<(), NotKept>> {
+        password.clone_into(&mut self.0.lock().unwrap());
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 impl Harness {
@@ -82,7 +100,17 @@ impl Harness {
             let (network, stop) = (network.clone(), stop.clone());
             async move { network.serve(listener, stop).await.unwrap() }
         });
-        Self { directory, network, endpoint, stop, serving }
+        Self { directory, network, endpoint, stop, serving, kept: Arc::new(Mutex::new(PASSWORD.to_owned())) }
+    }
+
+    /// What a bot is started with; one that it makes is kept for the next start.
+    pub fn passwords(&self, given: &str) -> Arc<Passwords> {
+        Arc::new(Passwords {
+            given: Zeroizing::new(given.to_owned()),
+            source: Source::Configured,
+            chosen: None,
+            keeper: Arc::new(Notes(self.kept.clone())),
+        })
     }
 
     /// Where everything is.
@@ -107,7 +135,7 @@ impl Harness {
         }
         Options {
             user: BOT.to_owned(),
-            password: Zeroizing::new(PASSWORD.to_owned()),
+            passwords: self.passwords(&self.kept.lock().unwrap()),
             state: self.path().join("bot.db"),
             directories: Directories {
                 messages: self.messages(),
@@ -179,11 +207,11 @@ impl Harness {
 
     /// Ends the network for a while.
     pub async fn leave(self) -> Away {
-        let Self { directory, network, endpoint, stop, serving } = self;
+        let Self { directory, network, endpoint, stop, serving, kept } = self;
         stop.cancel();
         serving.await.unwrap();
         drop(network);
-        Away { directory, endpoint }
+        Away { directory, endpoint, kept }
     }
 }
 
@@ -191,13 +219,15 @@ impl Harness {
 pub struct Away {
     directory: tempfile::TempDir,
     endpoint: Endpoint,
+    kept: Kept,
 }
 
 impl Away {
     /// Serves it again, at the same address.
     pub fn come_back(self) -> Harness {
         let network = Network::open(network::Options::new(self.directory.path().join("network"))).unwrap();
-        Harness::serve(self.directory, network, TcpListener::bind(&self.endpoint.address).unwrap())
+        let listener = TcpListener::bind(&self.endpoint.address).unwrap();
+        Harness { kept: self.kept, ..Harness::serve(self.directory, network, listener) }
     }
 }
 

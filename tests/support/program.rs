@@ -9,7 +9,7 @@ use data_encoding::BASE64;
 use retaind::protocol::endpoint::Endpoint;
 use tokio::sync::watch;
 
-use super::{BOT, PASSWORD};
+use super::{BOT, CHOSEN, PASSWORD};
 
 /// `retaind ARGUMENTS` with no environment but what the test gives it: text for [`Program::says`], and neither files nor a
 /// port that another test's bot would meet. A test that wants them puts them into its own directory, and on port 0.
@@ -30,6 +30,8 @@ pub fn run(home: &Path) -> Command {
     command
         .env("WICKRIO_BOT_NAME", BOT)
         .env("WICKRIO_BOT_PASSWORD", PASSWORD)
+        // in force from the first start on, so that each later one finds what it is started with
+        .env("WICKRIO_ROTATE_PASSWORD", CHOSEN)
         .env("WICKRIO_COMP_MESGDEST", home.join("messages"))
         .env("WICKRIO_COMP_FILEDEST", home.join("attachments"))
         .env("RETAIND_STATE", home.join("state"))

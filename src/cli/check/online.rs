@@ -98,6 +98,7 @@ fn remedy(probe: &Probe, error: &AwsError) -> String {
 fn settings_of(probe: &Probe) -> &'static str {
     use crate::aws::permissions::Feature;
     match probe.permission.feature {
+        Feature::StorePassword => "`RETAIND_STORE_PASSWORD`, `AWS_SECRET_NAME`",
         Feature::Secrets => "`AWS_SECRET_NAME`, `AWS_SECRET_REGION`",
         Feature::S3 => "`WICKRIO_S3_BUCKET_NAME`, `WICKRIO_S3_REGION`",
         Feature::Kms => "`WICKRIO_KMS_MSTRKEY_ARN`, `WICKRIO_KMS_REGION`",

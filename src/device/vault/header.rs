@@ -26,8 +26,8 @@ pub const ARGON2_MEMORY_KIB_MAX: u32 = 1024 * 1024;
 pub const ARGON2_PASSES_MAX: u32 = 64;
 /// Most lanes that a header may ask for.
 pub const ARGON2_LANES_MAX: u32 = 16;
-/// Longest password. Argon2 would take 4 GiB; nobody types that.
-pub const PASSWORD_BYTES_MAX: usize = 1024;
+// Argon2 would take 4 GiB; nobody types that
+pub use crate::protocol::limits::PASSWORD_BYTES_MAX;
 /// A header has 112 bytes.
 const HEADER_BYTES_MAX: usize = 512;
 

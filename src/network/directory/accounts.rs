@@ -51,11 +51,27 @@ pub(crate) fn ensure_user(connection: &Connection, user: &UserName, role: Role) 
     }
 }
 
-/// Makes a bot account or gives it a new password (as hash).
-pub(crate) fn set_bot_password(connection: &Connection, user: &UserName, hash: &str) -> Result<(), NetworkError> {
+/// Makes a bot account or gives it an initial password (as hash).
+pub(crate) fn set_initial_password(connection: &Connection, user: &UserName, hash: &str) -> Result<(), NetworkError> {
     ensure_user(connection, user, Role::Bot)?;
-    connection.execute("UPDATE users SET password = ? WHERE user = ?", (hash, user.as_str()))?;
+    let sql = "UPDATE users SET password = ?, initial_password = 1 WHERE user = ?";
+    connection.execute(sql, (hash, user.as_str()))?;
     Ok(())
+}
+
+/// Gives a bot account the password (as hash) that the bot has chosen.
+pub(crate) fn change_password(connection: &Connection, user: &str, hash: &str) -> Result<(), ChangeError> {
+    let sql = "UPDATE users SET password = ?, initial_password = 0 WHERE user = ? AND password IS NOT NULL";
+    match connection.execute(sql, (hash, user))? {
+        0 => refuse(RefusalCode::Invalid, "only bot accounts have a password"),
+        _ => Ok(()),
+    }
+}
+
+/// Is the account's password the one that an administrator gave it?
+pub(crate) fn has_initial_password(connection: &Connection, user: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT initial_password <> 0 AND password IS NOT NULL FROM users WHERE user = ?";
+    Ok(connection.query_row(sql, [user], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
 /// The bot account's password hash.
