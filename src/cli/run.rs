@@ -56,11 +56,12 @@ pub fn run() -> Result<(), Failure> {
     let signals = lifecycle::listen_with_logs(log_files).map_err(Failure::internal)?;
     let runtime = runtime()?;
     let counters = Arc::new(Counters::default());
-    health.start(counters.clone(), &runtime);
+    let watchdog = watchdog::Settings::new(config.watchdog.fails_after, config.watchdog.disk_low_bytes);
+    health.start(counters.clone(), watchdog.health.subscribe(), &runtime);
     let aws = runtime.block_on(settings::access(&config.aws))?;
     runtime.block_on(upload::check_locks(aws.as_ref(), &config.aws))?;
     let report = Report::start(&config, aws.as_ref(), counters.clone(), &runtime);
-    let ran = serve(&config, aws.as_ref(), password, basename, signals, &runtime, counters, &report.events);
+    let ran = serve(&config, aws.as_ref(), password, basename, signals, &runtime, counters, watchdog, &report.events);
     runtime.block_on(report.finish());
     // a disk that hangs must not keep a bot from ending that the watchdog has given up
     runtime.shutdown_timeout(RUNTIME_GRACE);
@@ -77,6 +78,7 @@ fn serve(
     signals: Signalled,
     runtime: &tokio::runtime::Runtime,
     counters: Arc<Counters>,
+    watchdog: watchdog::Settings,
     events: &Events,
 ) -> Result<(), Failure> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -109,7 +111,7 @@ fn serve(
         clock: Arc::new(SystemClock),
         counters,
         events: events.clone(),
-        watchdog: watchdog::Settings::new(config.watchdog.fails_after, config.watchdog.disk_low_bytes),
+        watchdog,
     };
     let orders = Orders { stop: signals.stop, rotate: signals.rotate, ready: None };
     let shipped = runtime.block_on(async {
