@@ -20,5 +20,6 @@ mod rotate;
 mod settings;
 mod ship;
 mod standin;
+mod stop;
 mod support;
 mod watchdog;

@@ -20,7 +20,9 @@ impl BotError {
             Self::OtherBot { .. } => Some(Event::NewUserOldDatabase),
             Self::Commit(error) => of_commit(error),
             Self::Stalled(Stalled { stage, minutes }) => Some(Event::PipelineStalled { stage, minutes: *minutes }),
-            Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Ship(_) | Self::Stage(_) => None,
+            Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Ship(_) | Self::Stage(_) | Self::CutShort => {
+                None
+            }
         }
     }
 
@@ -50,6 +52,7 @@ impl BotError {
             | Self::Ship(_)
             | Self::Stage(_)
             | Self::Stalled(_)
+            | Self::CutShort
             | Self::OtherBot { .. } => self.event_at_start(),
         }
     }

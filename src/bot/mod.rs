@@ -8,6 +8,7 @@ pub mod disk;
 pub mod encrypt;
 mod failure;
 pub mod fetch;
+pub mod grace;
 pub mod home;
 pub mod names;
 pub mod receive;

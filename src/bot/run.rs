@@ -5,7 +5,8 @@
 //!
 //! Stopping goes from front to back: no more deliveries are taken; the workers drop what they have not begun (it is not
 //! acknowledged, so it comes again); downloads are given up; the committer commits what is ready and seals the open file;
-//! the last acknowledgements go out; what is in the ship queue is shipped as far as the grace time goes.
+//! the last acknowledgements go out; what is in the ship queue is shipped as far as the grace time goes ([`Grace`]). What
+//! does not end by then is given up, and the next start recovers as after a crash.
 //!
 //! A stage that ends before it was told to fails the whole: a bot that looks alive and archives nothing is the worst of all.
 
@@ -27,6 +28,7 @@ use super::commit::{CommitError, Committer, Directories, Neighbours};
 use super::decrypt::{Committed, DecryptError, Input, Worker};
 use super::disk::Disk;
 use super::fetch::{FetchError, Fetcher, Names};
+use super::grace::{Grace, Part};
 use super::receive::{Link, ReceiveError, WINDOW_MESSAGES, acknowledge};
 use super::segment::Policy;
 use super::ship::runner::{News, Runner, Watcher};
@@ -52,9 +54,7 @@ const LOGIN_PAUSE: Duration = Duration::from_secs(1);
 const SEGMENT_RANGES: u64 = 99;
 /// Numbers in one range.
 const SEGMENT_RANGE: u64 = 1_000_000;
-/// What is on its way when the bot is told to stop may take so long: below the ten seconds after which Docker kills.
-const SHIP_GRACE: Duration = Duration::from_secs(7);
-/// How long the last acknowledgements may take.
+/// How long the last acknowledgements may take, within the grace time: a network that is silent gets no hour.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Why the bot ended.
@@ -84,6 +84,12 @@ pub enum BotError {
     /// A stage does not move.
     #[error(transparent)]
     Stalled(#[from] Stalled),
+    /// The grace time was over before everything in hand was safe.
+    #[error(
+        "stopped as told, but what was in hand was not safe within the grace time: it is not acknowledged and comes again; \
+         does the disk answer, or is `RETAIND_GRACE_SECONDS` too short?"
+    )]
+    CutShort,
     /// A thread could not be started, or died.
     #[error("stage `{0}` could not be started or died")]
     Stage(&'static str),
@@ -125,7 +131,7 @@ impl BotError {
                 AccountError::Store(_) | AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
             },
             Self::OtherBot { .. } => Fault::Configuration,
-            Self::Stalled(_) => Fault::Temporary,
+            Self::Stalled(_) | Self::CutShort => Fault::Temporary,
             // the disk's errors: full, read-only, gone; the next start tells more
             Self::Store(_) | Self::Fetch(FetchError::Disk { .. }) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
@@ -171,13 +177,13 @@ pub struct Shipping {
     /// How long to wait while that is away.
     pub backoff: Backoff,
     /// How long a stop may take until what is not shipped waits for the next start.
-    pub grace: Duration,
+    pub grace: Grace,
 }
 
 impl Shipping {
     /// To a destination, with the usual patience.
     pub fn to(destination: Arc<dyn Destination>) -> Self {
-        Self { destination, backoff: Backoff::default(), grace: SHIP_GRACE }
+        Self { destination, backoff: Backoff::default(), grace: Grace::default() }
     }
 
     /// Files stay where they are.
@@ -250,10 +256,16 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
     let account = match store.identity()? {
         None => {
             let proof = Proof::Bot(&options.user, &options.password);
-            let account = account::register(store, &options.endpoint, proof, WINDOW_MESSAGES).await;
-            let account = account.inspect_err(|_| options.counters.login_failures.add(1))?;
-            options.events.raise(Event::DeviceAdded);
-            Some(account)
+            let registering = account::register(store, &options.endpoint, proof, WINDOW_MESSAGES);
+            // one that is given up goes on at the next start, with the same key
+            match orders.stop.clone().run_until_cancelled(registering).await {
+                None => None,
+                Some(account) => {
+                    let account = account.inspect_err(|_| options.counters.login_failures.add(1))?;
+                    options.events.raise(Event::DeviceAdded);
+                    Some(account)
+                }
+            }
         }
         Some(_) => log_in(Arc::new(Mutex::new(store)), &options, &orders.stop).await?,
     };
@@ -297,13 +309,15 @@ async fn log_in(
     stop: &CancellationToken,
 ) -> Result<Option<LoggedIn>, BotError> {
     loop {
-        match account::login(store.clone(), Some(&options.endpoint), WINDOW_MESSAGES).await {
-            Ok(account) => return Ok(Some(account)),
-            Err(AccountError::Connection(error)) if error.is_temporary() => {
+        let trying = account::login(store.clone(), Some(&options.endpoint), WINDOW_MESSAGES);
+        match stop.run_until_cancelled(trying).await {
+            None => return Ok(None),
+            Some(Ok(account)) => return Ok(Some(account)),
+            Some(Err(AccountError::Connection(error))) if error.is_temporary() => {
                 options.counters.login_failures.add(1);
                 tracing::warn!(%error, "network is away, trying again");
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 options.counters.login_failures.add(1);
                 return Err(error.into());
             }
@@ -361,7 +375,7 @@ struct Stages {
     wake: Vec<mpsc::Sender<Input>>,
     bell: Arc<Bell>,
     shipping: tokio::task::JoinHandle<Result<Shipped, ShipError>>,
-    grace: Duration,
+    grace: Grace,
     acknowledging: tokio::task::JoinHandle<()>,
     counters: Arc<Counters>,
 }
@@ -465,7 +479,7 @@ impl Stages {
             });
         }
         let acknowledging = tokio::spawn(acknowledge(durable, connected));
-        let grace = options.shipping.grace;
+        let grace = options.shipping.grace.clone();
         let counters = options.counters.clone();
         Ok(Self { ended, running, stop, stopping, wake: inputs, bell, shipping, grace, acknowledging, counters })
     }
@@ -495,22 +509,18 @@ impl Stages {
             tell(events, error.event_while_running());
         }
         self.counters.status.stops(if failed.is_some() { Standing::Failed } else { Standing::Stop });
-        let deadline = Instant::now() + self.grace;
+        let deadline = self.grace.until(Part::Work);
         self.stopping.store(true, Ordering::Release);
         self.stop.cancel();
         for worker in self.wake.drain(..) {
             // a worker with a full queue looks at `stopping` anyway
             let _ = worker.try_send(Input::Reconnected);
         }
-        if matches!(failed, Some(BotError::Stalled(_))) {
+        if tokio::time::timeout_at(deadline, self.drain(&mut failed)).await.is_err() {
             // what hangs may hang for ever: the next start recovers, as after a crash
-            if tokio::time::timeout_at(deadline, self.drain(&mut failed)).await.is_err() {
-                self.shipping.abort();
-                self.acknowledging.abort();
-                return failed.map_or(Ok(Shipped::Partly), Err);
-            }
-        } else {
-            self.drain(&mut failed).await;
+            self.shipping.abort();
+            self.acknowledging.abort();
+            return Err(failed.unwrap_or(BotError::CutShort));
         }
         // the last file is sealed and in the queue
         let shipping = async {
@@ -522,12 +532,18 @@ impl Stages {
                 Ok(ended) => ended,
                 Err(_) => {
                     self.bell.stop();
-                    (&mut self.shipping).await
+                    let given_up = tokio::time::timeout_at(self.grace.until(Part::Connections), &mut self.shipping);
+                    given_up.await.unwrap_or_else(|_| {
+                        // in the middle of a call on the disk or the state; the queue's ledger knows
+                        self.shipping.abort();
+                        Ok(Ok(Shipped::Partly))
+                    })
                 }
             }
         };
         // acknowledgements are not lost if they take too long: the next start tells the network what is safe
-        let (shipped, _) = tokio::join!(shipping, tokio::time::timeout(FAREWELL, self.acknowledging));
+        let farewell = deadline.min(Instant::now() + FAREWELL);
+        let (shipped, _) = tokio::join!(shipping, tokio::time::timeout_at(farewell, self.acknowledging));
         let shipped = match shipped {
             Ok(Ok(shipped)) => shipped,
             Ok(Err(error)) => return Err(failed.unwrap_or_else(|| error.into())),

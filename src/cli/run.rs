@@ -1,12 +1,12 @@
 //! `retaind run`: the bot, with the network embedded unless another one is named.
 //!
 //! Order of starting: configuration (all mistakes at once), directories (made, tried, locked), the bot's state opens under
-//! the password, then the network, then the bot. Of stopping see [`super::embedded`].
+//! the password, then the network, then the bot. Of stopping see [`super::embedded`], and [`Grace`] for how long it takes.
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::Failure;
@@ -17,8 +17,9 @@ use crate::aws::Aws;
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
 use crate::bot::disk::{Disk, RealDisk};
+use crate::bot::grace::{Grace, Part};
 use crate::bot::home::{self, Directory};
-use crate::bot::run::{self as bot, BotError, Fault, Options, Orders};
+use crate::bot::run::{self as bot, BotError, Fault, Options, Orders, Shipping};
 use crate::bot::segment::{Basename, Policy};
 use crate::bot::ship::Shipped;
 use crate::bot::watchdog;
@@ -34,9 +35,6 @@ use crate::report::events::Events;
 pub(super) const STATE_FILE: &str = "bot.db";
 /// The embedded network's directory, below the state directory.
 const NETWORK_DIRECTORY: &str = "network";
-
-/// How long blocking calls that are left over may take: at the end there should be none.
-const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs it.
 pub fn run() -> Result<(), Failure> {
@@ -55,16 +53,18 @@ pub fn run() -> Result<(), Failure> {
     let health = health::Endpoint::bind(&config)?;
     let signals = lifecycle::listen_with_logs(log_files).map_err(Failure::internal)?;
     let runtime = runtime()?;
+    let grace = Grace::new(config.grace);
+    runtime.spawn(lifecycle::end_in_time(signals.stop.clone(), grace.clone()));
     let counters = Arc::new(Counters::default());
     let watchdog = watchdog::Settings::new(config.watchdog.fails_after, config.watchdog.disk_low_bytes);
     health.start(counters.clone(), watchdog.health.subscribe(), &runtime);
     let aws = runtime.block_on(settings::access(&config.aws))?;
     runtime.block_on(upload::check_locks(aws.as_ref(), &config.aws))?;
     let report = Report::start(&config, aws.as_ref(), counters.clone(), &runtime);
-    let ran = serve(&config, aws.as_ref(), password, basename, signals, &runtime, counters, watchdog, &report.events);
-    runtime.block_on(report.finish());
+    let ran = serve(&config, aws.as_ref(), password, basename, signals, &runtime, counters, watchdog, &grace, &report.events);
+    runtime.block_on(report.finish(grace.until(Part::Report)));
     // a disk that hangs must not keep a bot from ending that the watchdog has given up
-    runtime.shutdown_timeout(RUNTIME_GRACE);
+    runtime.shutdown_timeout(grace.until(Part::End).saturating_duration_since(Instant::now()));
     ran
 }
 
@@ -79,10 +79,11 @@ fn serve(
     runtime: &tokio::runtime::Runtime,
     counters: Arc<Counters>,
     watchdog: watchdog::Settings,
+    grace: &Grace,
     events: &Events,
 ) -> Result<(), Failure> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let _home = prepare(config, &*disk)?;
+    prepare(config, &*disk)?.keep_until_exit();
     // a wrong password ends here, before the network begins and before anything is changed
     drop(Store::open(&config.state.join(STATE_FILE), password.as_bytes()).map_err(|error| {
         let error = BotError::from(error);
@@ -106,7 +107,7 @@ fn serve(
         },
         endpoint: endpoint(embedded.as_ref(), config)?,
         workers: workers(),
-        shipping: upload::shipping(aws, &config.aws, &disk),
+        shipping: Shipping { grace: grace.clone(), ..upload::shipping(aws, &config.aws, &disk) },
         disk,
         clock: Arc::new(SystemClock),
         counters,

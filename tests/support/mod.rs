@@ -21,6 +21,7 @@ use std::time::Duration;
 use retaind::bot::clock::SystemClock;
 use retaind::bot::commit::Directories;
 use retaind::bot::disk::RealDisk;
+use retaind::bot::grace::Grace;
 use retaind::bot::run::{self as bot, BotError, Options, Orders, Shipping};
 use retaind::bot::segment::{Basename, Policy};
 use retaind::bot::ship::Shipped;
@@ -47,6 +48,9 @@ use zeroize::Zeroizing;
 pub const BOT: &str = "compliance_12345678_bot";
 /// Its password.
 pub const PASSWORD: &str = "correct horse battery";
+
+/// No stop takes so long unless the test has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A network that listens, and room for a bot.
 pub struct Harness {
@@ -118,7 +122,8 @@ impl Harness {
             endpoint: self.endpoint.clone(),
             workers: 2,
             disk: Arc::new(RealDisk),
-            shipping: Shipping::local(Arc::new(RealDisk)),
+            // a machine that is busy with other tests may be slow to drain
+            shipping: Shipping { grace: Grace::new(PATIENCE), ..Shipping::local(Arc::new(RealDisk)) },
             clock: Arc::new(SystemClock),
             counters: Arc::new(Counters::default()),
             events: Events::only_logged(),
