@@ -20,6 +20,7 @@ mod rotate;
 mod settings;
 mod ship;
 mod standin;
+mod starts;
 mod stop;
 mod support;
 mod watchdog;

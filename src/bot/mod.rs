@@ -16,5 +16,6 @@ pub mod record;
 pub mod run;
 pub mod segment;
 pub mod ship;
+pub mod starts;
 pub mod state;
 pub mod watchdog;

@@ -31,7 +31,7 @@ use super::fetch::{FetchError, Fetcher, Names};
 use super::grace::{Grace, Part};
 use super::receive::{Link, ReceiveError, WINDOW_MESSAGES, acknowledge};
 use super::segment::Policy;
-use super::ship::runner::{News, Runner, Watcher};
+use super::ship::runner::{News, Runner, Watcher, jittered};
 use super::ship::{Backoff, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
 use super::state::{self, Queue};
 use super::watchdog::{self, Network, Pulse, Stalled, Watchdog};
@@ -48,8 +48,10 @@ use crate::report::status::Stages as Standing;
 const CHUNKS_MAX: usize = 1024;
 /// Proofs between committer and acknowledgement.
 const PROOFS_MAX: usize = 64;
-/// Pause before the first log-in is tried again while the network is away.
-const LOGIN_PAUSE: Duration = Duration::from_secs(1);
+/// Pause before the first log-in is tried again while the network is away; doubled each time.
+const LOGIN_PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// Longest such pause, as for later log-ins.
+const LOGIN_PAUSE_MAX: Duration = Duration::from_secs(15);
 /// Numbers of message files have eight digits: so many states may each count through a range of their own.
 const SEGMENT_RANGES: u64 = 99;
 /// Numbers in one range.
@@ -308,6 +310,7 @@ async fn log_in(
     options: &Options,
     stop: &CancellationToken,
 ) -> Result<Option<LoggedIn>, BotError> {
+    let mut pause = LOGIN_PAUSE_FIRST;
     loop {
         let trying = account::login(store.clone(), Some(&options.endpoint), WINDOW_MESSAGES);
         match stop.run_until_cancelled(trying).await {
@@ -315,7 +318,7 @@ async fn log_in(
             Some(Ok(account)) => return Ok(Some(account)),
             Some(Err(AccountError::Connection(error))) if error.is_temporary() => {
                 options.counters.login_failures.add(1);
-                tracing::warn!(%error, "network is away, trying again");
+                tracing::warn!(%error, ?pause, "network is away, trying again");
             }
             Some(Err(error)) => {
                 options.counters.login_failures.add(1);
@@ -324,7 +327,7 @@ async fn log_in(
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(LOGIN_PAUSE) => {}
+            () = tokio::time::sleep(jittered(pause)) => pause = pause.saturating_mul(2).min(LOGIN_PAUSE_MAX),
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod network;
 mod report;
 pub mod run;
 mod settings;
+mod starts;
 pub mod status;
 mod upload;
 

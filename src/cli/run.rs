@@ -1,7 +1,7 @@
 //! `retaind run`: the bot, with the network embedded unless another one is named.
 //!
 //! Order of starting: configuration (all mistakes at once), directories (made, tried, locked), the bot's state opens under
-//! the password, then the network, then the bot. Of stopping see [`super::embedded`], and [`Grace`] for how long it takes.
+//! the password, a pause if earlier starts have failed, then the network, then the bot. Of stopping see [`super::embedded`], and [`Grace`] for how long it takes.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::Failure;
 use super::embedded::Embedded;
 use super::report::Report;
-use super::{health, log, settings, upload};
+use super::{health, log, settings, starts, upload};
 use crate::aws::Aws;
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
@@ -90,6 +90,27 @@ fn serve(
         bot::tell(events, error.event_at_start());
         failure(error)
     })?);
+    let (stop, counted) = (signals.stop.clone(), counters.clone());
+    starts::counted(&config.state, &stop, runtime, &counted, events, || {
+        archive(config, aws, password, basename, signals, runtime, counters, watchdog, grace, disk, events)
+    })
+}
+
+/// Network and bot, from the first question at the network on.
+#[allow(clippy::too_many_arguments, reason = "each is one thing that was made before, and has one user here")]
+fn archive(
+    config: &Config,
+    aws: Option<&Aws>,
+    password: Zeroizing<String>,
+    basename: Basename,
+    signals: Signalled,
+    runtime: &tokio::runtime::Runtime,
+    counters: Arc<Counters>,
+    watchdog: watchdog::Settings,
+    grace: &Grace,
+    disk: Arc<dyn Disk>,
+    events: &Events,
+) -> Result<(), Failure> {
     let embedded = embedded(config, &password)?;
     let options = Options {
         user: config.bot.as_str().to_owned(),
