@@ -23,4 +23,5 @@ mod standin;
 mod starts;
 mod stop;
 mod support;
+mod upgrade;
 mod watchdog;

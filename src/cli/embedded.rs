@@ -35,7 +35,10 @@ impl Embedded {
         retention: Retention,
     ) -> Result<Self, Failure> {
         let address = listener.local_addr().map_err(Failure::internal)?;
-        let network = Network::open(options).map_err(Failure::temporary)?;
+        let network = Network::open(options).map_err(|error| match error {
+            NetworkError::Schema(ref why) if why.is_configuration() => Failure::configuration(error),
+            error => Failure::temporary(error),
+        })?;
         network.ensure_bot(bot, password).map_err(Failure::temporary)?;
         let retained: &[UserName] = match retention {
             Retention::On => std::slice::from_ref(bot),

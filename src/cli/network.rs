@@ -255,7 +255,8 @@ fn failure(error: NetworkError) -> Failure {
         | NetworkError::Listen(_)
         | NetworkError::Ended(_) => Failure::temporary(error),
         NetworkError::Key(_) | NetworkError::Crypto(_) => Failure::internal(error),
-        NetworkError::Schema { .. }
+        NetworkError::Schema(ref why) if !why.is_configuration() => Failure::temporary(error),
+        NetworkError::Schema(_)
         | NetworkError::Certificate(_)
         | NetworkError::CipherSuite(_)
         | NetworkError::NetworkId { .. }

@@ -19,9 +19,11 @@ use super::mls::{KeyPackages, NewKeyPackage, StoredSession};
 use super::vault::{Vault, VaultError, VaultHeader};
 use crate::protocol::endpoint::Endpoint;
 use crate::protocol::ids::ConversationId;
+use crate::schema::{self, SchemaError, Step};
 
-/// Version of the tables; a newer one is refused, never changed.
-const SCHEMA_VERSION: i64 = 1;
+/// The versions of a state file, see [`crate::schema`]. The tables that the bot keeps beside these share the file's version:
+/// a step that changes those asks whether they are there, as a client's file has none; new ones are made as they are now.
+pub const STEPS: &[Step] = &[|connection| connection.execute_batch(SCHEMA)];
 /// Prepared statements kept.
 const STATEMENTS_CACHED: usize = 64;
 
@@ -39,16 +41,9 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
-    /// Written by a newer version.
-    #[error(
-        "state `{path}` has schema version {found}, this version of retaind knows {SCHEMA_VERSION}: use the newer one"
-    )]
-    Newer {
-        /// The file.
-        path: String,
-        /// Its version.
-        found: i64,
-    },
+    /// Of a newer version, or of an older one that cannot be brought up.
+    #[error("state cannot be used")]
+    Schema(#[from] SchemaError),
     /// The password is wrong, or what it opens was altered.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -61,6 +56,11 @@ impl StoreError {
     /// Is it that the password does not open the state?
     pub fn is_wrong_password(&self) -> bool {
         matches!(self, Self::Vault(VaultError::Password))
+    }
+
+    /// Must something be put right that has nothing to do with the password?
+    pub fn is_wrong_version(&self) -> bool {
+        matches!(self, Self::Schema(error) if error.is_configuration())
     }
 }
 
@@ -151,19 +151,14 @@ impl Store {
             let path = name.clone();
             move |source| StoreError::Sqlite { operation, path, source }
         };
-        let connection = Connection::open(path).map_err(failed("opened"))?;
+        schema::refuse_newer(path, STEPS)?;
+        let mut connection = Connection::open(path).map_err(failed("opened"))?;
         private_to_owner(path);
         connection
             .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;")
             .and_then(|()| keep_plans(&connection))
             .map_err(failed("opened"))?;
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed("read"))?;
-        if version > SCHEMA_VERSION {
-            return Err(StoreError::Newer { path: name, found: version });
-        }
-        connection
-            .execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"))
-            .map_err(failed("written"))?;
+        schema::bring_up(&mut connection, path, STEPS)?;
         let header: Option<Vec<u8>> = connection
             .query_row("SELECT value FROM meta WHERE name='vault'", [], |row| row.get(0))
             .optional()
@@ -187,7 +182,8 @@ impl Store {
         let failed = |source| StoreError::Sqlite { operation: "opened", path: "in memory".to_owned(), source };
         let connection = Connection::open_in_memory().map_err(failed)?;
         // what is forgotten gives its memory back
-        connection.execute_batch(&format!("PRAGMA auto_vacuum=FULL; {SCHEMA}")).map_err(failed)?;
+        connection.execute_batch("PRAGMA auto_vacuum=FULL").map_err(failed)?;
+        STEPS.iter().try_for_each(|step| step(&connection)).map_err(failed)?;
         Ok(Self::with(connection, vault, path))
     }
 
