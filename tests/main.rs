@@ -23,5 +23,6 @@ mod standin;
 mod starts;
 mod stop;
 mod support;
+mod trouble;
 mod upgrade;
 mod watchdog;

@@ -122,7 +122,7 @@ impl BotError {
     /// What to do about it.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Store(error) if error.is_wrong_password() || error.is_wrong_version() => Fault::Configuration,
+            Self::Store(error) if error.is_configuration() => Fault::Configuration,
             Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => match error {
                 AccountError::Connection(error) if error.is_temporary() => Fault::Temporary,
                 AccountError::Connection(_)

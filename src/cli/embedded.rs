@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use super::network::failure as network_failure;
 use super::run::failure;
 use crate::bot::grace::Part;
 use crate::bot::run::{self as bot, Options, Orders};
@@ -35,10 +36,7 @@ impl Embedded {
         retention: Retention,
     ) -> Result<Self, Failure> {
         let address = listener.local_addr().map_err(Failure::internal)?;
-        let network = Network::open(options).map_err(|error| match error {
-            NetworkError::Schema(ref why) if why.is_configuration() => Failure::configuration(error),
-            error => Failure::temporary(error),
-        })?;
+        let network = Network::open(options).map_err(network_failure)?;
         network.ensure_bot(bot, password).map_err(Failure::temporary)?;
         let retained: &[UserName] = match retention {
             Retention::On => std::slice::from_ref(bot),

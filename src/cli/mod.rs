@@ -9,6 +9,7 @@ pub mod client;
 pub mod demo;
 mod embedded;
 mod health;
+mod limits;
 mod log;
 pub mod network;
 mod report;

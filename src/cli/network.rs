@@ -247,8 +247,10 @@ fn say(line: &str) -> Result<(), Failure> {
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Failure::temporary)
 }
 
-fn failure(error: NetworkError) -> Failure {
+/// What an error of the network means for who started it.
+pub(super) fn failure(error: NetworkError) -> Failure {
     match error {
+        NetworkError::File { ref source, .. } if is_denied(source) => Failure::configuration(error),
         NetworkError::Locked(_)
         | NetworkError::File { .. }
         | NetworkError::Database(_)
@@ -270,4 +272,9 @@ fn failure(error: NetworkError) -> Failure {
         | NetworkError::NotABot(_)
         | NetworkError::WeakPassword(_) => Failure::configuration(error),
     }
+}
+
+/// Waiting gives nobody a file.
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::Failure;
 use super::embedded::Embedded;
 use super::report::Report;
-use super::{health, log, settings, starts, upload};
+use super::{health, limits, log, settings, starts, upload};
 use crate::aws::Aws;
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
@@ -38,6 +38,7 @@ const NETWORK_DIRECTORY: &str = "network";
 
 /// Runs it.
 pub fn run() -> Result<(), Failure> {
+    limits::raise_open_files()?;
     let (config, warnings) = settings::load_or_fail()?;
     config.refuse_what_is_not_built().map_err(Failure::configuration)?;
     let log_files = log::start(&config)?;

@@ -6,6 +6,7 @@
 //!
 //! In clear are only ids of conversations, cursors and sizes; keys, names and rosters are sealed, each to its row.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,6 +42,17 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// Somebody else's, or on a file system that is read-only.
+    #[error(
+        "state `{path}` may not be read and written: give it to the user that runs the bot (with its `-wal` and `-shm`), and mount \
+         its file system writable"
+    )]
+    Denied {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Of a newer version, or of an older one that cannot be brought up.
     #[error("state cannot be used")]
     Schema(#[from] SchemaError),
@@ -58,9 +70,14 @@ impl StoreError {
         matches!(self, Self::Vault(VaultError::Password))
     }
 
-    /// Must something be put right that has nothing to do with the password?
-    pub fn is_wrong_version(&self) -> bool {
-        matches!(self, Self::Schema(error) if error.is_configuration())
+    /// Must something be put right first? Otherwise starting again may help.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Denied { .. } => true,
+            Self::Schema(error) => error.is_configuration(),
+            Self::Vault(_) => self.is_wrong_password(),
+            Self::Sqlite { .. } | Self::Malformed(_) => false,
+        }
     }
 }
 
@@ -151,6 +168,7 @@ impl Store {
             let path = name.clone();
             move |source| StoreError::Sqlite { operation, path, source }
         };
+        refuse_foreign(path)?;
         schema::refuse_newer(path, STEPS)?;
         let mut connection = Connection::open(path).map_err(failed("opened"))?;
         private_to_owner(path);
@@ -434,6 +452,17 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
 /// Binds a sealed value to its table and row.
 fn context(table: &str, row: &[u8]) -> Vec<u8> {
     [table.as_bytes(), b"/", row].concat()
+}
+
+/// SQLite would only say that it cannot open the file. What else may be wrong it says better.
+fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    use rustix::fs::{Access as May, access};
+    match access(path, May::READ_OK | May::WRITE_OK).map_err(std::io::Error::from) {
+        Err(source) if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Err(StoreError::Denied { path: path.display().to_string(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn private_to_owner(path: &Path) {
