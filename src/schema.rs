@@ -8,9 +8,9 @@
 //! - **Older**: first a copy beside it (`bot.db.v1`, the whole state of version 1 in one file), synced; then all steps that
 //!   it lacks, and its new version, in one transaction.
 //!
-//! The copy is made while the write lock of that same transaction is held, so it is exactly what the steps start from. It is made
-//! under another name and gets its own by a link, which never replaces: an earlier copy stays, and a copy that is already
-//! there with the same content is not made again, however often a failing step is tried.
+//! The copy is made while the write lock of that same transaction is held, so it is exactly what the steps start from, and no
+//! other process makes one meanwhile. It is made under another name and renamed to one that is free: an earlier copy stays, and one
+//! that is already there with the same content is enough, however often a failing step is tried.
 //!
 //! At a crash: before the copy has its name there is the old file (and a `.part` that the next start removes); after that
 //! the old file and its copy, until the transaction is committed. There is no state between.
@@ -163,18 +163,15 @@ fn keep_copy(path: &Path, found: i64) -> Result<PathBuf, SchemaError> {
     copy_into(path, &part).map_err(failed)?;
     for number in 1..=COPIES_MAX {
         let copy = if number == 1 { beside(format!(".v{found}")) } else { beside(format!(".v{found}.{number}")) };
-        let kept = match fs::hard_link(&part, &copy) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => same(&part, &copy).map_err(failed)?,
+        match fs::symlink_metadata(&copy) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(&part, &copy).map_err(failed)?,
             Err(source) => return Err(failed(source)),
-        };
-        if kept {
-            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            fs::remove_file(&part)
-                .and_then(|()| File::open(directory).and_then(|directory| directory.sync_all()))
-                .map_err(failed)?;
-            return Ok(copy);
+            Ok(_) if same(&part, &copy).map_err(failed)? => fs::remove_file(&part).map_err(failed)?,
+            Ok(_) => continue,
         }
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        return Ok(copy);
     }
     fs::remove_file(&part).map_err(failed)?;
     Err(SchemaError::Copies { path: path.to_owned(), found })

@@ -135,6 +135,26 @@ async fn a_shorter_grace_is_kept_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_hangs_ends_with_the_grace_time() {
+    let harness = Harness::start();
+    let aws = Proxy::start("127.0.0.1:9");
+    let mut command = bot(&harness);
+    with_silent_aws(&mut command, &aws);
+    // which is tried before anything else
+    command.env("RETAIND_OBJECT_LOCK_LEGAL_HOLD", "on").env("RETAIND_GRACE_SECONDS", "1");
+    let program = Program::start(&mut command);
+    aws.until(|seen| !seen.is_empty()).await;
+    let told = Instant::now();
+    program.signal("TERM");
+    let (code, log) = program.ends().await;
+    assert_eq!(code, Some(75), "{log}");
+    assert!(log.contains("the grace time (RETAIND_GRACE_SECONDS) is over"), "{log}");
+    assert!(told.elapsed() < Duration::from_secs(4), "took {:?}", told.elapsed());
+    assert!(!harness.path().join("state").exists());
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_cuts_a_drain_short_that_waits_for_s3() {
     let harness = Harness::start();
     let aws = Proxy::start("127.0.0.1:9");

@@ -196,7 +196,10 @@ async fn a_state_that_the_bots_user_may_not_write_is_78_and_says_whose_it_should
         let (code, log) = ends(command).await;
         assert_eq!(code, Some(78), "{log}");
         let error = log.split_once("error: ").unwrap().1;
-        assert!(error.contains(path.to_str().unwrap()) && error.contains("give it to the user that runs the bot"), "{error}");
+        assert!(
+            error.contains(path.to_str().unwrap()) && error.contains("give it to the user that runs the bot"),
+            "{error}"
+        );
     };
     // read-only, as from a volume of somebody else
     give(&state, NOBODY, 0o555);

@@ -53,7 +53,8 @@ async fn a_bot_on_the_state_of_a_newer_release_is_78_and_changes_nothing() {
     let (code, log) = Program::start(&mut command).ends().await;
     assert_eq!(code, Some(78), "{log}");
     let (version, known) = (STEPS.len() + 1, STEPS.len());
-    let told = format!("state/bot.db` has schema version `{version}`, this release of retaind knows versions up to `{known}`");
+    let told =
+        format!("state/bot.db` has schema version `{version}`, this release of retaind knows versions up to `{known}`");
     assert!(log.contains(&told) && log.contains("run the newer release"), "{log}");
     assert_eq!(fs::read(&path).unwrap(), newer, "byte for byte");
     assert_eq!(gate.accepted.get(), asked, "the network was not asked");

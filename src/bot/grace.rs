@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 /// Below the ten seconds after which Docker kills; also the table's default.
 const GRACE: Duration = Duration::from_secs(8);
-/// What comes after the work gets a quarter of the whole,
+/// What comes after the work gets a quarter of the whole (the README says so),
 const AFTER_WORK_PART: u32 = 4;
 /// and no more than this: a large bucket takes long, a few events do not.
 const AFTER_WORK_MAX: Duration = Duration::from_secs(8);

@@ -132,7 +132,11 @@ impl Starts {
             return true;
         }
         let failed = history.failed_in_a_row;
-        tracing::warn!(failed, wait_seconds = pause.as_secs_f64(), "earlier starts failed: waits before asking the network");
+        tracing::warn!(
+            failed,
+            wait_seconds = pause.as_secs_f64(),
+            "earlier starts failed: waits before asking the network"
+        );
         stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
     }
 

@@ -62,7 +62,8 @@ pub fn run() -> Result<(), Failure> {
     let aws = runtime.block_on(settings::access(&config.aws))?;
     runtime.block_on(upload::check_locks(aws.as_ref(), &config.aws))?;
     let report = Report::start(&config, aws.as_ref(), counters.clone(), &runtime);
-    let ran = serve(&config, aws.as_ref(), password, basename, signals, &runtime, counters, watchdog, &grace, &report.events);
+    let ran =
+        serve(&config, aws.as_ref(), password, basename, signals, &runtime, counters, watchdog, &grace, &report.events);
     runtime.block_on(report.finish(grace.until(Part::Report)));
     // a disk that hangs must not keep a bot from ending that the watchdog has given up
     runtime.shutdown_timeout(grace.until(Part::End).saturating_duration_since(Instant::now()));

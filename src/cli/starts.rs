@@ -69,7 +69,12 @@ fn at_limit(failure: Failure, history: History) -> Failure {
     let failed = history.failed_in_a_row;
     if !history.is_at_limit() {
         let next_waits_ms = history.pause_millis;
-        tracing::warn!(failed, limit = FAILED_MAX, next_waits_ms, "this start failed, the next one waits before it asks the network");
+        tracing::warn!(
+            failed,
+            limit = FAILED_MAX,
+            next_waits_ms,
+            "this start failed, the next one waits before it asks the network"
+        );
         return failure;
     }
     let of = |why| Box::new(LimitReached { failed, why });

@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use crate::protocol::credential::CredentialError;
 use crate::protocol::ids::{IdError, UserName};
-use crate::schema::SchemaError;
 use crate::protocol::wire::{RefusalCode, Refused};
+use crate::schema::SchemaError;
 
 /// Why the network cannot start, run or carry out what its operator asked.
 #[derive(Debug, Error)]
