@@ -243,7 +243,9 @@ async fn a_clock_that_is_a_year_wrong_either_way_loses_and_doubles_nothing() {
         say(&mut alice, &room, said..said + 5).await;
         said += 5;
         acknowledged(&harness).await;
-        stops(program, 0).await;
+        let log = stops(program, 0).await;
+        let told = log.matches("the system's clock is behind the network's").count();
+        assert_eq!(told, usize::from(clock == "-365d"), "{log}");
         assert_texts(&harness.records(), said);
     }
     let year = |record: &Value| record["received_iso"].as_str().unwrap()[..4].to_owned();

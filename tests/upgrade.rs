@@ -75,6 +75,42 @@ async fn a_bot_on_the_state_of_a_newer_release_is_78_and_changes_nothing() {
     harness.stop().await;
 }
 
+/// Version and tables of a file, as SQL.
+fn tables(path: &Path) -> String {
+    let database = Connection::open(path).unwrap();
+    let version: i64 = database.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    let sql = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY tbl_name, name";
+    let mut statement = database.prepare(sql).unwrap();
+    let all = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let mut text = format!("-- {name}, version {version}\n");
+    for sql in all {
+        let words = sql.unwrap();
+        text += &words.split_whitespace().collect::<Vec<_>>().join(" ");
+        text += ";\n";
+    }
+    text
+}
+
+/// Who changes a table adds a step to `STEPS`, and a version. Before the first release: `RETAIND_BLESS=1`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_do_not_change_without_a_new_version() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = run(home.path());
+    command.env("RETAIND_LISTEN", "127.0.0.1:0");
+    let mut program = Program::start(&mut command);
+    program.says("receives").await;
+    program.signal("TERM");
+    assert_eq!(program.ends().await.0, Some(0));
+    let state = home.path().join("state");
+    let found = tables(&state.join("bot.db")) + &tables(&state.join("network/network.sqlite"));
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tables.sql");
+    if std::env::var_os("RETAIND_BLESS").is_some() {
+        fs::write(&golden, &found).unwrap();
+    }
+    assert_eq!(found, fs::read_to_string(&golden).unwrap(), "tables changed, and their version did not");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_embedded_network_of_a_newer_release_is_78_and_left_as_it_is() {
     let home = tempfile::tempdir().unwrap();
