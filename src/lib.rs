@@ -44,11 +44,12 @@
 //! | [`replay`] | recorded conversations played through real devices: demo, tests, benches |
 //! | [`aws`] | S3, KMS, Secrets Manager, SNS, CloudWatch: the only room that knows the SDK |
 //! | [`report`] | counters, events to SNS, metrics to CloudWatch, health, logs; never in the way of the data path |
+//! | [`schema`] | versions of the SQLite files of bot, devices and network, and the way up from one to the next |
 //! | [`config`] | the table of variables; the only room that reads the environment |
-//! | [`lifecycle`] | signals |
+//! | [`lifecycle`] | signals, and the end of the time that a stop may take |
 //! | [`cli`] | one file a subcommand; the only rooms that print |
 //!
-//! Imports point downwards: cli → bot, network, replay → device, report → aws, protocol. `bot` does not import `network`.
+//! Imports point downwards: cli → bot, network, replay → device, report → aws, protocol, schema. `bot` does not import `network`.
 //!
 //! # Threat model
 //!
@@ -90,3 +91,4 @@ pub mod network;
 pub mod protocol;
 pub mod replay;
 pub mod report;
+pub mod schema;

@@ -1,7 +1,8 @@
 //! Signals → orders. The only place that hears signals.
 //!
 //! SIGTERM and SIGINT ask for a stop: the bot drains and exits with 0. A second one cuts the drain short: the process
-//! ends at once, with the code of a temporary failure, and the next start recovers as from a crash. SIGUSR1 rotates
+//! ends at once, with the code of a temporary failure, and the next start recovers as from a crash. So does the end of the
+//! grace time, whatever hangs ([`end_in_time`]): better told and with the right code than killed. SIGUSR1 rotates
 //! the message file now. SIGHUP opens the log file anew; a program without one ends by it, as the terminal that sends it
 //! expects.
 
@@ -14,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::bot::grace::{Grace, Part};
 use crate::report::logs::files::LogFiles;
 
 /// Exit code of a drain that was cut short (`EX_TEMPFAIL`).
@@ -33,6 +35,16 @@ pub struct Signalled {
     pub stop: CancellationToken,
     /// Something comes with SIGUSR1.
     pub rotate: mpsc::Receiver<()>,
+}
+
+/// Begins the grace time with the stop, and ends the process with it. Only what has hung in a place without a deadline of
+/// its own (a start that waits for a disk) is still there to be ended.
+pub async fn end_in_time(stop: CancellationToken, grace: Grace) {
+    stop.cancelled().await;
+    grace.begin();
+    tokio::time::sleep_until(grace.until(Part::End)).await;
+    tracing::warn!("the grace time (RETAIND_GRACE_SECONDS) is over: the drain is cut short, the next start recovers");
+    std::process::exit(EXIT_CUT_SHORT);
 }
 
 /// Starts to hear signals, on a thread of its own.

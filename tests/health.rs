@@ -92,6 +92,32 @@ async fn a_bot_is_ready_exactly_while_it_receives() {
     harness.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_the_watchdog_calls_critical_is_a_reason_for_programs_and_for_people() {
+    let harness = Harness::start();
+    let mut command = bot(harness.path(), &harness.endpoint);
+    // an eighth of this is more than any disk has
+    let mut program = Program::start(command.env("RETAIND_DISK_LOW", (1u64 << 40).to_string()));
+    let at = address(&mut program).await;
+    let answer = until(&at, "/readyz", |answer| answer.reasons() == ["disk_full"]).await;
+    assert_eq!(answer.status, 503);
+    let (code, out, err) = status(&at);
+    assert_eq!(code, Some(75), "{err}");
+    assert!(out.contains("\n  disk_full: too little disk is free, no more messages are taken"), "{out}");
+    assert!(out.contains("\nfree bytes for state"), "{out}");
+    assert_eq!(get(&at, "/livez").await.status, 200, "a restart frees no space");
+    program.signal("TERM");
+    assert_eq!(program.ends().await.0, Some(0));
+
+    // who wants no such limit is ready on the same disk
+    let mut program = Program::start(command.env("RETAIND_DISK_LOW", "0"));
+    let at = address(&mut program).await;
+    until(&at, "/readyz", |answer| answer.status == 200).await;
+    program.signal("TERM");
+    assert_eq!(program.ends().await.0, Some(0));
+    harness.stop().await;
+}
+
 /// The value of a sample.
 fn sample(page: &str, name: &str) -> u64 {
     let line = page.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("no `{name}`"));
@@ -152,7 +178,7 @@ async fn metrics_are_openmetrics_with_every_name_and_follow_what_happens() {
         assert!(samples.contains(&format!("retaind_{name}")), "{name}");
     }
     assert_eq!((sample(&page, "retaind_ready"), sample(&page, "retaind_logins_total")), (1, 1));
-    assert!(page.matches("retaind_disk_free_bytes{directory=").count() == 2);
+    assert!(page.matches("retaind_disk_free_bytes{directory=").count() == 3);
     program.signal("TERM");
     assert_eq!(program.ends().await.0, Some(0));
     harness.stop().await;

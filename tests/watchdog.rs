@@ -10,6 +10,7 @@ use std::time::Duration;
 use retaind::aws::AwsError;
 use retaind::bot::clock::{Clock, SystemClock};
 use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile, RealDisk};
+use retaind::bot::grace::Grace;
 use retaind::bot::run::{self as bot, BotError, Fault, Options, Orders, Shipping};
 use retaind::bot::watchdog::{Heartbeat, Limits, Network, Settings, Space};
 use retaind::device::conversations::Device;
@@ -331,6 +332,37 @@ impl Disk for Hanging {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_is_cut_short_while_the_disk_hangs_and_the_next_bot_has_everything_once() {
+    let harness = Harness::start();
+    let disk = Hanging::default();
+    let grace = Grace::new(Duration::from_secs(1));
+    let options = Options {
+        disk: Arc::new(disk.clone()),
+        shipping: Shipping { grace, ..Shipping::local(Arc::new(RealDisk)) },
+        ..harness.options()
+    };
+    let bot = Bot::start(options).await;
+    let mut alice = harness.device("alice").await;
+    let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
+    send(&mut alice, &room, 0..5).await;
+    bot.saved(6).await;
+    disk.set(State::Hangs);
+    send(&mut alice, &room, 5..10).await;
+    bot.counters.messages_received.reaches(7).await;
+    let error = tokio::time::timeout(PATIENCE, bot.stop()).await.unwrap().unwrap_err();
+    assert!(matches!(&error, BotError::CutShort), "{error}");
+    assert_eq!(error.fault(), Fault::Temporary);
+    // the process would be gone by now
+    disk.set(State::Fails);
+
+    let bot = harness.bot().await;
+    bot.saved(5).await;
+    bot.stop().await.unwrap();
+    assert_archived(&harness, &room, 10);
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bot_whose_disk_hangs_ends_as_temporary_and_the_next_one_has_everything_once() {
     let harness = Harness::start();
     let disk = Hanging::default();
@@ -339,7 +371,7 @@ async fn a_bot_whose_disk_hangs_ends_as_temporary_and_the_next_one_has_everythin
         limits.stage_warns_after = Duration::from_secs(1);
         limits.stage_fails_after = Duration::from_secs(2);
     };
-    let grace = Duration::from_millis(100);
+    let grace = Grace::new(Duration::from_millis(100));
     let options = Options {
         disk: Arc::new(disk.clone()),
         shipping: Shipping { grace, ..Shipping::local(Arc::new(RealDisk)) },

@@ -81,7 +81,7 @@ impl fmt::Display for DiskCall {
 
 /// A call that failed, and on what.
 #[derive(Debug, Error)]
-#[error("cannot {call} `{}`{}", path.display(), hint(source.kind()))]
+#[error("cannot {call} `{}`{}", path.display(), hint(source))]
 pub struct DiskError {
     /// The call.
     pub call: DiskCall,
@@ -91,8 +91,11 @@ pub struct DiskError {
     pub source: io::Error,
 }
 
-fn hint(kind: io::ErrorKind) -> &'static str {
-    match kind {
+fn hint(error: &io::Error) -> &'static str {
+    if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) {
+        return ": too many files are open; raise the limit (`ulimit -n`)";
+    }
+    match error.kind() {
         io::ErrorKind::StorageFull => ": the disk is full; free some space",
         io::ErrorKind::QuotaExceeded => ": the disk quota of the bot's user is used up; raise it or free some space",
         io::ErrorKind::ReadOnlyFilesystem => ": the file system is mounted read-only; mount a writable volume there",

@@ -27,7 +27,8 @@ impl BotError {
             | Self::Ship(_)
             | Self::Stage(_)
             | Self::NotKept(_)
-            | Self::Random => None,
+            | Self::Random
+            | Self::CutShort => None,
         }
     }
 
@@ -60,6 +61,7 @@ impl BotError {
             | Self::ConfiguredPassword(_)
             | Self::NotKept(_)
             | Self::Random
+            | Self::CutShort
             | Self::OtherBot { .. } => self.event_at_start(),
         }
     }

@@ -116,6 +116,13 @@ pub struct Home {
     _lock: File,
 }
 
+impl Home {
+    /// Leaves the lock to the process: a stage that was given up may still write when all else has ended.
+    pub fn keep_until_exit(self) {
+        std::mem::forget(self);
+    }
+}
+
 /// Makes, tries and locks the bot's directories; `state` is the one that is locked. After an error all is as before.
 pub fn prepare(disk: &dyn Disk, state: &Directory, others: &[Directory]) -> Result<Home, HomeError> {
     // first only looks, so that most mistakes change nothing even for a moment

@@ -50,6 +50,8 @@ const KEY_PACKAGES_BATCH: usize = 100;
 const REPLENISH_EVERY: Duration = Duration::from_secs(30);
 /// So many Welcomes make it look at once.
 const REPLENISH_AFTER_WELCOMES: usize = 50;
+/// Further than this behind the network's, a clock is told to be wrong; a minute is what the watchdog bears as well.
+const CLOCK_BEHIND: Duration = Duration::from_secs(60);
 /// First pause before connecting again; doubled each time.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 /// Longest pause.
@@ -231,6 +233,7 @@ impl Link {
     ) -> Result<(), ReceiveError> {
         let workers = NonZeroUsize::new(self.workers.len()).unwrap_or(NonZeroUsize::MIN);
         let mut welcomes = 0usize;
+        let mut clock = WallClock::NotCompared;
         let mut look = tokio::time::interval(REPLENISH_EVERY);
         look.reset();
         let mut health = self.health.clone();
@@ -247,6 +250,7 @@ impl Link {
             match push {
                 Some(Push::Delivery(delivery)) => {
                     let delivered = self.parse(delivery)?;
+                    clock.compare(&delivered);
                     self.counters.messages_received.add(1);
                     if delivered.kind == DeliveryKind::Welcome {
                         welcomes = welcomes.saturating_add(1);
@@ -315,6 +319,28 @@ impl Link {
                 Some(last) if page.more => after = last.conversation.clone(),
                 _ => return Ok(()),
             }
+        }
+    }
+}
+
+/// Is this host's clock behind the network's? One that is ahead looks like one that reads an old queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WallClock {
+    NotCompared,
+    Told,
+}
+
+impl WallClock {
+    /// Said once a connection: it is no reason not to archive, and records keep what each clock shows.
+    fn compare(&mut self, delivered: &Delivered) {
+        let behind_micros = delivered.accepted_at_micros.saturating_sub(delivered.received_at_micros);
+        let behind = Duration::from_micros(u64::try_from(behind_micros).unwrap_or(0));
+        if *self == Self::NotCompared && behind > CLOCK_BEHIND {
+            *self = Self::Told;
+            tracing::warn!(
+                behind_seconds = behind.as_secs(),
+                "the system's clock is behind the network's, is it set right? records have the time that it shows"
+            );
         }
     }
 }

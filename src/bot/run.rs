@@ -5,7 +5,8 @@
 //!
 //! Stopping goes from front to back: no more deliveries are taken; the workers drop what they have not begun (it is not
 //! acknowledged, so it comes again); downloads are given up; the committer commits what is ready and seals the open file;
-//! the last acknowledgements go out; what is in the ship queue is shipped as far as the grace time goes.
+//! the last acknowledgements go out; what is in the ship queue is shipped as far as the grace time goes ([`Grace`]). What
+//! does not end by then is given up, and the next start recovers as after a crash.
 //!
 //! A stage that ends before it was told to fails the whole: a bot that looks alive and archives nothing is the worst of all.
 
@@ -27,10 +28,11 @@ use super::commit::{CommitError, Committer, Directories, Neighbours};
 use super::decrypt::{Committed, DecryptError, Input, Worker};
 use super::disk::Disk;
 use super::fetch::{FetchError, Fetcher, Names};
+use super::grace::{Grace, Part};
 use super::provision::{self, NotKept, Opened, Passwords};
 use super::receive::{Link, ReceiveError, WINDOW_MESSAGES, acknowledge};
 use super::segment::Policy;
-use super::ship::runner::{News, Runner, Watcher};
+use super::ship::runner::{News, Runner, Watcher, jittered};
 use super::ship::{Backoff, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
 use super::state::{self, Queue};
 use super::watchdog::{self, Network, Pulse, Stalled, Watchdog};
@@ -47,15 +49,15 @@ use crate::report::status::Stages as Standing;
 const CHUNKS_MAX: usize = 1024;
 /// Proofs between committer and acknowledgement.
 const PROOFS_MAX: usize = 64;
-/// Pause before the first log-in is tried again while the network is away.
-const LOGIN_PAUSE: Duration = Duration::from_secs(1);
+/// Pause before the first log-in is tried again while the network is away; doubled each time.
+const LOGIN_PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// Longest such pause, as for later log-ins.
+const LOGIN_PAUSE_MAX: Duration = Duration::from_secs(15);
 /// Numbers of message files have eight digits: so many states may each count through a range of their own.
 const SEGMENT_RANGES: u64 = 99;
 /// Numbers in one range.
 const SEGMENT_RANGE: u64 = 1_000_000;
-/// What is on its way when the bot is told to stop may take so long: below the ten seconds after which Docker kills.
-const SHIP_GRACE: Duration = Duration::from_secs(7);
-/// How long the last acknowledgements may take.
+/// How long the last acknowledgements may take, within the grace time: a network that is silent gets no hour.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Why the bot ended.
@@ -96,6 +98,12 @@ pub enum BotError {
     /// A stage does not move.
     #[error(transparent)]
     Stalled(#[from] Stalled),
+    /// The grace time was over before everything in hand was safe.
+    #[error(
+        "stopped as told, but what was in hand was not safe within the grace time: it is not acknowledged and comes again; \
+         does the disk answer, or is `RETAIND_GRACE_SECONDS` too short?"
+    )]
+    CutShort,
     /// A thread could not be started, or died.
     #[error("stage `{0}` could not be started or died")]
     Stage(&'static str),
@@ -126,7 +134,7 @@ impl BotError {
     /// What to do about it.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Store(error) if error.is_wrong_password() => Fault::Configuration,
+            Self::Store(error) if error.is_configuration() => Fault::Configuration,
             Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => match error {
                 AccountError::Connection(error) if error.is_temporary() => Fault::Temporary,
                 AccountError::Connection(_)
@@ -140,7 +148,7 @@ impl BotError {
             Self::NotKept(error) if error.may_pass => Fault::Temporary,
             Self::NotKept(_) => Fault::Configuration,
             Self::Random => Fault::Temporary,
-            Self::Stalled(_) => Fault::Temporary,
+            Self::Stalled(_) | Self::CutShort => Fault::Temporary,
             // the disk's errors: full, read-only, gone; the next start tells more
             Self::Store(_) | Self::Fetch(FetchError::Disk { .. }) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
@@ -186,13 +194,13 @@ pub struct Shipping {
     /// How long to wait while that is away.
     pub backoff: Backoff,
     /// How long a stop may take until what is not shipped waits for the next start.
-    pub grace: Duration,
+    pub grace: Grace,
 }
 
 impl Shipping {
     /// To a destination, with the usual patience.
     pub fn to(destination: Arc<dyn Destination>) -> Self {
-        Self { destination, backoff: Backoff::default(), grace: SHIP_GRACE }
+        Self { destination, backoff: Backoff::default(), grace: Grace::default() }
     }
 
     /// Files stay where they are.
@@ -265,10 +273,17 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
     let account = match store.identity()? {
         None => {
             let opened = Opened { store, by };
-            let account = provision::register(opened, &options.endpoint, &options.user, &options.passwords).await;
-            let account = account.inspect_err(|_| options.counters.login_failures.add(1))?;
-            options.events.raise(Event::DeviceAdded);
-            Some(account)
+            let registering = provision::register(opened, &options.endpoint, &options.user, &options.passwords);
+            // one that is given up goes on at the next start, with the same key
+            match orders.stop.clone().run_until_cancelled(registering).await {
+                None => None,
+                Some(account) => {
+                    let account = account.inspect_err(|_| options.counters.login_failures.add(1))?;
+                    identify(&options.events, &account.identity);
+                    options.events.raise(Event::DeviceAdded);
+                    Some(account)
+                }
+            }
         }
         Some(_) => log_in(Arc::new(Mutex::new(store)), &options, &orders.stop).await?,
     };
@@ -280,7 +295,7 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
     }
     options.counters.logins.add(1);
     let identity = &account.identity;
-    options.events.origin().identify(identity.device.to_string(), identity.network_id.clone());
+    identify(&options.events, identity);
     tracing::info!(user = %identity.user, device = %identity.device, network = identity.network_id, "log-in accepted");
     options.events.raise(Event::LoggedIn);
 
@@ -310,27 +325,34 @@ fn own_state(store: &Store, user: &str, events: &Events) -> Result<(), BotError>
     Err(BotError::OtherBot { theirs: theirs.to_string(), ours: user.to_owned() })
 }
 
+fn identify(events: &Events, identity: &Identity) {
+    events.origin().identify(identity.device.to_string(), identity.network_id.clone());
+}
+
 /// `None`: told to stop before the network could be reached.
 async fn log_in(
     store: Arc<Mutex<Store>>,
     options: &Options,
     stop: &CancellationToken,
 ) -> Result<Option<LoggedIn>, BotError> {
+    let mut pause = LOGIN_PAUSE_FIRST;
     loop {
-        match account::login(store.clone(), Some(&options.endpoint), WINDOW_MESSAGES).await {
-            Ok(account) => return Ok(Some(account)),
-            Err(AccountError::Connection(error)) if error.is_temporary() => {
+        let trying = account::login(store.clone(), Some(&options.endpoint), WINDOW_MESSAGES);
+        match stop.run_until_cancelled(trying).await {
+            None => return Ok(None),
+            Some(Ok(account)) => return Ok(Some(account)),
+            Some(Err(AccountError::Connection(error))) if error.is_temporary() => {
                 options.counters.login_failures.add(1);
-                tracing::warn!(%error, "network is away, trying again");
+                tracing::warn!(%error, ?pause, "network is away, trying again");
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 options.counters.login_failures.add(1);
                 return Err(error.into());
             }
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(LOGIN_PAUSE) => {}
+            () = tokio::time::sleep(jittered(pause)) => pause = pause.saturating_mul(2).min(LOGIN_PAUSE_MAX),
         }
     }
 }
@@ -381,7 +403,7 @@ struct Stages {
     wake: Vec<mpsc::Sender<Input>>,
     bell: Arc<Bell>,
     shipping: tokio::task::JoinHandle<Result<Shipped, ShipError>>,
-    grace: Duration,
+    grace: Grace,
     acknowledging: tokio::task::JoinHandle<()>,
     counters: Arc<Counters>,
 }
@@ -485,7 +507,7 @@ impl Stages {
             });
         }
         let acknowledging = tokio::spawn(acknowledge(durable, connected));
-        let grace = options.shipping.grace;
+        let grace = options.shipping.grace.clone();
         let counters = options.counters.clone();
         Ok(Self { ended, running, stop, stopping, wake: inputs, bell, shipping, grace, acknowledging, counters })
     }
@@ -515,22 +537,18 @@ impl Stages {
             tell(events, error.event_while_running());
         }
         self.counters.status.stops(if failed.is_some() { Standing::Failed } else { Standing::Stop });
-        let deadline = Instant::now() + self.grace;
+        let deadline = self.grace.until(Part::Work);
         self.stopping.store(true, Ordering::Release);
         self.stop.cancel();
         for worker in self.wake.drain(..) {
             // a worker with a full queue looks at `stopping` anyway
             let _ = worker.try_send(Input::Reconnected);
         }
-        if matches!(failed, Some(BotError::Stalled(_))) {
+        if tokio::time::timeout_at(deadline, self.drain(&mut failed)).await.is_err() {
             // what hangs may hang for ever: the next start recovers, as after a crash
-            if tokio::time::timeout_at(deadline, self.drain(&mut failed)).await.is_err() {
-                self.shipping.abort();
-                self.acknowledging.abort();
-                return failed.map_or(Ok(Shipped::Partly), Err);
-            }
-        } else {
-            self.drain(&mut failed).await;
+            self.shipping.abort();
+            self.acknowledging.abort();
+            return Err(failed.unwrap_or(BotError::CutShort));
         }
         // the last file is sealed and in the queue
         let shipping = async {
@@ -542,12 +560,18 @@ impl Stages {
                 Ok(ended) => ended,
                 Err(_) => {
                     self.bell.stop();
-                    (&mut self.shipping).await
+                    let given_up = tokio::time::timeout_at(self.grace.until(Part::Connections), &mut self.shipping);
+                    given_up.await.unwrap_or_else(|_| {
+                        // in the middle of a call on the disk or the state; the queue's ledger knows
+                        self.shipping.abort();
+                        Ok(Ok(Shipped::Partly))
+                    })
                 }
             }
         };
         // acknowledgements are not lost if they take too long: the next start tells the network what is safe
-        let (shipped, _) = tokio::join!(shipping, tokio::time::timeout(FAREWELL, self.acknowledging));
+        let farewell = deadline.min(Instant::now() + FAREWELL);
+        let (shipped, _) = tokio::join!(shipping, tokio::time::timeout_at(farewell, self.acknowledging));
         let shipped = match shipped {
             Ok(Ok(shipped)) => shipped,
             Ok(Err(error)) => return Err(failed.unwrap_or_else(|| error.into())),

@@ -14,6 +14,7 @@ use crate::device::store::{Store, StoreError, Writer};
 /// How long a look at the queue waits for whoever keeps the file locked; readers meet nobody while all is well.
 const LOOK_TIME: Duration = Duration::from_secs(1);
 
+/// Tables as they are now; what an older file has otherwise is changed by [`crate::device::store::STEPS`].
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS segment (
         number INTEGER PRIMARY KEY, state TEXT NOT NULL, length INTEGER NOT NULL, records INTEGER NOT NULL,

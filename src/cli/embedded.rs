@@ -9,7 +9,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use super::network::failure as network_failure;
 use super::run::failure;
+use crate::bot::grace::Part;
 use crate::bot::run::{self as bot, Options, Orders};
 use crate::bot::ship::Shipped;
 use crate::config::Retention;
@@ -34,8 +36,8 @@ impl Embedded {
         retention: Retention,
     ) -> Result<Self, Failure> {
         let address = listener.local_addr().map_err(Failure::internal)?;
-        let network = Network::open(options).map_err(Failure::temporary)?;
-        network.make_bot(bot, password).map_err(Failure::temporary)?;
+        let network = Network::open(options).map_err(network_failure)?;
+        network.make_bot(bot, password).map_err(network_failure)?;
         let retained: &[UserName] = match retention {
             Retention::On => std::slice::from_ref(bot),
             Retention::Off => &[],
@@ -58,7 +60,7 @@ impl Embedded {
     pub async fn run_bot(self, options: Options, orders: Orders) -> Result<Shipped, Failure> {
         let Self { network, listener, address } = self;
         tracing::info!(network = network.network_id(), %address, "embedded network listens");
-        let stop = orders.stop.clone();
+        let (stop, grace) = (orders.stop.clone(), options.shipping.grace.clone());
         let end = CancellationToken::new();
         let serving = tokio::spawn({
             let (network, end) = (network.clone(), end.clone());
@@ -69,7 +71,11 @@ impl Embedded {
         let (archived, served) = tokio::select! {
             archived = &mut running => {
                 end.cancel();
-                (archived, serving.await)
+                let ended = tokio::time::timeout_at(grace.until(Part::Connections), &mut serving).await;
+                (archived, ended.unwrap_or_else(|_| {
+                    tracing::warn!("devices were cut off: their connections did not end in time");
+                    Ok(Ok(()))
+                }))
             }
             served = &mut serving => {
                 // the bot cannot go on without its network, but what it has in hand it makes safe

@@ -5,20 +5,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::sync::watch;
+
 use super::Failure;
 use super::run::STATE_FILE;
 use crate::bot::disk::{Disk, RealDisk};
 use crate::bot::state;
+use crate::bot::watchdog;
 use crate::config::Config;
 use crate::config::env;
 use crate::report::counters::Counters;
 use crate::report::health::server::Server;
 use crate::report::health::{Directory, Found, Health, Look, Queue};
+use crate::report::status::Opinion;
 
 /// The endpoint, if there is one.
 pub(super) struct Endpoint {
     server: Option<Server>,
-    sight: Sight,
+    directories: [(&'static str, PathBuf); 3],
+    state: PathBuf,
 }
 
 impl Endpoint {
@@ -32,21 +37,24 @@ impl Endpoint {
                 ))
             })
         });
-        let sight = Sight {
-            directories: [
-                ("messages", config.files.messages.clone()),
-                ("attachments", config.files.attachments.clone()),
-            ],
-            state: config.state.join(STATE_FILE),
-        };
-        Ok(Self { server: server.transpose()?, sight })
+        let directories = [
+            ("messages", config.files.messages.clone()),
+            ("attachments", config.files.attachments.clone()),
+            ("state", config.state.clone()),
+        ];
+        Ok(Self { server: server.transpose()?, directories, state: config.state.join(STATE_FILE) })
     }
 
-    /// Begins to answer, as long as the runtime lives.
-    pub fn start(self, counters: Arc<Counters>, runtime: &tokio::runtime::Runtime) {
-        let Some(server) = self.server else { return };
+    /// Begins to answer, as long as the runtime lives. `opinion`: the watchdog's.
+    pub fn start(
+        self,
+        counters: Arc<Counters>,
+        opinion: watch::Receiver<watchdog::Health>,
+        runtime: &tokio::runtime::Runtime,
+    ) {
+        let Self { server: Some(server), directories, state } = self else { return };
         tracing::info!(address = %server.address(), "health endpoint listens");
-        let health = Health::new(counters, Arc::new(self.sight));
+        let health = Health::new(counters, Arc::new(Sight { directories, state, opinion }));
         runtime.spawn(async move {
             let Err(error) = server.serve(health).await;
             tracing::error!(%error, "health endpoint ended, the bot goes on");
@@ -55,8 +63,9 @@ impl Endpoint {
 }
 
 struct Sight {
-    directories: [(&'static str, PathBuf); 2],
+    directories: [(&'static str, PathBuf); 3],
     state: PathBuf,
+    opinion: watch::Receiver<watchdog::Health>,
 }
 
 impl Look for Sight {
@@ -65,6 +74,11 @@ impl Look for Sight {
         let directories =
             directories.map(|(name, path)| Directory { name, free_bytes: RealDisk.free_bytes(path).ok() });
         Found { queue: self.queue(), directories: directories.collect() }
+    }
+
+    fn opinion(&self) -> Opinion {
+        let health = self.opinion.borrow();
+        Opinion { pipeline: health.pipeline, space: health.space }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod client;
 pub mod demo;
 mod embedded;
 mod health;
+mod limits;
 mod log;
 pub mod network;
 mod password;
@@ -16,6 +17,7 @@ mod prompt;
 mod report;
 pub mod run;
 mod settings;
+mod starts;
 pub mod status;
 mod upload;
 

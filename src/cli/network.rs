@@ -247,15 +247,18 @@ fn say(line: &str) -> Result<(), Failure> {
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Failure::temporary)
 }
 
-fn failure(error: NetworkError) -> Failure {
+/// What an error of the network means for who started it.
+pub(super) fn failure(error: NetworkError) -> Failure {
     match error {
+        NetworkError::File { ref source, .. } if is_denied(source) => Failure::configuration(error),
         NetworkError::Locked(_)
         | NetworkError::File { .. }
         | NetworkError::Database(_)
         | NetworkError::Listen(_)
         | NetworkError::Ended(_) => Failure::temporary(error),
         NetworkError::Key(_) | NetworkError::Crypto(_) => Failure::internal(error),
-        NetworkError::Schema { .. }
+        NetworkError::Schema(ref why) if !why.is_configuration() => Failure::temporary(error),
+        NetworkError::Schema(_)
         | NetworkError::Certificate(_)
         | NetworkError::CipherSuite(_)
         | NetworkError::NetworkId { .. }
@@ -269,4 +272,9 @@ fn failure(error: NetworkError) -> Failure {
         | NetworkError::NotABot(_)
         | NetworkError::PasswordLength => Failure::configuration(error),
     }
+}
+
+/// Waiting gives nobody a file.
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }

@@ -1,9 +1,9 @@
 //! What the bot says about itself, set up from the configuration: events to SNS, metrics to CloudWatch, or neither.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::aws::Aws;
 use crate::aws::cloudwatch::CloudWatch;
@@ -16,9 +16,6 @@ use crate::report::events::{Events, Sending};
 use crate::report::metrics::{Measuring, Metrics};
 use crate::report::origin::Origin;
 use crate::report::outlets::NAMESPACE;
-
-/// What the last events and metrics may take of the ten seconds that `docker stop` gives.
-const FINISH: Duration = Duration::from_secs(3);
 
 /// Events and metrics of one bot.
 pub(super) struct Report {
@@ -53,17 +50,18 @@ impl Report {
         Self { events, sending, measuring }
     }
 
-    /// Tells what is left, within a deadline; what does not fit is in the log.
-    pub async fn finish(self) {
+    /// Tells what is left, until a deadline; what does not fit is in the log.
+    pub async fn finish(self, until: Instant) {
         let Self { sending, measuring, events: _ } = self;
+        let within = until.saturating_duration_since(Instant::now());
         let events = async {
             if let Some(sending) = sending {
-                sending.finish(FINISH).await;
+                sending.finish(within).await;
             }
         };
         let metrics = async {
             if let Some(measuring) = measuring {
-                measuring.finish(FINISH).await;
+                measuring.finish(within).await;
             }
         };
         tokio::join!(events, metrics);

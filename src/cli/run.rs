@@ -1,23 +1,25 @@
 //! `retaind run`: the bot, with the network embedded unless another one is named.
 //!
 //! Order of starting: configuration (all mistakes at once), directories (made, tried, locked), the bot's state opens under
-//! the password, then the network, then the bot. Of stopping see [`super::embedded`].
+//! the password, a pause if earlier starts have failed, then the network, then the bot. Of stopping see [`super::embedded`], and [`Grace`] for how long it takes.
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Failure;
 use super::embedded::Embedded;
 use super::report::Report;
-use super::{health, log, password, settings, upload};
+use super::{health, limits, log, password, settings, starts, upload};
 use crate::aws::Aws;
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
 use crate::bot::disk::{Disk, RealDisk};
+use crate::bot::grace::{Grace, Part};
 use crate::bot::home::{self, Directory};
-use crate::bot::provision;
-use crate::bot::run::{self as bot, BotError, Fault, Options, Orders};
+use crate::bot::provision::{self, By, Passwords};
+use crate::bot::run::{self as bot, BotError, Fault, Options, Orders, Shipping};
 use crate::bot::segment::{Basename, Policy};
 use crate::bot::ship::Shipped;
 use crate::bot::watchdog;
@@ -33,11 +35,9 @@ pub(super) const STATE_FILE: &str = "bot.db";
 /// The embedded network's directory, below the state directory.
 const NETWORK_DIRECTORY: &str = "network";
 
-/// How long blocking calls that are left over may take: at the end there should be none.
-const RUNTIME_GRACE: Duration = Duration::from_secs(1);
-
 /// Runs it.
 pub fn run() -> Result<(), Failure> {
+    limits::raise_open_files()?;
     let (config, warnings) = settings::load_or_fail()?;
     config.refuse_what_is_not_built().map_err(Failure::configuration)?;
     let log_files = log::start(&config)?;
@@ -48,15 +48,18 @@ pub fn run() -> Result<(), Failure> {
     let health = health::Endpoint::bind(&config)?;
     let signals = lifecycle::listen_with_logs(log_files).map_err(Failure::internal)?;
     let runtime = runtime()?;
+    let grace = Grace::new(config.grace);
+    runtime.spawn(lifecycle::end_in_time(signals.stop.clone(), grace.clone()));
     let counters = Arc::new(Counters::default());
-    health.start(counters.clone(), &runtime);
+    let watchdog = watchdog::Settings::new(config.watchdog.fails_after, config.watchdog.disk_low_bytes);
+    health.start(counters.clone(), watchdog.health.subscribe(), &runtime);
     let aws = runtime.block_on(settings::access(&config.aws))?;
     runtime.block_on(upload::check_locks(aws.as_ref(), &config.aws))?;
     let report = Report::start(&config, aws.as_ref(), counters.clone(), &runtime);
-    let ran = serve(&config, aws.as_ref(), basename, signals, &runtime, counters, &report.events);
-    runtime.block_on(report.finish());
+    let ran = serve(&config, aws.as_ref(), basename, signals, &runtime, counters, watchdog, &grace, &report.events);
+    runtime.block_on(report.finish(grace.until(Part::Report)));
     // a disk that hangs must not keep a bot from ending that the watchdog has given up
-    runtime.shutdown_timeout(RUNTIME_GRACE);
+    runtime.shutdown_timeout(grace.until(Part::End).saturating_duration_since(Instant::now()));
     ran
 }
 
@@ -69,10 +72,12 @@ fn serve(
     signals: Signalled,
     runtime: &tokio::runtime::Runtime,
     counters: Arc<Counters>,
+    watchdog: watchdog::Settings,
+    grace: &Grace,
     events: &Events,
 ) -> Result<(), Failure> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let _home = prepare(config, &*disk)?;
+    prepare(config, &*disk)?.keep_until_exit();
     let state = config.state.join(STATE_FILE);
     let asked = password::obtain(config, &state, &signals.stop, events);
     let Some(passwords) = runtime.block_on(asked)? else { return Ok(()) };
@@ -82,12 +87,35 @@ fn serve(
         bot::tell(events, error.event_at_start());
         failure(error)
     })?;
-    let embedded = embedded(config, passwords.in_force(opened.by))?;
+    let by = opened.by;
     drop(opened);
+    let (stop, counted) = (signals.stop.clone(), counters.clone());
+    starts::counted(&config.state, &stop, runtime, &counted, events, || {
+        archive(config, aws, passwords, by, basename, signals, runtime, counters, watchdog, grace, disk, events)
+    })
+}
+
+/// Network and bot, from the first question at the network on.
+#[allow(clippy::too_many_arguments, reason = "each is one thing that was made before, and has one user here")]
+fn archive(
+    config: &Config,
+    aws: Option<&Aws>,
+    passwords: Arc<Passwords>,
+    by: By,
+    basename: Basename,
+    signals: Signalled,
+    runtime: &tokio::runtime::Runtime,
+    counters: Arc<Counters>,
+    watchdog: watchdog::Settings,
+    grace: &Grace,
+    disk: Arc<dyn Disk>,
+    events: &Events,
+) -> Result<(), Failure> {
+    let embedded = embedded(config, passwords.in_force(by))?;
     let options = Options {
         user: config.bot.as_str().to_owned(),
         passwords,
-        state,
+        state: config.state.join(STATE_FILE),
         directories: Directories {
             messages: config.files.messages.clone(),
             basename,
@@ -100,12 +128,12 @@ fn serve(
         },
         endpoint: endpoint(embedded.as_ref(), config)?,
         workers: workers(),
-        shipping: upload::shipping(aws, &config.aws, &disk),
+        shipping: Shipping { grace: grace.clone(), ..upload::shipping(aws, &config.aws, &disk) },
         disk,
         clock: Arc::new(SystemClock),
         counters,
         events: events.clone(),
-        watchdog: watchdog::Settings::new(config.watchdog.fails_after, config.watchdog.disk_low_bytes),
+        watchdog,
     };
     let orders = Orders { stop: signals.stop, rotate: signals.rotate, ready: None };
     let shipped = runtime.block_on(async {

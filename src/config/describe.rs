@@ -55,6 +55,7 @@ fn value(config: &Config, name: &str) -> Option<String> {
         }
         "RETAIND_WATCHDOG_MINUTES" => Some((config.watchdog.fails_after.as_secs() / SECONDS_PER_MINUTE).to_string()),
         "RETAIND_DISK_LOW" => Some((config.watchdog.disk_low_bytes / BYTES_PER_MIB).to_string()),
+        "RETAIND_GRACE_SECONDS" => Some(config.grace.as_secs().to_string()),
         "RETAIND_STATE" => Some(config.state.display().to_string()),
         "RUST_LOG" => Some(config.log.clone()),
         "RETAIND_LOG_FORMAT" => Some(config.log_format.to_string()),

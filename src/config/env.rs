@@ -179,6 +179,8 @@ variables! {
         "minutes after which a network that stays away is a failure (an event, and the connection begins anew), and again after each further so many; 1 to 1440";
     DISK_LOW: "RETAIND_DISK_LOW", Fallback::Text("1024"), Public, Effect::Works,
         "MiB of free disk space below which operators are told; below an eighth of it no more messages are taken until there is room; 0 = neither";
+    GRACE: "RETAIND_GRACE_SECONDS", Fallback::Text("8"), Public, Effect::Works,
+        "seconds that a stop may take from the signal to the end, uploads and last events included; what does not fit waits for the next start. `docker stop` kills after 10 unless told otherwise (`--stop-timeout`); 1 to 3600";
     LOG: "RUST_LOG", Fallback::Text("info"), Public, Effect::Works,
         "what is logged: `error`, `warn`, `info`, `debug` or `trace`, also for single parts (`info,retaind::bot=debug`); never message content";
     LOG_FORMAT: "RETAIND_LOG_FORMAT", Fallback::Text("auto"), Public, Effect::Works,

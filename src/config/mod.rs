@@ -183,6 +183,8 @@ pub struct Config {
     pub network: Network,
     /// How it is watched.
     pub watchdog: Watchdog,
+    /// How long a stop may take.
+    pub grace: Duration,
     /// AWS.
     pub aws: Aws,
     /// What is logged.
@@ -320,6 +322,7 @@ fn understand(
     let state = r.read_for(&env::STATE, bot.as_ref(), parse::path);
     let network = network(&mut r, bot.as_ref());
     let watchdog = watchdog(&mut r);
+    let grace = r.read(&env::GRACE, parse::grace);
     let aws = aws::read(&mut r, access);
     let log = r.read(&env::LOG, parse::log_filter);
     let log_format = r.read(&env::LOG_FORMAT, parse::log_format);
@@ -336,8 +339,9 @@ fn understand(
         })
     };
     let told = || Some((log?, log_format?, logs?, health?, store_password?));
-    match (bot, files(), state, network, watchdog, aws, told()) {
-        (Some(bot), Some(files), Some(state), Some(network), Some(watchdog), Some(aws), Some(told))
+    let lasting = || Some((watchdog?, grace?));
+    match (bot, files(), state, network, lasting(), aws, told()) {
+        (Some(bot), Some(files), Some(state), Some(network), Some((watchdog, grace)), Some(aws), Some(told))
             if r.mistakes.is_empty() =>
         {
             let origins = r.origins;
@@ -351,6 +355,7 @@ fn understand(
                 state,
                 network,
                 watchdog,
+                grace,
                 aws,
                 log,
                 log_format,

@@ -34,6 +34,8 @@ const TIME_ROTATE_MINUTES_MAX: u64 = u32::MAX as u64;
 
 /// A day: who is not told within one might as well not be told.
 const WATCHDOG_MINUTES_MAX: u64 = 24 * 60;
+/// An hour: what is not uploaded by then waits for something else than time.
+const GRACE_SECONDS_MAX: u64 = 60 * 60;
 const BYTES_PER_MIB: u64 = 1024 * 1024;
 /// Largest size that is still a number of bytes.
 const DISK_LOW_MIB_MAX: u64 = u64::MAX / BYTES_PER_MIB;
@@ -79,6 +81,11 @@ pub(super) fn time_rotate(text: &str) -> Result<Option<Duration>, Invalid> {
 pub(super) fn watchdog_minutes(text: &str) -> Result<Duration, Invalid> {
     let minutes = number(text, "minutes", 1, WATCHDOG_MINUTES_MAX)?;
     Ok(Duration::from_secs(minutes.saturating_mul(SECONDS_PER_MINUTE)))
+}
+
+/// Seconds → duration.
+pub(super) fn grace(text: &str) -> Result<Duration, Invalid> {
+    number(text, "seconds", 1, GRACE_SECONDS_MAX).map(Duration::from_secs)
 }
 
 /// MiB → bytes.

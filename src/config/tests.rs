@@ -86,6 +86,7 @@ RETAIND_NETWORK_ID             1234567890  (default)
 RETAIND_RETENTION              on  (default)
 RETAIND_WATCHDOG_MINUTES       15  (default)
 RETAIND_DISK_LOW               1024  (default)
+RETAIND_GRACE_SECONDS          8  (default)
 RUST_LOG                       info  (default)
 RETAIND_LOG_FORMAT             auto  (default)
 RETAIND_LOGS                   /tmp/compliance_1234567890_bot/logs  (default)
@@ -133,6 +134,7 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("RETAIND_RETENTION", "off"),
         ("RETAIND_WATCHDOG_MINUTES", "5"),
         ("RETAIND_DISK_LOW", "200"),
+        ("RETAIND_GRACE_SECONDS", "25"),
         ("RUST_LOG", "warn,retaind::bot=trace"),
         ("RETAIND_LOG_FORMAT", "json"),
         ("RETAIND_LOGS", "/srv/logs"),
@@ -302,6 +304,12 @@ fn nonsense_numbers_are_refused() {
         let text = mistakes(&[("RETAIND_WATCHDOG_MINUTES", nonsense)]);
         assert!(text.contains("not a whole number of minutes from 1 to 1440"), "{text}");
     }
+    for nonsense in ["0", "3601", "8s", "-1", "1.5"] {
+        let text = mistakes(&[("RETAIND_GRACE_SECONDS", nonsense)]);
+        assert!(text.contains("not a whole number of seconds from 1 to 3600"), "{text}");
+    }
+    assert_eq!(loaded(&[BOT]).grace, Duration::from_secs(8), "all of a stop ends before Docker kills");
+    assert_eq!(loaded(&[BOT, ("RETAIND_GRACE_SECONDS", "3600")]).grace, Duration::from_secs(3600));
     let text = mistakes(&[("RETAIND_DISK_LOW", "5%")]);
     assert!(text.contains("not a whole number of MiB from 0 to 17592186044415"), "{text}");
     let watchdog = loaded(&[BOT, ("RETAIND_WATCHDOG_MINUTES", "5"), ("RETAIND_DISK_LOW", "0")]).watchdog;

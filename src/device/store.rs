@@ -6,6 +6,7 @@
 //!
 //! In clear are only ids of conversations, cursors and sizes; keys, names and rosters are sealed, each to its row.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,9 +20,11 @@ use super::mls::{KeyPackages, NewKeyPackage, StoredSession};
 use super::vault::{Vault, VaultError, VaultHeader};
 use crate::protocol::endpoint::Endpoint;
 use crate::protocol::ids::ConversationId;
+use crate::schema::{self, SchemaError, Step};
 
-/// Version of the tables; a newer one is refused, never changed.
-const SCHEMA_VERSION: i64 = 1;
+/// The versions of a state file, see [`crate::schema`]. The tables that the bot keeps beside these share the file's version:
+/// a step that changes those asks whether they are there, as a client's file has none; new ones are made as they are now.
+pub const STEPS: &[Step] = &[|connection| connection.execute_batch(SCHEMA)];
 /// Prepared statements kept.
 const STATEMENTS_CACHED: usize = 64;
 
@@ -39,16 +42,20 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
-    /// Written by a newer version.
+    /// Somebody else's, or on a file system that is read-only.
     #[error(
-        "state `{path}` has schema version {found}, this version of retaind knows {SCHEMA_VERSION}: use the newer one"
+        "state `{path}` may not be read and written: give it to the user that runs the bot (with its `-wal` and `-shm`), and mount \
+         its file system writable"
     )]
-    Newer {
+    Denied {
         /// The file.
         path: String,
-        /// Its version.
-        found: i64,
+        /// What the system said.
+        source: std::io::Error,
     },
+    /// Of a newer version, or of an older one that cannot be brought up.
+    #[error("state cannot be used")]
+    Schema(#[from] SchemaError),
     /// The password is wrong, or what it opens was altered.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -61,6 +68,16 @@ impl StoreError {
     /// Is it that the password does not open the state?
     pub fn is_wrong_password(&self) -> bool {
         matches!(self, Self::Vault(VaultError::Password))
+    }
+
+    /// Must something be put right first? Otherwise starting again may help.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Denied { .. } => true,
+            Self::Schema(error) => error.is_configuration(),
+            Self::Vault(_) => self.is_wrong_password(),
+            Self::Sqlite { .. } | Self::Malformed(_) => false,
+        }
     }
 }
 
@@ -178,19 +195,15 @@ impl Store {
             let path = name.clone();
             move |source| StoreError::Sqlite { operation, path, source }
         };
-        let connection = Connection::open(path).map_err(failed("opened"))?;
+        refuse_foreign(path)?;
+        schema::refuse_newer(path, STEPS)?;
+        let mut connection = Connection::open(path).map_err(failed("opened"))?;
         private_to_owner(path);
         connection
             .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;")
             .and_then(|()| keep_plans(&connection))
             .map_err(failed("opened"))?;
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed("read"))?;
-        if version > SCHEMA_VERSION {
-            return Err(StoreError::Newer { path: name, found: version });
-        }
-        connection
-            .execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"))
-            .map_err(failed("written"))?;
+        schema::bring_up(&mut connection, path, STEPS)?;
         let header = |name: &str| -> Result<Option<VaultHeader>, StoreError> {
             let header: Option<Vec<u8>> = connection
                 .query_row("SELECT value FROM meta WHERE name=?1", [name], |row| row.get(0))
@@ -229,7 +242,8 @@ impl Store {
         let failed = |source| StoreError::Sqlite { operation: "opened", path: "in memory".to_owned(), source };
         let connection = Connection::open_in_memory().map_err(failed)?;
         // what is forgotten gives its memory back
-        connection.execute_batch(&format!("PRAGMA auto_vacuum=FULL; {SCHEMA}")).map_err(failed)?;
+        connection.execute_batch("PRAGMA auto_vacuum=FULL").map_err(failed)?;
+        STEPS.iter().try_for_each(|step| step(&connection)).map_err(failed)?;
         Ok(Self::with(connection, vault, path))
     }
 
@@ -518,6 +532,17 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
 /// Binds a sealed value to its table and row.
 fn context(table: &str, row: &[u8]) -> Vec<u8> {
     [table.as_bytes(), b"/", row].concat()
+}
+
+/// SQLite would only say that it cannot open the file. What else may be wrong it says better.
+fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+    use rustix::fs::{Access as May, access};
+    match access(path, May::READ_OK | May::WRITE_OK).map_err(std::io::Error::from) {
+        Err(source) if matches!(source.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Err(StoreError::Denied { path: path.display().to_string(), source })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn private_to_owner(path: &Path) {

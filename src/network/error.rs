@@ -11,6 +11,7 @@ use crate::protocol::credential::CredentialError;
 use crate::protocol::ids::{IdError, UserName};
 use crate::protocol::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use crate::protocol::wire::{RefusalCode, Refused};
+use crate::schema::SchemaError;
 
 /// Why the network cannot start, run or carry out what its operator asked.
 #[derive(Debug, Error)]
@@ -31,14 +32,9 @@ pub enum NetworkError {
     /// The database refuses.
     #[error("the network's database failed: check free space and rights of its folder")]
     Database(#[from] rusqlite::Error),
-    /// The database is of a newer release.
-    #[error("the network's database has version `{found}`, this release knows `{known}`: run the newer release")]
-    Schema {
-        /// In the file.
-        found: i64,
-        /// Of this program.
-        known: i64,
-    },
+    /// The database is of a newer release, or of an older one and cannot be brought up.
+    #[error("the network's database cannot be used")]
+    Schema(#[from] SchemaError),
     /// The given or made certificate cannot be used.
     #[error("the network's certificate cannot be used: {0}")]
     Certificate(String),

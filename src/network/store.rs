@@ -12,8 +12,14 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::error::NetworkError;
+use crate::schema::{self, Step};
 
-const SCHEMA_VERSION: i64 = 2;
+/// The versions of the database, see [`schema`].
+const STEPS: &[Step] = &[
+    |connection| connection.execute_batch(SCHEMA),
+    // who gave a bot's account its password; of those that there were nobody knows, and they stay as they are
+    |connection| connection.execute_batch("ALTER TABLE users ADD COLUMN initial_password INTEGER NOT NULL DEFAULT 0"),
+];
 /// How long another process (`retaind network invite`) may hold the write lock before we give up.
 const BUSY: Duration = Duration::from_secs(30);
 /// Bits of a message id that hold `seq`: 68 billion messages in each of 134 million conversations.
@@ -24,7 +30,7 @@ CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE senders(suite INTEGER PRIMARY KEY, secret BLOB NOT NULL, identity BLOB NOT NULL);
 CREATE TABLE users(
     user TEXT PRIMARY KEY, role INTEGER NOT NULL, suspended INTEGER NOT NULL DEFAULT 0,
-    retention INTEGER NOT NULL DEFAULT 0, password TEXT, initial_password INTEGER NOT NULL DEFAULT 0
+    retention INTEGER NOT NULL DEFAULT 0, password TEXT
 ) WITHOUT ROWID;
 CREATE TABLE invites(
     code_hash BLOB PRIMARY KEY, user TEXT NOT NULL, expires_at_micros INTEGER, device INTEGER
@@ -79,6 +85,7 @@ pub(crate) fn seq_of(id: i64) -> u64 {
 
 /// Opens the database for changes and brings its schema up to date.
 pub(crate) fn open(path: &Path) -> Result<Connection, NetworkError> {
+    schema::refuse_newer(path, STEPS)?;
     let mut connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -89,21 +96,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, NetworkError> {
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
     connection.pragma_update(None, "cache_size", -32_768)?;
     connection.set_prepared_statement_cache_capacity(128);
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match found {
-        SCHEMA_VERSION => {}
-        0 => {
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        }
-        1 => {
-            transaction.execute_batch("ALTER TABLE users ADD COLUMN initial_password INTEGER NOT NULL DEFAULT 0")?;
-            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        }
-        found => return Err(NetworkError::Schema { found, known: SCHEMA_VERSION }),
-    }
-    transaction.commit()?;
+    schema::bring_up(&mut connection, path, STEPS)?;
     Ok(connection)
 }
 
@@ -148,6 +141,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("network.sqlite");
         open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        assert!(matches!(open(&path), Err(NetworkError::Schema { found: 99, known: 1 })));
+        let refused = open(&path).unwrap_err();
+        assert!(matches!(refused, NetworkError::Schema(schema::SchemaError::Newer { found: 99, known: 2, .. })));
     }
 }

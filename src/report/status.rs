@@ -1,4 +1,5 @@
-//! How the bot stands at this moment, for who asks after its health. Told by the stages, read by [`super::health`].
+//! How the bot stands at this moment, for who asks after its health. Told by the stages and by the watchdog, read by
+//! [`super::health`].
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +27,40 @@ pub enum Stages {
     Failed,
 }
 
-/// The two together.
+/// Do the stages get on with what they have?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Pipeline {
+    /// They do.
+    #[default]
+    Moves,
+    /// One has stood still for a while.
+    Slow,
+    /// One has stood still for too long: the bot ends.
+    Stalled,
+}
+
+/// Is there room on the disk?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Space {
+    /// There is.
+    #[default]
+    Enough,
+    /// Operators should make some.
+    Low,
+    /// Too little to take more deliveries.
+    Critical,
+}
+
+/// What the watchdog thinks.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Opinion {
+    /// Of the stages.
+    pub pipeline: Pipeline,
+    /// Of the disk.
+    pub space: Space,
+}
+
+/// Receiving and stages together.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     /// Does the bot receive?

@@ -22,6 +22,7 @@ use futures_util::future::BoxFuture;
 use retaind::bot::clock::SystemClock;
 use retaind::bot::commit::Directories;
 use retaind::bot::disk::RealDisk;
+use retaind::bot::grace::Grace;
 use retaind::bot::provision::{Keeper, Maker, NotKept, Passwords, Source};
 use retaind::bot::run::{self as bot, BotError, Options, Orders, Shipping};
 use retaind::bot::segment::{Basename, Policy};
@@ -51,6 +52,9 @@ pub const BOT: &str = "compliance_12345678_bot";
 pub const PASSWORD: &str = "correct horse battery";
 /// What an operator chooses instead of a generated one.
 pub const CHOSEN: &str = "staple that nobody guesses";
+
+/// No stop takes so long unless the test has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A network that listens, and room for a bot.
 pub struct Harness {
@@ -146,7 +150,8 @@ impl Harness {
             endpoint: self.endpoint.clone(),
             workers: 2,
             disk: Arc::new(RealDisk),
-            shipping: Shipping::local(Arc::new(RealDisk)),
+            // a machine that is busy with other tests may be slow to drain
+            shipping: Shipping { grace: Grace::new(PATIENCE), ..Shipping::local(Arc::new(RealDisk)) },
             clock: Arc::new(SystemClock),
             counters: Arc::new(Counters::default()),
             events: Events::only_logged(),

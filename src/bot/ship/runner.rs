@@ -284,7 +284,7 @@ fn token() -> Token {
 }
 
 /// Between half of `pause` and all of it, so that many bots do not come back at the same moment.
-pub(super) fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     let mut random = [0u8; 1];
     let _ = aws_lc_rs::rand::fill(&mut random);
     let [random] = random;

@@ -7,6 +7,7 @@ use super::outage::Outage;
 use super::pulse::Beat;
 use super::space::{self, Room};
 use super::stall::Stall;
+pub use crate::report::status::{Pipeline, Space};
 
 /// When something is worth a word, and when it is a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,30 +38,6 @@ pub enum Network {
     /// There is not.
     #[default]
     Away,
-}
-
-/// Do the stages get on with what they have?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Pipeline {
-    /// They do.
-    #[default]
-    Moves,
-    /// One has stood still for a while.
-    Slow,
-    /// One has stood still for too long: the bot ends.
-    Stalled,
-}
-
-/// Is there room on the disk?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Space {
-    /// There is.
-    #[default]
-    Enough,
-    /// Operators should make some.
-    Low,
-    /// Too little to take more deliveries.
-    Critical,
 }
 
 /// The watchdog's opinion of the moment, for the stages and for whoever asks whether the bot is well.

@@ -350,6 +350,7 @@ fn failure(error: DeviceError) -> Failure {
         error_ if error_.is_temporary() => Failure::temporary(error),
         DeviceError::Store(StoreError::Sqlite { .. })
         | DeviceError::Account(AccountError::Store(StoreError::Sqlite { .. })) => Failure::temporary(error),
+        DeviceError::Store(StoreError::Schema(why)) if !why.is_configuration() => Failure::temporary(error),
         DeviceError::Engine(_) | DeviceError::Random => Failure::internal(error),
         DeviceError::Account(_)
         | DeviceError::Connection(_)

@@ -8,8 +8,11 @@
 //! need no password for that reason, and listen on loopback unless told otherwise.
 //!
 //! Invariant: who asks can neither stop nor slow the data path. Requests, connections and their time are bounded
-//! ([`server`]), and one look at disks and state is under way at a time, on a thread where it may block. What cannot be
-//! found out is left out of the figures, and a reason not to be ready.
+//! ([`server`]), and one look at disks and state is under way at a time, on a thread where it may block, and is waited for
+//! only so long. What cannot be found out is left out of the figures, and a reason not to be ready.
+//!
+//! Whether a disk has room and whether a stage stands still is the watchdog's to say, and is only repeated here: there is
+//! one threshold, at which it takes no more deliveries, and one patience. Its opinion is there also while a disk hangs.
 //!
 //! Not here: what to do about it. The bot tells its operators by events and metrics; these pages only answer.
 
@@ -19,6 +22,7 @@ pub mod server;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -26,11 +30,10 @@ use tokio::sync::Mutex;
 pub use self::page::Answer;
 
 use super::counters::Counters;
-use super::status::{Receiving, Stages, Standing};
+use super::status::{Opinion, Pipeline, Receiving, Space, Stages, Standing};
 
-/// Free bytes of a directory below which the bot is not ready: a batch is at most 32 MiB, and stands in the message file
-/// and in the log of the state before it is acknowledged.
-pub const DISK_FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// How long a look at disks and state is waited for: less than a connection may take.
+const LOOK_TIME: Duration = Duration::from_secs(2);
 
 /// What waits to be shipped.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +48,10 @@ pub struct Queue {
     pub oldest_secs: u64,
 }
 
-/// A directory of the archive.
+/// A directory that the bot writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Directory {
-    /// `messages` or `attachments`.
+    /// `messages`, `attachments` or `state`.
     pub name: &'static str,
     /// Bytes that the bot may still write there; `None`: the disk did not say.
     pub free_bytes: Option<u64>,
@@ -59,14 +62,16 @@ pub struct Directory {
 pub struct Found {
     /// `None`: the state cannot be read, or is not open yet.
     pub queue: Option<Queue>,
-    /// The archive's directories.
+    /// The bot's directories.
     pub directories: Vec<Directory>,
 }
 
-/// Finds it out. May block on disks and state; called once at a time.
+/// Finds it out.
 pub trait Look: Send + Sync + 'static {
-    /// Now.
+    /// Now. May block on disks and state; called once at a time.
     fn look(&self) -> Found;
+    /// What the watchdog thinks. Never blocks.
+    fn opinion(&self) -> Opinion;
 }
 
 /// Why a bot is not ready.
@@ -84,18 +89,19 @@ pub enum Reason {
     /// A stage is dead.
     #[error("a stage failed and the bot stops: see the log for why, the next start recovers")]
     StageFailed,
+    /// A stage stands still.
+    #[error("a stage has not moved for a while, does the disk answer? the bot ends if this lasts, see the log")]
+    StageSlow,
+    /// A stage has stood still for too long.
+    #[error("a stage has not moved for too long and the bot ends: see the log for which, the next start recovers")]
+    StageStalled,
     /// Little space.
-    #[error("only {free_bytes} bytes are free for {directory}, {DISK_FREE_BYTES_MIN} are needed: free some space")]
-    DiskFull {
-        /// `messages` or `attachments`.
-        directory: &'static str,
-        /// Left.
-        free_bytes: u64,
-    },
+    #[error("too little disk is free, no more messages are taken: free some space; the network keeps the messages")]
+    DiskFull,
     /// The disk does not answer.
     #[error("the free space for {directory} cannot be found out: is the disk still there?")]
     DiskUnknown {
-        /// `messages` or `attachments`.
+        /// `messages`, `attachments` or `state`.
         directory: &'static str,
     },
     /// Files are refused.
@@ -117,7 +123,9 @@ impl Reason {
             Self::NetworkAway => "network_away",
             Self::Stopping => "stopping",
             Self::StageFailed => "stage_failed",
-            Self::DiskFull { .. } => "disk_full",
+            Self::StageSlow => "stage_slow",
+            Self::StageStalled => "stage_stalled",
+            Self::DiskFull => "disk_full",
             Self::DiskUnknown { .. } => "disk_unknown",
             Self::QueueParked { .. } => "queue_parked",
             Self::QueueUnknown => "queue_unknown",
@@ -129,6 +137,7 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     standing: Standing,
+    opinion: Opinion,
     in_hand: u64,
     found: Found,
 }
@@ -147,13 +156,18 @@ impl Reading {
             Receiving::NotYet => reasons.push(Reason::Starting),
             Receiving::Interrupted => reasons.push(Reason::NetworkAway),
         }
+        match self.opinion.pipeline {
+            Pipeline::Moves => {}
+            Pipeline::Slow => reasons.push(Reason::StageSlow),
+            Pipeline::Stalled => reasons.push(Reason::StageStalled),
+        }
+        match self.opinion.space {
+            Space::Enough | Space::Low => {}
+            Space::Critical => reasons.push(Reason::DiskFull),
+        }
         for Directory { name: directory, free_bytes } in self.found.directories.iter().copied() {
-            match free_bytes {
-                Some(free_bytes) if free_bytes < DISK_FREE_BYTES_MIN => {
-                    reasons.push(Reason::DiskFull { directory, free_bytes });
-                }
-                Some(_) => {}
-                None => reasons.push(Reason::DiskUnknown { directory }),
+            if free_bytes.is_none() {
+                reasons.push(Reason::DiskUnknown { directory });
             }
         }
         match self.found.queue {
@@ -168,13 +182,14 @@ impl Reading {
 /// What can be asked.
 pub struct Health {
     counters: Arc<Counters>,
-    look: Arc<Mutex<Arc<dyn Look>>>,
+    look: Arc<dyn Look>,
+    looking: Arc<Mutex<()>>,
 }
 
 impl Health {
     /// Of the bot that counts here.
     pub fn new(counters: Arc<Counters>, look: Arc<dyn Look>) -> Self {
-        Self { counters, look: Arc::new(Mutex::new(look)) }
+        Self { counters, look, looking: Arc::default() }
     }
 
     /// Does the process work?
@@ -184,14 +199,23 @@ impl Health {
 
     /// Finds everything out.
     async fn read(&self) -> Reading {
-        // held by the look itself: who stops waiting for it does not let another one begin beside it
-        let look = self.look.clone().lock_owned().await;
-        let found = tokio::task::spawn_blocking(move || look.look()).await;
+        let (look, looking) = (self.look.clone(), self.looking.clone());
+        let found = tokio::time::timeout(LOOK_TIME, async move {
+            // held by the look itself: who stops waiting for it does not let another one begin beside it
+            let alone = looking.lock_owned().await;
+            tokio::task::spawn_blocking(move || {
+                let found = look.look();
+                drop(alone);
+                found
+            })
+            .await
+        });
         Reading {
+            // a look that panicked, or that a disk holds up, has found nothing out
+            found: found.await.map(Result::unwrap_or_default).unwrap_or_default(),
             standing: self.counters.status.standing(),
+            opinion: self.look.opinion(),
             in_hand: self.counters.messages_in_hand(),
-            // a look that panicked has found nothing out
-            found: found.unwrap_or_default(),
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct Answer {
     pub parked_files: Option<u64>,
     /// How long ago the oldest of them was last written, in seconds.
     pub oldest_unshipped_age_seconds: Option<u64>,
-    /// Free bytes of the archive's directories.
+    /// Free bytes of the bot's directories.
     pub disk_free_bytes: Vec<Free>,
 }
 
@@ -51,7 +51,7 @@ pub struct Because {
 /// Free bytes of one directory.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Free {
-    /// `messages` or `attachments`.
+    /// `messages`, `attachments` or `state`.
     pub directory: String,
     /// Bytes.
     pub bytes: Option<u64>,

@@ -10,7 +10,7 @@ fn reading(standing: Standing, queue: Option<Queue>, free: Option<u64>) -> Readi
         Directory { name: "messages", free_bytes: free },
         Directory { name: "attachments", free_bytes: Some(u64::MAX) },
     ];
-    Reading { standing, in_hand: 7, found: Found { queue, directories } }
+    Reading { standing, opinion: Opinion::default(), in_hand: 7, found: Found { queue, directories } }
 }
 
 fn codes(reading: &Reading) -> Vec<&'static str> {
@@ -19,15 +19,16 @@ fn codes(reading: &Reading) -> Vec<&'static str> {
 
 #[test]
 fn a_bot_is_ready_only_if_nothing_is_wrong_and_says_everything_that_is() {
-    let (queue, free) = (Some(Queue::default()), Some(DISK_FREE_BYTES_MIN));
+    let (queue, free) = (Some(Queue::default()), Some(0));
     assert_eq!(codes(&reading(WELL, queue, free)), [""; 0]);
     assert_eq!(codes(&reading(Standing::default(), None, free)), ["starting", "queue_unknown"]);
     let standing = Standing { receiving: Receiving::Interrupted, stages: Stages::Stop };
     assert_eq!(codes(&reading(standing, queue, None)), ["stopping", "network_away", "disk_unknown"]);
     let standing = Standing { stages: Stages::Failed, ..WELL };
     let parked = Some(Queue { files: 3, parked: 2, ..Queue::default() });
-    let all = reading(standing, parked, Some(DISK_FREE_BYTES_MIN - 1));
-    assert_eq!(codes(&all), ["stage_failed", "disk_full", "queue_parked"]);
+    let opinion = Opinion { pipeline: Pipeline::Stalled, space: Space::Critical };
+    let all = Reading { opinion, ..reading(standing, parked, free) };
+    assert_eq!(codes(&all), ["stage_failed", "stage_stalled", "disk_full", "queue_parked"]);
     assert!(!page::live(standing).0);
     assert!(page::live(Standing { stages: Stages::Stop, ..WELL }).0);
     let (ready, text) = page::ready(&all);
@@ -35,9 +36,52 @@ fn a_bot_is_ready_only_if_nothing_is_wrong_and_says_everything_that_is() {
     assert!(!ready && !answer.ready);
     assert_eq!((answer.lag_messages, answer.parked_files), (7, Some(2)));
     assert_eq!(
-        answer.reasons[1].text,
-        "only 67108863 bytes are free for messages, 67108864 are needed: free some space"
+        answer.reasons[2].text,
+        "too little disk is free, no more messages are taken: free some space; the network keeps the messages"
     );
+}
+
+#[test]
+fn readiness_says_what_the_watchdog_thinks_and_has_no_threshold_of_its_own() {
+    let of = |pipeline, space| {
+        let opinion = Opinion { pipeline, space };
+        codes(&Reading { opinion, ..reading(WELL, Some(Queue::default()), Some(0)) })
+    };
+    assert_eq!(of(Pipeline::Moves, Space::Enough), [""; 0]);
+    assert_eq!(of(Pipeline::Moves, Space::Low), [""; 0], "told to operators, and still archived");
+    assert_eq!(of(Pipeline::Slow, Space::Enough), ["stage_slow"]);
+    assert_eq!(of(Pipeline::Stalled, Space::Enough), ["stage_stalled"]);
+    assert_eq!(of(Pipeline::Moves, Space::Critical), ["disk_full"]);
+}
+
+/// A disk that hangs until the test ends.
+struct Hangs(std::sync::Mutex<std::sync::mpsc::Receiver<()>>, std::sync::atomic::AtomicU32);
+
+impl Look for Hangs {
+    fn look(&self) -> Found {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.0.lock().unwrap().recv().unwrap_err();
+        Found::default()
+    }
+
+    fn opinion(&self) -> Opinion {
+        Opinion { pipeline: Pipeline::Slow, space: Space::Enough }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_disk_hangs_the_answer_still_comes_and_one_look_waits_for_it() {
+    let (end, ends) = std::sync::mpsc::channel();
+    let look = Arc::new(Hangs(std::sync::Mutex::new(ends), 0.into()));
+    let health = Health::new(Arc::default(), look.clone());
+    health.counters.status.receives(Receiving::Now);
+    for _ in 0..2 {
+        let (reading, ()) = tokio::join!(health.read(), tokio::time::advance(LOOK_TIME));
+        assert_eq!(codes(&reading), ["stage_slow", "queue_unknown"]);
+    }
+    // which may not have begun yet
+    assert!(look.1.load(std::sync::atomic::Ordering::SeqCst) <= 1);
+    drop(end);
 }
 
 #[test]

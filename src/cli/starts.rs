@@ -1,0 +1,86 @@
+//! One start of the bot among those before it: waits if they failed, and is counted if it fails. See [`crate::bot::starts`].
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::bot::clock::{Clock, SystemClock};
+use crate::bot::starts::{FAILED_MAX, History, Starts, millis};
+use crate::report::counters::Counters;
+use crate::report::events::{Event, Events};
+
+/// Waiting alone does not mend it.
+#[derive(Debug, Error)]
+#[error(
+    "{failed} starts in a row have failed (the limit is {FAILED_MAX}): put right what caused it, see the log for the earlier ones, \
+     then start the bot again; nothing is lost, the network keeps what it has not delivered"
+)]
+struct LimitReached {
+    failed: u32,
+    #[source]
+    why: Box<dyn Error + Send + Sync>,
+}
+
+/// Carries out `start`, after a pause if the ones before it have failed. `state`: the directory, locked by this process.
+pub(super) fn counted(
+    state: &Path,
+    stop: &CancellationToken,
+    runtime: &Runtime,
+    counters: &Arc<Counters>,
+    events: &Events,
+    start: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let starts = Starts::of(state);
+    let now = || millis(SystemClock.now_micros());
+    if !runtime.block_on(starts.wait(now(), stop)) {
+        events.raise(Event::ShuttingDown);
+        return Ok(());
+    }
+    let works = runtime.spawn({
+        let (starts, counters) = (starts.clone(), counters.clone());
+        async move { starts.forget_once_it_works(&counters).await }
+    });
+    let ended = start();
+    let worked = works.is_finished();
+    works.abort();
+    match ended {
+        Err(failure) if !worked && !stop.is_cancelled() && counts(&failure, counters) => {
+            Err(at_limit(failure, starts.failed(now())))
+        }
+        Ok(()) | Err(_) => ended,
+    }
+}
+
+/// Was anything asked that could be asked too often?
+fn counts(failure: &Failure, counters: &Counters) -> bool {
+    match failure {
+        Failure::Temporary(_) | Failure::Internal(_) => true,
+        // refused by the network, and not found out here
+        Failure::Configuration(_) => counters.login_failures.get() > 0,
+    }
+}
+
+fn at_limit(failure: Failure, history: History) -> Failure {
+    let failed = history.failed_in_a_row;
+    if !history.is_at_limit() {
+        let next_waits_ms = history.pause_millis;
+        tracing::warn!(
+            failed,
+            limit = FAILED_MAX,
+            next_waits_ms,
+            "this start failed, the next one waits before it asks the network"
+        );
+        return failure;
+    }
+    let of = |why| Box::new(LimitReached { failed, why });
+    match failure {
+        Failure::Configuration(why) => Failure::Configuration(of(why)),
+        Failure::Temporary(why) => Failure::Temporary(of(why)),
+        Failure::Internal(why) => Failure::Internal(of(why)),
+    }
+}

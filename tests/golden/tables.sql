@@ -1,0 +1,33 @@
+-- bot.db, version 1
+CREATE TABLE key_package (reference BLOB PRIMARY KEY, secret BLOB NOT NULL) STRICT;
+CREATE TABLE latest_name (one INTEGER PRIMARY KEY CHECK (one = 1), millis INTEGER NOT NULL) STRICT;
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE segment ( number INTEGER PRIMARY KEY, state TEXT NOT NULL, length INTEGER NOT NULL, records INTEGER NOT NULL, chain BLOB NOT NULL, sealed_name TEXT, first_micros INTEGER, last_micros INTEGER, settled INTEGER NOT NULL ) STRICT;
+CREATE TABLE session ( conversation TEXT PRIMARY KEY, cursor INTEGER NOT NULL, secrets BLOB) STRICT;
+CREATE TABLE ship ( id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL, length INTEGER NOT NULL, parked TEXT) STRICT;
+CREATE TABLE ship_attempt (item INTEGER PRIMARY KEY, token TEXT NOT NULL) STRICT;
+CREATE TABLE ship_stored (item INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE ship_upload (item INTEGER NOT NULL, upload TEXT NOT NULL, PRIMARY KEY (item, upload)) STRICT;
+CREATE TABLE sqlite_sequence(name,seq);
+CREATE TABLE tree (conversation TEXT PRIMARY KEY, tree BLOB NOT NULL) STRICT;
+CREATE TABLE unsettled_file ( name TEXT PRIMARY KEY, temporary TEXT NOT NULL, length INTEGER NOT NULL) STRICT;
+-- network.sqlite, version 2
+CREATE TABLE blobs( blob BLOB PRIMARY KEY, device INTEGER NOT NULL, size INTEGER NOT NULL, finished INTEGER NOT NULL, created_at_micros INTEGER NOT NULL ) WITHOUT ROWID;
+CREATE INDEX blobs_unfinished ON blobs(device) WHERE finished = 0;
+CREATE TABLE conversations( id INTEGER PRIMARY KEY, conversation TEXT NOT NULL UNIQUE, suite INTEGER NOT NULL, epoch INTEGER NOT NULL, head_seq INTEGER NOT NULL, purged_seq INTEGER NOT NULL );
+CREATE TABLE devices( id INTEGER PRIMARY KEY, device BLOB NOT NULL UNIQUE, user TEXT NOT NULL, suite INTEGER NOT NULL, signature_key BLOB NOT NULL UNIQUE, credential BLOB NOT NULL, suspended INTEGER NOT NULL DEFAULT 0, registered_at_micros INTEGER NOT NULL );
+CREATE INDEX devices_user ON devices(user);
+CREATE TABLE invites( code_hash BLOB PRIMARY KEY, user TEXT NOT NULL, expires_at_micros INTEGER, device INTEGER ) WITHOUT ROWID;
+CREATE TABLE key_packages( id INTEGER PRIMARY KEY, device INTEGER NOT NULL, last_resort INTEGER NOT NULL, expires_at_secs INTEGER NOT NULL, package BLOB NOT NULL );
+CREATE INDEX key_packages_device ON key_packages(device, last_resort, id);
+CREATE TABLE members( conversation INTEGER NOT NULL, device INTEGER NOT NULL, from_seq INTEGER NOT NULL, welcomed INTEGER NOT NULL, acked_seq INTEGER NOT NULL, until_seq INTEGER, PRIMARY KEY(conversation, device, from_seq) ) WITHOUT ROWID;
+CREATE INDEX members_device ON members(device, conversation);
+CREATE INDEX handshakes ON messages(id) WHERE kind = 2;
+CREATE TABLE messages( id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, sender INTEGER, accepted_at_micros INTEGER NOT NULL, payload BLOB NOT NULL );
+CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE senders(suite INTEGER PRIMARY KEY, secret BLOB NOT NULL, identity BLOB NOT NULL);
+CREATE TABLE sends( device INTEGER NOT NULL, n INTEGER NOT NULL, send_id BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(device, n) ) WITHOUT ROWID;
+CREATE UNIQUE INDEX sends_id ON sends(device, send_id);
+CREATE TABLE trees(conversation INTEGER PRIMARY KEY, snapshot BLOB NOT NULL);
+CREATE TABLE users( user TEXT PRIMARY KEY, role INTEGER NOT NULL, suspended INTEGER NOT NULL DEFAULT 0, retention INTEGER NOT NULL DEFAULT 0, password TEXT , initial_password INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE welcomes(id INTEGER PRIMARY KEY, payload BLOB NOT NULL);
