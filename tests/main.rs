@@ -3,6 +3,7 @@
 mod aws;
 mod cli;
 mod client;
+mod config;
 mod corpus;
 mod crash;
 mod deliver;
