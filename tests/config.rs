@@ -1,6 +1,12 @@
 //! What lies in `config/` is right: each file is judged by a tool that others wrote, and said to be the same as the code
 //! where it repeats it. Each judge is also shown a spoiled copy, which it must refuse.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "helpers fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers fail the test"
+)]
 
 mod deploy;
 mod environment;
@@ -33,7 +39,7 @@ fn tool(environment: &str, name: &str) -> PathBuf {
 }
 
 /// Is this Debian package here? Where only root could have installed it, the test says loudly that it did nothing.
-fn has(package: &str) -> bool {
+pub fn has(package: &str) -> bool {
     let missing = fs::read_to_string(root().join(WITHOUT_TOOLS)).unwrap_or_default();
     let here = !missing.lines().any(|line| line == package);
     if !here {
@@ -48,11 +54,7 @@ fn judged(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("`{program}` does not run: {error}: run `tests/setup`"));
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() {
-        Ok(text(&output.stdout))
-    } else {
-        Err(text(&output.stdout) + &text(&output.stderr))
-    }
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stdout) + &text(&output.stderr)) }
 }
 
 /// A copy of a file of `config/` with one change, in a directory of its own.

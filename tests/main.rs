@@ -22,4 +22,5 @@ mod settings;
 mod ship;
 mod standin;
 mod support;
+mod updates;
 mod watchdog;

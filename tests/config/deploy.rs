@@ -74,7 +74,9 @@ fn shellcheck(script: &Path) -> Result<String, String> {
 fn cfn_lint_takes_the_template() {
     lint(&root().join("config").join(TEMPLATE)).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    for (from, to) in [("HttpTokens: required", "HttpTokens: requird"), ("!Ref Subnet", "!Ref Subnett"), ("gp3", "gp33")] {
+    for (from, to) in
+        [("HttpTokens: required", "HttpTokens: requird"), ("!Ref Subnet", "!Ref Subnett"), ("gp3", "gp33")]
+    {
         lint(&spoiled(directory.path(), TEMPLATE, from, to)).expect_err(to);
     }
 }
@@ -199,9 +201,7 @@ fn containers_run_with_nothing_that_the_bot_does_not_need() {
 
 #[test]
 fn the_model_of_ecs_takes_the_task_definition() {
-    let judge = |path: &Path| {
-        judged(Command::new(tool("reader", "python")).arg("-B").arg(script("task.py")).arg(path))
-    };
+    let judge = |path: &Path| judged(Command::new(tool("reader", "python")).arg("-B").arg(script("task.py")).arg(path));
     judge(&root().join("config").join(TASK)).unwrap();
     let directory = tempfile::tempdir().unwrap();
     for (from, to) in [
@@ -217,7 +217,8 @@ fn the_model_of_ecs_takes_the_task_definition() {
 #[test]
 fn every_file_has_its_row_in_the_readme() {
     let readme = file("README.md");
-    for folder in fs::read_dir(root().join("config")).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
+    for folder in fs::read_dir(root().join("config")).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir())
+    {
         let name = folder.file_name().into_string().unwrap();
         assert!(readme.contains(&format!("\n| `{name}/")), "`{name}`");
     }

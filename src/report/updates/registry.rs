@@ -13,8 +13,8 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, USER_AGENT};
 use hyper::header::WWW_AUTHENTICATE;
+use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, USER_AGENT};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -250,7 +250,8 @@ impl Client<'_> {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let secure = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let addresses = tokio::net::lookup_host((host.as_str(), port)).await.map_err(|error| self.unreachable(error))?;
+        let addresses =
+            tokio::net::lookup_host((host.as_str(), port)).await.map_err(|error| self.unreachable(error))?;
         // a name of this host that leads elsewhere gets nothing in clear
         let addresses: Vec<_> = addresses.filter(|address| secure || address.ip().is_loopback()).collect();
         let stream = TcpStream::connect(addresses.as_slice()).await.map_err(|error| self.unreachable(error))?;
@@ -291,9 +292,10 @@ impl Client<'_> {
         let (mut sender, connection) =
             builder.handshake(TokioIo::new(stream)).await.map_err(|error| self.unreachable(error))?;
         let exchange = async {
-            let answer = sender.send_request(request).await.map_err(|error| {
-                if error.is_parse() { self.answer("not HTTP") } else { self.unreachable(error) }
-            })?;
+            let answer = sender
+                .send_request(request)
+                .await
+                .map_err(|error| if error.is_parse() { self.answer("not HTTP") } else { self.unreachable(error) })?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, body_bytes_max).collect().await;
             let body = body.map_err(|_| self.answer("a body that is too large or broken off"))?;

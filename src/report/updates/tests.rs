@@ -11,11 +11,19 @@ fn newer(tag: &str, tags: &[&str]) -> Vec<String> {
 
 #[test]
 fn versions_are_compared_as_numbers_and_only_with_their_own_form() {
-    let tags = ["5.116.13.01", "5.116.9.01", "5.116.13.1", "5.120.2.01", "5.116.100.00", "6.0.0", "latest", "5.117.0.0-rc1"];
+    let tags =
+        ["5.116.13.01", "5.116.9.01", "5.116.13.1", "5.120.2.01", "5.116.100.00", "6.0.0", "latest", "5.117.0.0-rc1"];
     assert_eq!(newer("5.116.13.01", &tags), ["5.120.2.01", "5.116.100.00"]);
     assert_eq!(newer("v1.2.3", &["v1.2.10", "1.9.9", "v1.3", "v1.2.3", "v2.0.0"]), ["v2.0.0", "v1.2.10"]);
     assert_eq!(newer("1.2", &["1.+3", "1.", ".3", "1.99999999999999999999999", "", "1.3 ", "1.3"]), ["1.3"]);
-    assert_eq!(newer("0.1", &(2..99).map(|n| format!("0.{n}")).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>()).len(), VERSIONS_MAX);
+    assert_eq!(
+        newer(
+            "0.1",
+            &(2..99).map(|n| format!("0.{n}")).collect::<Vec<_>>().iter().map(String::as_str).collect::<Vec<_>>()
+        )
+        .len(),
+        VERSIONS_MAX
+    );
 }
 
 #[test]
