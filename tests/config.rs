@@ -10,6 +10,7 @@
 
 mod deploy;
 mod environment;
+mod sbom;
 mod unit;
 
 use std::fs;

@@ -241,6 +241,9 @@ async fn garbage_is_an_error_and_nothing_worse() {
         assert!(matches!(error, RegistryError::Answer { .. }), "{page}: {error}");
     }
     let deep = format!("{{\"x\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+    // what is not asked for is passed over, however deep
+    assert_eq!(of_reply(move |_, _| Reply::json(&deep)).await.unwrap(), [""; 0]);
+    let deep = format!("{{\"tags\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
     of_reply(move |_, _| Reply::json(&deep)).await.unwrap_err();
     for bytes in [
         "",
