@@ -79,6 +79,8 @@
 //!   (`config/iam/bucket-policy.json`) or objects are locked.
 //! - **A process of the host** can ask the health endpoint ([`report::health`]): it is told counts, and can keep others from
 //!   asking for some seconds; it cannot slow or stop the bot.
+//! - **The registry of the image** ([`report::updates`]) is told the image's name and that a bot runs here. It can say that there are
+//!   newer versions where there are none; its answers are bounded, nothing is downloaded, and nothing waits for it.
 //! - **Logs, metrics, events and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.
 
 pub mod aws;

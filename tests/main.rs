@@ -3,6 +3,7 @@
 mod aws;
 mod cli;
 mod client;
+mod config;
 mod corpus;
 mod crash;
 mod deliver;
@@ -25,4 +26,5 @@ mod stop;
 mod support;
 mod trouble;
 mod upgrade;
+mod updates;
 mod watchdog;

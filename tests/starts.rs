@@ -121,7 +121,7 @@ async fn a_wrong_password_is_counted_where_the_network_was_asked_and_only_there(
     let gate = Gate::to(&harness.endpoint).await;
     let mut command = run_on(home, &gate.endpoint(&harness.endpoint));
     let mut wrong = run_on(home, &gate.endpoint(&harness.endpoint));
-    wrong.env("WICKRIO_BOT_PASSWORD", "not the bot's password");
+    wrong.env("WICKRIO_BOT_PASSWORD", "not the bot's password").env_remove("WICKRIO_ROTATE_PASSWORD");
     let (code, log) = ends(&mut wrong).await;
     assert_eq!((code, failed(home), gate.accepted.get()), (Some(78), Some(1), 1), "{log}");
     let (code, log) = ends(&mut wrong).await;

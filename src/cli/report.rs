@@ -1,4 +1,5 @@
-//! What the bot says about itself, set up from the configuration: events to SNS, metrics to CloudWatch, or neither.
+//! What the bot says about itself, set up from the configuration: events to SNS, metrics to CloudWatch, or neither; and whether
+//! there are updates.
 
 use std::sync::Arc;
 
@@ -10,18 +11,21 @@ use crate::aws::cloudwatch::CloudWatch;
 use crate::aws::sns::Sns;
 use crate::bot::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::config::aws::Metrics as MetricsTo;
+use crate::config::aws::{Metrics as MetricsTo, Updates as UpdatesFrom};
 use crate::report::counters::Counters;
 use crate::report::events::{Events, Sending};
 use crate::report::metrics::{Measuring, Metrics};
 use crate::report::origin::Origin;
 use crate::report::outlets::NAMESPACE;
+use crate::report::updates::{Asking, Updates};
 
 /// Events and metrics of one bot.
 pub(super) struct Report {
     /// Where the bot raises its events.
     pub events: Events,
     sending: Option<Sending>,
+    /// Asks for updates as long as it is here.
+    asking: Option<Asking>,
     measuring: Option<Measuring>,
 }
 
@@ -47,12 +51,18 @@ impl Report {
             }
             (_, None) | (None, Some(_)) => None,
         };
-        Self { events, sending, measuring }
+        let updates = match settings.updates {
+            UpdatesFrom::On => Updates::of(&settings.image),
+            UpdatesFrom::Off | UpdatesFrom::NoImage => None,
+        };
+        let asking = updates.map(|updates| updates.start(events.clone()));
+        Self { events, sending, asking, measuring }
     }
 
     /// Tells what is left, until a deadline; what does not fit is in the log.
     pub async fn finish(self, until: Instant) {
-        let Self { sending, measuring, events: _ } = self;
+        let Self { sending, measuring, asking, events: _ } = self;
+        drop(asking);
         let within = until.saturating_duration_since(Instant::now());
         let events = async {
             if let Some(sending) = sending {

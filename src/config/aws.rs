@@ -35,6 +35,19 @@ pub struct Aws {
     pub product: String,
     /// What events say of the image that the bot runs in.
     pub image: Image,
+    /// Whether its registry is asked for newer versions.
+    pub updates: Updates,
+}
+
+/// Whether a registry is asked for newer versions of the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Updates {
+    /// It is.
+    On,
+    /// `RETAIND_UPDATES=off`.
+    Off,
+    /// No image was named whose registry could be asked.
+    NoImage,
 }
 
 /// Certificates that AWS's endpoints are checked against.
@@ -156,7 +169,13 @@ pub(super) fn read(r: &mut Reader, access: Access) -> Option<Aws> {
     let metrics = r.optional(&env::METRICS, parse::metrics);
     let product = r.read(&env::PRODUCT, parse::dimension);
     let image = r.read_or(&env::IMAGE, Some(Image::default()), parse::image);
+    let updates = r.read(&env::UPDATES, parse::updates);
+    let updates = match (updates?, r.origins.given(&env::IMAGE)) {
+        (Updates::On | Updates::NoImage, None) => Updates::NoImage,
+        (updates, _) => updates,
+    };
     Some(Aws {
+        updates,
         region: access.region?,
         ca_bundle: access.bundle,
         secret: access.secret,

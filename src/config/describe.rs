@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::aws::Aws;
+use super::aws::{Aws, Updates};
 use super::env::{Origin, VARIABLES};
 use super::{Config, Network};
 
@@ -87,6 +87,11 @@ fn aws_value(aws: &Aws, name: &str) -> Option<String> {
         "WICKRIO_METRICS_TYPE" => Some(aws.metrics?.to_string()),
         "RETAIND_PRODUCT" => aws.metrics.map(|_| aws.product.clone()),
         "RETAIND_IMAGE" => Some(aws.image.to_string()),
+        "RETAIND_UPDATES" => match aws.updates {
+            Updates::On => Some("on".to_owned()),
+            Updates::Off => Some("off".to_owned()),
+            Updates::NoImage => None,
+        },
         _ => None,
     }
 }

@@ -161,6 +161,8 @@ variables! {
         "dimension `Product` of the metrics";
     IMAGE: "RETAIND_IMAGE", Fallback::Derived("`retaind:<version>`"), Public, Effect::Works,
         "container image that the bot runs in, such as `wickr/bot-compliance-cloud:5.116`; events name it";
+    UPDATES: "RETAIND_UPDATES", Fallback::Text("on"), Public, Effect::Works,
+        "`on` or `off`: ask the registry of `RETAIND_IMAGE`, at the start and daily, whether there are newer versions; never where that is unset or its tag is no version";
     STATE: "RETAIND_STATE", Fallback::OfBot("/tmp/<botname>/state"), Public, Effect::Works,
         "directory of the bot's state: keys, cursors and the embedded network; keep it, and keep it private";
     NETWORK: "RETAIND_NETWORK", Fallback::Nothing, Public, Effect::Works,

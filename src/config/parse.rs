@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tracing_subscriber::EnvFilter;
 
-use super::aws::{Bundle, Format, Image, LegalHold, LockMode, Metrics, Topic};
+use super::aws::{Bundle, Format, Image, LegalHold, LockMode, Metrics, Topic, Updates};
 use super::mistake::Invalid;
 use super::{Authority, BotName, HostPort, Retention, StorePassword};
 use crate::bot::segment::names::{BASENAME_BYTES_MAX, Basename};
@@ -204,6 +204,14 @@ pub(super) fn dimension(text: &str) -> Result<String, Invalid> {
         && !text.trim().is_empty()
         && !text.starts_with(':');
     if right { Ok(text.to_owned()) } else { Err(Invalid::Dimension { max: DIMENSION_CHARS_MAX }) }
+}
+
+pub(super) fn updates(text: &str) -> Result<Updates, Invalid> {
+    match text {
+        "on" => Ok(Updates::On),
+        "off" => Ok(Updates::Off),
+        _ => Err(Invalid::Word { allowed: "`on` or `off`" }),
+    }
 }
 
 /// `<name>[:<tag>][@<digest>]`, where the name may start with a registry and its port.

@@ -77,6 +77,7 @@ WICKRIO_SNS_TOPIC_ARN          –
 WICKRIO_METRICS_TYPE           –
 RETAIND_PRODUCT                –
 RETAIND_IMAGE                  retaind:0.1.0  (default)
+RETAIND_UPDATES                –
 RETAIND_STATE                  /tmp/compliance_1234567890_bot/state  (default)
 RETAIND_NETWORK                –
 RETAIND_NETWORK_CA             –
@@ -125,6 +126,7 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("WICKRIO_METRICS_TYPE", "cloudwatch"),
         ("RETAIND_PRODUCT", "WickrPro_Test"),
         ("RETAIND_IMAGE", "registry.example.org:5000/wickr/bot-compliance-cloud:5.116"),
+        ("RETAIND_UPDATES", "off"),
         ("RETAIND_STATE", "/srv/state"),
         ("RETAIND_NETWORK", "chat.example.org:7443"),
         ("RETAIND_NETWORK_CA", certificate),

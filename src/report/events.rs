@@ -93,8 +93,9 @@ fn log(event: &Event) {
     let Row { code, severity, message } = event.row();
     let (conversation, seq) = event.place().unzip();
     let conversation = conversation.map(tracing::field::display);
+    let newest = event.newest();
     match severity {
-        Severity::Normal => tracing::info!(event = code, conversation, seq, "{message}"),
+        Severity::Normal => tracing::info!(event = code, conversation, seq, newest, "{message}"),
         Severity::Critical => tracing::error!(event = code, conversation, seq, "{message}"),
     }
 }

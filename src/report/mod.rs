@@ -15,3 +15,4 @@ pub mod origin;
 pub mod outlets;
 mod pause;
 pub mod status;
+pub mod updates;

@@ -11,6 +11,7 @@ pub mod openmls_device;
 pub mod oracle;
 pub mod program;
 pub mod raw;
+pub mod registry;
 pub mod traffic;
 
 use std::net::TcpListener;

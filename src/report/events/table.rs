@@ -213,6 +213,11 @@ impl Event {
         Row { code, severity, message: bounded(&message) }
     }
 
+    /// The newest version that it speaks of, for the log.
+    pub fn newest(&self) -> Option<&str> {
+        if let Self::UpdatesAvailable { versions } = self { versions.first().map(String::as_str) } else { None }
+    }
+
     /// The conversation and place that it is about, for the log.
     pub fn place(&self) -> Option<(&ConversationId, u64)> {
         match self {
