@@ -7,6 +7,7 @@ mod corpus;
 mod crash;
 mod deliver;
 mod demo;
+mod docker;
 mod health;
 mod interop;
 mod logs;
