@@ -6,3 +6,5 @@
 
 mod guide;
 mod image;
+mod lives;
+mod ports;

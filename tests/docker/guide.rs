@@ -7,10 +7,10 @@ use crate::support::docker::{Engine, world};
 use crate::support::traffic::{Traffic, is_sealed};
 
 /// Of the guide, and what Docker gives the volume.
-const BOT: &str = "compliance_1234567890_bot";
+pub const BOT: &str = "compliance_1234567890_bot";
 
 /// "Password by environment variable"
-const BY_VARIABLE: &str = "
+pub const BY_VARIABLE: &str = "
 docker run -v /opt/compliance_1234567890_bot:/tmp/compliance_1234567890_bot \\
 -d --restart on-failure:5 --name=\"compliance_1234567890_bot\" -ti \\
 -e WICKRIO_BOT_NAME='compliance_1234567890_bot' \\
