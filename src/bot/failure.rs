@@ -20,6 +20,7 @@ impl BotError {
             Self::OtherBot { .. } => Some(Event::NewUserOldDatabase),
             Self::Commit(error) => of_commit(error),
             Self::Stalled(Stalled { stage, minutes }) => Some(Event::PipelineStalled { stage, minutes: *minutes }),
+            Self::Gone(gone) => Some(Event::EvidenceChainBroken { what: gone.to_string() }),
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Ship(_) | Self::Stage(_) => None,
         }
     }
@@ -50,6 +51,7 @@ impl BotError {
             | Self::Ship(_)
             | Self::Stage(_)
             | Self::Stalled(_)
+            | Self::Gone(_)
             | Self::OtherBot { .. } => self.event_at_start(),
         }
     }

@@ -32,7 +32,7 @@ use super::segment::Policy;
 use super::ship::runner::{News, Runner, Watcher};
 use super::ship::{Backoff, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
 use super::state::{self, Queue};
-use super::watchdog::{self, Network, Pulse, Stalled, Watchdog};
+use super::watchdog::{self, Gone, Halt, Network, Pulse, Stalled, Watchdog};
 use crate::device::account::{self, AccountError, LoggedIn, Proof};
 use crate::device::connection::Connection;
 use crate::device::store::{Access, Store, StoreError};
@@ -84,6 +84,9 @@ pub enum BotError {
     /// A stage does not move.
     #[error(transparent)]
     Stalled(#[from] Stalled),
+    /// A directory is not there any more.
+    #[error(transparent)]
+    Gone(#[from] Gone),
     /// A thread could not be started, or died.
     #[error("stage `{0}` could not be started or died")]
     Stage(&'static str),
@@ -125,7 +128,7 @@ impl BotError {
                 AccountError::Store(_) | AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
             },
             Self::OtherBot { .. } => Fault::Configuration,
-            Self::Stalled(_) => Fault::Temporary,
+            Self::Stalled(_) | Self::Gone(_) => Fault::Temporary,
             // the disk's errors: full, read-only, gone; the next start tells more
             Self::Store(_) | Self::Fetch(FetchError::Disk { .. }) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
@@ -324,7 +327,7 @@ struct Watched {
     fetch: Pulse,
     commit: Pulse,
     /// Ends with its set when the bot does not get as far as its stages.
-    watching: JoinSet<Result<(), Stalled>>,
+    watching: JoinSet<Result<(), Halt>>,
 }
 
 impl Watched {
@@ -495,6 +498,13 @@ impl Stages {
             tell(events, error.event_while_running());
         }
         self.counters.status.stops(if failed.is_some() { Standing::Failed } else { Standing::Stop });
+        if matches!(failed, Some(BotError::Gone(_))) {
+            // what would still be made safe would be so in files that nobody finds: nothing more is acknowledged
+            self.acknowledging.abort();
+            self.shipping.abort();
+            self.stop.cancel();
+            return failed.map_or(Ok(Shipped::Partly), Err);
+        }
         let deadline = Instant::now() + self.grace;
         self.stopping.store(true, Ordering::Release);
         self.stop.cancel();
@@ -575,7 +585,16 @@ impl Watcher for ShipWatch {
 enum Task {
     Fetch(Fetcher, mpsc::Receiver<super::decrypt::Output>),
     Link(Box<Link>, Box<LoggedIn>, CancellationToken),
-    Watch(JoinSet<Result<(), Stalled>>),
+    Watch(JoinSet<Result<(), Halt>>),
+}
+
+impl From<Halt> for BotError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Stalled(stalled) => stalled.into(),
+            Halt::Gone(gone) => gone.into(),
+        }
+    }
 }
 
 impl Task {

@@ -11,6 +11,7 @@ mod embedded;
 mod health;
 mod log;
 pub mod network;
+mod open_files;
 mod report;
 pub mod run;
 mod settings;
