@@ -7,4 +7,5 @@
 mod guide;
 mod image;
 mod lives;
+mod misuse;
 mod ports;

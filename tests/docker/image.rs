@@ -18,7 +18,10 @@ fn the_image_is_small_has_one_layer_and_no_shell_and_is_the_same_when_built_agai
         assert_eq!(layers.matches("sha256:").count(), 1, "{layers}");
         assert_eq!(inspect("{{.Config.User}} {{.Config.StopSignal}} {{.Config.Volumes}}"), "10001:10001 SIGTERM map[]");
         let labels = inspect("{{json .Config.Labels}}");
-        assert!(labels.contains(&format!("\"org.opencontainers.image.version\":\"{}\"", env!("CARGO_PKG_VERSION"))), "{labels}");
+        assert!(
+            labels.contains(&format!("\"org.opencontainers.image.version\":\"{}\"", env!("CARGO_PKG_VERSION"))),
+            "{labels}"
+        );
         let shell = engine.try_docker(&["run", "--rm", "--entrypoint", "/bin/sh", IMAGE]);
         assert_eq!(shell.status.code(), Some(127), "{shell:?}");
         engine.build(&["--no-cache"]);

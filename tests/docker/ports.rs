@@ -20,7 +20,9 @@ fn a_running_container_listens_where_the_readme_says_and_nowhere_else() {
         let open = |port: &u16| TcpStream::connect_timeout(&SocketAddr::new(address, *port), ANSWER).is_ok();
         assert_eq!((1..=u16::MAX).filter(open).collect::<Vec<_>>(), [7443]);
 
-        let of = |table: &str| std::fs::read_to_string(format!("/proc/{}/net/{table}", bot.inspect("{{.State.Pid}}"))).unwrap();
+        let of = |table: &str| {
+            std::fs::read_to_string(format!("/proc/{}/net/{table}", bot.inspect("{{.State.Pid}}"))).unwrap()
+        };
         let listening: BTreeSet<String> = ["tcp", "tcp6"]
             .iter()
             .flat_map(|table| of(table).lines().skip(1).map(str::to_owned).collect::<Vec<_>>())

@@ -220,7 +220,8 @@ fn a_full_or_failing_disk_is_one_clear_error_at_whichever_call_and_leaves_nothin
 fn a_directory_that_the_system_refuses_to_make_is_told() {
     // even root makes nothing in there
     let error = prepare_below(Path::new("/proc/self")).unwrap_err();
-    let words = "the state directory `/proc/self/bot/state` cannot be written: give it to the user that runs the bot (uid `";
+    let words =
+        "the state directory `/proc/self/bot/state` cannot be written: give it to the user that runs the bot (uid `";
     assert!(error.to_string().starts_with(words), "{error}");
 }
 

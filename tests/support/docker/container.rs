@@ -12,9 +12,9 @@ use retaind::device::store::Store;
 use retaind::protocol::endpoint::{Endpoint, Invite};
 use serde_json::Value;
 
-use super::Engine;
 use super::super::program::Program;
 use super::super::{lines, vault};
+use super::Engine;
 
 /// The port that the image's network listens on.
 const PORT: u16 = 7443;
@@ -134,14 +134,21 @@ impl Container<'_> {
 
     /// A device of a new user, which waits for the network wherever the container is next.
     pub async fn device(&self, name: &str) -> Device {
+        self.try_device(name).await.unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The same, or what the network says against it.
+    pub async fn try_device(&self, name: &str) -> Result<Device, String> {
         let directory = format!("/tmp/{}/state/network", self.bot);
         let invite: Invite = self.retaind(&["network", "invite", "--directory", &directory, name]).parse().unwrap();
         let endpoint = Endpoint { address: self.address(), ..invite.endpoint };
         let store = Store::in_memory(vault()).unwrap();
-        let account = account::register(store, &endpoint, Proof::Invite(&invite.code), 0).await.unwrap();
-        let mut device = Device::start_with_key_packages(account, 4).await.unwrap();
+        let account = account::register(store, &endpoint, Proof::Invite(&invite.code), 0).await;
+        let account = account.map_err(|error| error.to_string())?;
+        let device = Device::start_with_key_packages(account, 4).await;
+        let mut device = device.map_err(|error| error.to_string())?;
         device.be_patient(Patience::lasting(PATIENCE));
-        device
+        Ok(device)
     }
 
     /// On the host: what is mounted.
@@ -164,7 +171,11 @@ impl Container<'_> {
         // a line may be half written when it is looked at; the comparison afterwards is exact
         let count = || -> usize {
             let files = super::super::message_files(&self.messages());
-            files.iter().filter_map(|file| fs::read(file).ok()).map(|all| all.iter().filter(|b| **b == b'\n').count()).sum()
+            files
+                .iter()
+                .filter_map(|file| fs::read(file).ok())
+                .map(|all| all.iter().filter(|b| **b == b'\n').count())
+                .sum()
         };
         while count() < records {
             assert_eq!(self.inspect("{{.State.Running}}"), "true", "{}", self.log());

@@ -112,7 +112,8 @@ impl Engine {
 
     /// Builds the image as `docker/Dockerfile` says, around the program that the gate has built.
     pub fn build(&self, arguments: &[&str]) {
-        let usual = ["build", "--quiet", "--file", "docker/Dockerfile", "--build-arg", "BINARY=prebuilt", "--tag", IMAGE];
+        let usual =
+            ["build", "--quiet", "--file", "docker/Dockerfile", "--build-arg", "BINARY=prebuilt", "--tag", IMAGE];
         self.docker(&[&usual, arguments, &["."]].concat());
     }
 
