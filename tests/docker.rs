@@ -4,6 +4,7 @@
 //! device does, from outside.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod compose;
 mod guide;
 mod image;
 mod lives;

@@ -18,9 +18,9 @@ impl BotError {
             Self::Store(error) => error.is_wrong_password().then_some(Event::BadCredentials),
             Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => at_log_in(error),
             Self::OtherBot { .. } => Some(Event::NewUserOldDatabase),
+            Self::Gone(gone) => Some(Event::EvidenceChainBroken { what: gone.to_string() }),
             Self::Commit(error) => of_commit(error),
             Self::Stalled(Stalled { stage, minutes }) => Some(Event::PipelineStalled { stage, minutes: *minutes }),
-            Self::Gone(gone) => Some(Event::EvidenceChainBroken { what: gone.to_string() }),
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Ship(_) | Self::Stage(_) => None,
         }
     }
@@ -48,10 +48,10 @@ impl BotError {
             | Self::Decrypt(_)
             | Self::Fetch(_)
             | Self::Commit(_)
+            | Self::Gone(_)
             | Self::Ship(_)
             | Self::Stage(_)
             | Self::Stalled(_)
-            | Self::Gone(_)
             | Self::OtherBot { .. } => self.event_at_start(),
         }
     }

@@ -81,12 +81,12 @@ pub enum BotError {
     /// Shipping.
     #[error(transparent)]
     Ship(#[from] ShipError),
-    /// A stage does not move.
-    #[error(transparent)]
-    Stalled(#[from] Stalled),
     /// A directory is not there any more.
     #[error(transparent)]
     Gone(#[from] Gone),
+    /// A stage does not move.
+    #[error(transparent)]
+    Stalled(#[from] Stalled),
     /// A thread could not be started, or died.
     #[error("stage `{0}` could not be started or died")]
     Stage(&'static str),
@@ -127,8 +127,9 @@ impl BotError {
                 | AccountError::NoSuite => Fault::Configuration,
                 AccountError::Store(_) | AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
             },
+            Self::Gone(_) => Fault::Temporary,
             Self::OtherBot { .. } => Fault::Configuration,
-            Self::Stalled(_) | Self::Gone(_) => Fault::Temporary,
+            Self::Stalled(_) => Fault::Temporary,
             // the disk's errors: full, read-only, gone; the next start tells more
             Self::Store(_) | Self::Fetch(FetchError::Disk { .. }) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
@@ -496,15 +497,15 @@ impl Stages {
         if let Some(error) = &failed {
             tracing::error!(%error, "a stage failed, the bot stops");
             tell(events, error.event_while_running());
+            if matches!(error, BotError::Gone(_)) {
+                // what would still be made safe would be so in files that nobody finds: nothing more is acknowledged
+                self.acknowledging.abort();
+                self.shipping.abort();
+                self.stop.cancel();
+                return failed.map_or(Ok(Shipped::Partly), Err);
+            }
         }
         self.counters.status.stops(if failed.is_some() { Standing::Failed } else { Standing::Stop });
-        if matches!(failed, Some(BotError::Gone(_))) {
-            // what would still be made safe would be so in files that nobody finds: nothing more is acknowledged
-            self.acknowledging.abort();
-            self.shipping.abort();
-            self.stop.cancel();
-            return failed.map_or(Ok(Shipped::Partly), Err);
-        }
         let deadline = Instant::now() + self.grace;
         self.stopping.store(true, Ordering::Release);
         self.stop.cancel();

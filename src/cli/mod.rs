@@ -11,7 +11,6 @@ mod embedded;
 mod health;
 mod log;
 pub mod network;
-mod open_files;
 mod report;
 pub mod run;
 mod settings;

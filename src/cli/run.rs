@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::Failure;
 use super::embedded::Embedded;
 use super::report::Report;
-use super::{health, log, open_files, settings, upload};
+use super::{health, log, settings, upload};
 use crate::aws::Aws;
 use crate::bot::clock::SystemClock;
 use crate::bot::commit::Directories;
@@ -40,7 +40,6 @@ const RUNTIME_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs it.
 pub fn run() -> Result<(), Failure> {
-    open_files::check()?;
     let (config, warnings) = settings::load_or_fail()?;
     config.refuse_what_is_not_built().map_err(Failure::configuration)?;
     let log_files = log::start(&config)?;

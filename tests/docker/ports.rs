@@ -16,7 +16,7 @@ fn a_running_container_listens_where_the_readme_says_and_nowhere_else() {
         engine.volume(BOT);
         let bot = engine.run(BOT, &["--env", "WICKRIO_BOT_PASSWORD=password"]);
         bot.says("receives").await;
-        let address: IpAddr = bot.inspect("{{.NetworkSettings.IPAddress}}").parse().unwrap();
+        let address: IpAddr = bot.ip().parse().unwrap();
         let open = |port: &u16| TcpStream::connect_timeout(&SocketAddr::new(address, *port), ANSWER).is_ok();
         assert_eq!((1..=u16::MAX).filter(open).collect::<Vec<_>>(), [7443]);
 

@@ -129,7 +129,12 @@ impl Container<'_> {
 
     /// Where the network in it is: as devices on this host see it.
     pub fn address(&self) -> String {
-        format!("{}:{PORT}", self.inspect("{{.NetworkSettings.IPAddress}}"))
+        format!("{}:{PORT}", self.ip())
+    }
+
+    /// Its address in the only network that it is in.
+    pub fn ip(&self) -> String {
+        self.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
     }
 
     /// A device of a new user, which waits for the network wherever the container is next.
