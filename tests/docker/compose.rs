@@ -12,10 +12,12 @@ use crate::support::traffic::Traffic;
 fn compose_starts_a_stand_in_and_a_bot_that_archives_into_it() {
     world(async |engine: &Engine| {
         let home = env!("CARGO_MANIFEST_DIR");
-        let python = format!("\"chroot\", \"/host\", \"{home}/target/aws/moto/bin/python\"");
+        let python = format!("{home}/target/aws/moto/bin/python");
         let host = "image: debian:bookworm-slim\n    volumes: [\"/:/host:ro\"]";
+        // on this host's files the name `aws` is nobody's: it is looked up before
+        let named = "AWS_ENDPOINT_URL=http://$$(getent hosts aws | cut -d ' ' -f 1):5000";
         let stand_in = format!(
-            "services:\n  aws:\n    {host}\n    command: [{python}, \"-m\", \"moto.server\", \"-H\", \"0.0.0.0\", \"-p\", \"5000\"]\n  setup:\n    {host}\n    entrypoint: [{python}, \"{home}/docker/setup.py\"]\n"
+            "services:\n  aws:\n    {host}\n    command: [\"chroot\", \"/host\", \"{python}\", \"-m\", \"moto.server\", \"-H\", \"0.0.0.0\", \"-p\", \"5000\"]\n  setup:\n    {host}\n    entrypoint: [\"sh\", \"-c\", \"{named} exec chroot /host {python} {home}/docker/setup.py\"]\n"
         );
         let overriding = engine.scratch().join("stand-in.yaml");
         fs::write(&overriding, stand_in).unwrap();

@@ -1,6 +1,6 @@
 //! What is in the image, and that it runs where everything is taken away from it.
 
-use crate::support::docker::{Engine, IMAGE, world};
+use crate::support::docker::{Engine, IMAGE, UID, world};
 use crate::support::traffic::Traffic;
 
 const BOT: &str = "compliance_1234567890_bot";
@@ -77,5 +77,28 @@ fn a_bot_without_a_volume_works_in_its_own_tmp_and_without_that_too_says_what_is
             "error: the state directory `/tmp/{BOT}/state` is on a read-only file system: mount a volume there that can be written, or set `RETAIND_STATE` to another path\n  caused by: Read-only file system (os error 30)\n"
         );
         assert_eq!(said, expected);
+    });
+}
+
+#[test]
+fn the_readmes_lines_start_a_bot() {
+    world(async |engine: &Engine| {
+        let password = engine.scratch().join("password");
+        std::fs::write(&password, "password\n").unwrap();
+        // the scratch directory is its owner's alone, and the user of the image reads what is mounted by itself
+        std::os::unix::fs::chown(&password, Some(UID), None).unwrap();
+        let readme = include_str!("../../README.md");
+        let blocks = readme.split("```sh\n").filter_map(|rest| rest.split_once("```")).map(|(block, _)| block);
+        let lines: Vec<&str> = blocks.filter(|block| block.contains("docker run -v")).collect();
+        assert_eq!(lines.len(), 2);
+        for lines in lines {
+            let lines = lines.replace("/etc/retaind/password", password.to_str().unwrap());
+            engine.shell(&lines.replace("\n  retaind\n", &format!("\n  {IMAGE}\n")), IMAGE);
+            let bot = engine.container(BOT, BOT);
+            bot.says("receives").await;
+            bot.docker("stop");
+            assert_eq!(bot.ended().code, 0, "{}", bot.log());
+            bot.docker("rm");
+        }
     });
 }
