@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::aws::moto::Moto;
-use crate::support::docker::{Engine, world};
+use crate::support::docker::{Container, Engine, IMAGE, world};
 use crate::support::traffic::{Traffic, is_sealed};
 
 /// Of the guide, and what Docker gives the volume.
@@ -38,15 +38,16 @@ wickr/bot-compliance-cloud:latest
 ";
 
 /// A bot that was started by `lines` archives what devices send it, says so in its log, and stops as it should.
-async fn archives(engine: &Engine, lines: &str) {
+async fn archives<'a>(engine: &'a Engine, lines: &str, look: impl FnOnce(&Container<'a>)) {
     engine.volume(BOT);
-    engine.shell(lines, crate::support::docker::IMAGE);
+    engine.shell(lines, IMAGE);
     let bot = engine.container(BOT, BOT);
     bot.says("receives").await;
     let (_bob, _carol) = (bot.device("bob").await, bot.device("carol").await);
     let mut traffic = Traffic::begin(bot.device("alice").await, 1, engine.scratch()).await;
     traffic.say(40).await;
     bot.archives(traffic.places()).await;
+    look(&bot);
     bot.docker("stop");
     assert_eq!(bot.ended().code, 0, "{}", bot.log());
     for line in ["Logged in", "Shutting down"] {
@@ -58,19 +59,18 @@ async fn archives(engine: &Engine, lines: &str) {
 
 #[test]
 fn a_bot_starts_by_the_guides_line_with_a_password_in_a_variable() {
-    world(async |engine: &Engine| archives(engine, BY_VARIABLE).await);
+    world(async |engine: &Engine| archives(engine, BY_VARIABLE, |_| ()).await);
 }
 
 #[test]
 fn a_bot_starts_by_the_guides_line_with_rotation_every_15_minutes() {
     world(async |engine: &Engine| {
-        archives(engine, WITH_ROTATION).await;
-        let bot = engine.container(BOT, BOT);
-        bot.docker("start");
-        bot.says("receives").await;
-        let checked = bot.retaind(&["check"]);
-        let line = checked.lines().find(|line| line.contains("TIMEROTATE")).unwrap();
-        assert!(line.contains("15"), "{line}");
+        let is_set = |bot: &Container<'_>| {
+            let checked = bot.retaind(&["check"]);
+            let line = checked.lines().find(|line| line.contains("TIMEROTATE")).unwrap();
+            assert!(line.contains("15"), "{line}");
+        };
+        archives(engine, WITH_ROTATION, is_set).await;
     });
 }
 

@@ -1,6 +1,6 @@
 //! What is in the image, and that it runs where everything is taken away from it.
 
-use crate::support::docker::{Engine, IMAGE, UID, world};
+use crate::support::docker::{Engine, IMAGE, UID, password, world};
 use crate::support::traffic::Traffic;
 
 const BOT: &str = "compliance_1234567890_bot";
@@ -45,8 +45,7 @@ fn a_bot_works_with_nothing_but_its_volume_as_any_user() {
         engine.volume_of(BOT, ANY);
         let user = format!("{ANY}:{ANY}");
         let hard = ["--user", &user, "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
-        let password = ["--env", "WICKRIO_BOT_PASSWORD=password"];
-        let bot = engine.run(BOT, &[&hard[..], &password].concat());
+        let bot = engine.run(BOT, &[&hard[..], &password()].concat());
         bot.says("receives").await;
         let (_bob, _carol) = (bot.device("bob").await, bot.device("carol").await);
         let mut traffic = Traffic::begin(bot.device("alice").await, 3, engine.scratch()).await;
@@ -83,22 +82,27 @@ fn a_bot_without_a_volume_works_in_its_own_tmp_and_without_that_too_says_what_is
 #[test]
 fn the_readmes_lines_start_a_bot() {
     world(async |engine: &Engine| {
-        let password = engine.scratch().join("password");
-        std::fs::write(&password, "password\n").unwrap();
+        let secret = engine.scratch().join("password");
+        std::fs::write(&secret, "password\n").unwrap();
         // the scratch directory is its owner's alone, and the user of the image reads what is mounted by itself
-        std::os::unix::fs::chown(&password, Some(UID), None).unwrap();
+        std::os::unix::fs::chown(&secret, Some(UID), None).unwrap();
         let readme = include_str!("../../README.md");
         let blocks = readme.split("```sh\n").filter_map(|rest| rest.split_once("```")).map(|(block, _)| block);
         let lines: Vec<&str> = blocks.filter(|block| block.contains("docker run -v")).collect();
         assert_eq!(lines.len(), 2);
         for lines in lines {
-            let lines = lines.replace("/etc/retaind/password", password.to_str().unwrap());
+            let lines = lines.replace("/etc/retaind/password", secret.to_str().unwrap());
+            if !lines.contains("install -d") {
+                engine.volume(BOT);
+            }
             engine.shell(&lines.replace("\n  retaind\n", &format!("\n  {IMAGE}\n")), IMAGE);
             let bot = engine.container(BOT, BOT);
             bot.says("receives").await;
             bot.docker("stop");
             assert_eq!(bot.ended().code, 0, "{}", bot.log());
             bot.docker("rm");
+            // each line is for a first start, with the initial password
+            std::fs::remove_dir_all(bot.volume()).unwrap();
         }
     });
 }

@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::guide::{BOT, BY_VARIABLE};
-use crate::support::docker::{Engine, IMAGE, UID, world};
+use crate::support::docker::{Engine, IMAGE, UID, password, world};
 use crate::support::traffic::{Dice, Traffic, is_sealed};
 
 /// After it Docker kills.
 const GRACE: Duration = Duration::from_secs(10);
 /// Small, so that ends meet rotations.
-const SMALL_FILES: [&str; 4] = ["--env", "WICKRIO_BOT_PASSWORD=password", "--env", "WICKRIO_COMP_FILESIZE=4"];
+const SMALL_FILES: [&str; 2] = ["--env", "WICKRIO_COMP_FILESIZE=4"];
 
 #[test]
 fn a_bot_that_docker_stops_under_load_ends_with_0_within_its_grace_and_loses_nothing() {
     world(async |engine: &Engine| {
         engine.volume(BOT);
-        let bot = engine.run(BOT, &SMALL_FILES);
+        let bot = engine.run(BOT, &[&password()[..], &SMALL_FILES].concat());
         bot.says("receives").await;
         let (_bob, _carol) = (bot.device("bob").await, bot.device("carol").await);
         let traffic = Traffic::begin(bot.device("alice").await, 4, engine.scratch()).await;
@@ -54,7 +54,7 @@ fn a_bot_that_docker_kills_at_random_instants_and_starts_again_loses_and_doubles
         println!("seed {SEED}");
         let mut dice = Dice(SEED);
         engine.volume(BOT);
-        let bot = engine.run(BOT, &SMALL_FILES);
+        let bot = engine.run(BOT, &[&password()[..], &SMALL_FILES].concat());
         bot.says("receives").await;
         let (_bob, _carol) = (bot.device("bob").await, bot.device("carol").await);
         let traffic = Traffic::begin(bot.device("alice").await, SEED, engine.scratch()).await;

@@ -14,11 +14,9 @@ use retaind::protocol::ids::ConversationKind;
 use tokio::sync::mpsc;
 
 use super::guide::BOT;
-use crate::support::docker::{Engine, IMAGE, UID, world};
+use crate::support::docker::{Engine, IMAGE, UID, password, world};
 use crate::support::traffic::Traffic;
 use crate::support::{content, text, user};
-
-const PASSWORD: [&str; 2] = ["--env", "WICKRIO_BOT_PASSWORD=password"];
 
 /// A volume with a disk of its own, of this size. `remount`: the one that is there gets another.
 fn disk(path: &Path, remount: &str, size: &str) {
@@ -42,7 +40,7 @@ fn a_full_volume_is_told_and_with_room_the_bot_starts() {
         let mut file = File::create(&ballast).unwrap();
         let full = std::iter::repeat_with(|| file.write_all(&[0; 4096])).find_map(Result::err).unwrap();
         assert_eq!(full.kind(), ErrorKind::StorageFull);
-        let bot = engine.run(BOT, &[&PASSWORD[..], &["--restart", "on-failure:2"]].concat());
+        let bot = engine.run(BOT, &[&password()[..], &["--restart", "on-failure:2"]].concat());
         let ended = bot.ends().await;
         let log = bot.log();
         assert_eq!((ended.code, ended.restarts), (75, 2), "{log}");
@@ -63,7 +61,7 @@ fn on_a_volume_with_little_room_messages_wait_in_the_network_until_there_is_more
     world(async |engine: &Engine| {
         let volume = engine.volume(BOT);
         disk(&volume, "", "64m");
-        let bot = engine.run(BOT, &PASSWORD);
+        let bot = engine.run(BOT, &password());
         bot.says("no more messages are taken until there is room on the disk (RETAIND_DISK_LOW)").await;
         let (_bob, _carol) = (bot.device("bob").await, bot.device("carol").await);
         let mut traffic = Traffic::begin(bot.device("alice").await, 5, engine.scratch()).await;
@@ -85,7 +83,7 @@ fn a_volume_that_fills_up_to_the_last_byte_costs_no_message_that_was_accepted() 
         let volume = engine.volume(BOT);
         disk(&volume, "", "24m");
         // without the watchdog, which would stop long before
-        let bot = engine.run(BOT, &[&PASSWORD[..], &["--env", "RETAIND_DISK_LOW=0"]].concat());
+        let bot = engine.run(BOT, &[&password()[..], &["--env", "RETAIND_DISK_LOW=0"]].concat());
         bot.says("receives").await;
         let mut alice = bot.device("alice").await;
         alice.be_patient(retaind::device::patience::Patience::NONE);
@@ -130,7 +128,7 @@ fn a_read_only_volume_is_told_apart_from_one_of_another_user() {
         engine.volume(BOT);
         let (volume, name) = (format!("/opt/{BOT}:/tmp/{BOT}:ro"), format!("WICKRIO_BOT_NAME={BOT}"));
         let usual = ["run", "--detach", "--name", BOT, "--volume", &volume, "--env", &name];
-        engine.docker(&[&usual, &PASSWORD[..], &[IMAGE]].concat());
+        engine.docker(&[&usual, &password()[..], &[IMAGE]].concat());
         let bot = engine.container(BOT, BOT);
         assert_eq!(bot.ends().await.code, 78);
         let told = format!(
@@ -152,7 +150,7 @@ fn a_volume_that_vanishes_under_a_running_bot_ends_it_and_once_it_is_back_nothin
                 fs::rename(entry.path(), to.join(entry.file_name())).unwrap();
             }
         };
-        let bot = engine.run(BOT, &PASSWORD);
+        let bot = engine.run(BOT, &password());
         bot.says("receives").await;
         let (_bob, _carol) = (bot.device("bob").await, bot.device("carol").await);
         let mut traffic = Traffic::begin(bot.device("alice").await, 6, engine.scratch()).await;
@@ -194,7 +192,7 @@ fn a_volume_that_vanishes_under_a_running_bot_ends_it_and_once_it_is_back_nothin
 fn a_volume_that_was_lost_is_begun_anew_as_another_device_and_operators_are_told() {
     world(async |engine: &Engine| {
         let volume = engine.volume(BOT);
-        let bot = engine.run(BOT, &PASSWORD);
+        let bot = engine.run(BOT, &password());
         bot.says("receives").await;
         bot.docker("stop");
         for entry in fs::read_dir(&volume).unwrap() {
@@ -231,7 +229,7 @@ fn a_bot_that_strangers_leave_no_open_files_says_so_and_loses_nothing() {
     world(async |engine: &Engine| {
         engine.volume(BOT);
         let few = ["--ulimit", "nofile=256:256", "--restart", "on-failure:5", "--env", "WICKRIO_COMP_FILESIZE=4"];
-        let bot = engine.run(BOT, &[&PASSWORD[..], &few].concat());
+        let bot = engine.run(BOT, &[&password()[..], &few].concat());
         bot.says("receives").await;
         let (_bob, _carol) = (bot.device("bob").await, bot.device("carol").await);
         let mut traffic = Traffic::begin(bot.device("alice").await, 7, engine.scratch()).await;
@@ -252,7 +250,7 @@ fn an_attachment_of_1_gib_goes_through_a_container_of_128_mib() {
     const BYTES: u64 = 1 << 30;
     world(async |engine: &Engine| {
         engine.volume(BOT);
-        let bot = engine.run(BOT, &[&PASSWORD[..], &["--memory", "128m", "--memory-swap", "128m"]].concat());
+        let bot = engine.run(BOT, &[&password()[..], &["--memory", "128m", "--memory-swap", "128m"]].concat());
         bot.says("receives").await;
         let mut alice = bot.device("alice").await;
         let _bob = bot.device("bob").await;
@@ -293,7 +291,7 @@ fn a_clock_that_is_wrong_by_a_year_costs_no_message_and_is_told_to_who_cannot_jo
         clock("retaind:late", "+365d");
         clock("retaind:early", "-365d");
         engine.volume(BOT);
-        let mut bot = engine.run(BOT, &PASSWORD);
+        let mut bot = engine.run(BOT, &password());
         bot.says("receives").await;
         let (_bob, _carol) = (bot.device("bob").await, bot.device("carol").await);
         let mut traffic = Traffic::begin(bot.device("alice").await, 8, engine.scratch()).await;
@@ -302,7 +300,7 @@ fn a_clock_that_is_wrong_by_a_year_costs_no_message_and_is_told_to_who_cannot_jo
             bot.docker("stop");
             assert_eq!(bot.ended().code, 0, "{}", bot.log());
             bot.docker("rm");
-            bot = engine.run_image(image, BOT, &PASSWORD);
+            bot = engine.run_image(image, BOT, &password());
             bot.says("receives").await;
             traffic.texts(20).await;
             bot.archives(traffic.places()).await;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::guide::BOT;
-use crate::support::docker::{Engine, world};
+use crate::support::docker::{Engine, password, world};
 
 /// A port that is filtered answers nothing; on a bridge of this host nothing takes longer.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -14,7 +14,7 @@ const ANSWER: Duration = Duration::from_secs(1);
 fn a_running_container_listens_where_the_readme_says_and_nowhere_else() {
     world(async |engine: &Engine| {
         engine.volume(BOT);
-        let bot = engine.run(BOT, &["--env", "WICKRIO_BOT_PASSWORD=password"]);
+        let bot = engine.run(BOT, &password());
         bot.says("receives").await;
         let address: IpAddr = bot.ip().parse().unwrap();
         let open = |port: &u16| TcpStream::connect_timeout(&SocketAddr::new(address, *port), ANSWER).is_ok();

@@ -19,7 +19,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-pub use self::container::UID;
+pub use self::container::{Container, UID, password};
 pub use self::engine::{Engine, IMAGE};
 
 /// Where the world's scratch directory is: set in there, and only there.
