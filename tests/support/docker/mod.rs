@@ -10,6 +10,8 @@
 //!
 //! Needs root. Elsewhere a test fails, or says that it has not run where `RETAIND_TESTS_WITHOUT_DOCKER` is set, which
 //! `tests/run` does after it has told everybody.
+#![allow(clippy::print_stdout, reason = "a test that has not run says so")]
+#![allow(unused_imports, reason = "the benches share this folder, and need no engine")]
 
 mod container;
 mod engine;
