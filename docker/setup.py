@@ -1,6 +1,6 @@
 """Makes in AWS's stand-in what the bot of compose.yaml needs: a bucket, a topic, and the secret that names both.
 
-May run again: what is there is left as it is, and the secret is written anew.
+May run again: what is there is left as it is, the secret too, in which the bot may have put another password since.
 """
 
 import json
@@ -40,7 +40,7 @@ def main():
     try:
         secrets.create_secret(Name=SECRET, SecretString=value)
     except secrets.exceptions.ResourceExistsException:
-        secrets.put_secret_value(SecretId=SECRET, SecretString=value)
+        pass
     print(f"bucket {BUCKET}, secret {SECRET} and topic {topic} are there")
 
 
