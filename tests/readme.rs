@@ -1,5 +1,11 @@
 //! The README is true: its table is the one in the code, its commands exist, and CI runs its second one.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail the test"
+)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -137,6 +143,15 @@ fn wrong(line: &str) -> Option<String> {
             assert_is_variable(assignment);
             return None;
         }
+        ["docker", "build", "-f", dockerfile, "-t", "retaind", "."] => {
+            return (!root().join(dockerfile).exists()).then(|| format!("{line}: there is no such file"));
+        }
+        // `docker::image` runs them
+        ["docker", "run", rest @ ..] => {
+            rest.windows(2).filter(|pair| pair[0] == "-e").for_each(|pair| assert_is_variable(pair[1]));
+            return None;
+        }
+        ["install", "-d", "-o", _, _] => return None,
         ["./tests/run"] => {
             let mode = fs::metadata(root().join("tests/run")).unwrap().permissions().mode();
             return (mode & 0o111 == 0).then(|| format!("{line}: not executable"));

@@ -19,6 +19,7 @@ impl BotError {
             Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => at_log_in(error),
             Self::OtherBot { .. } => Some(Event::NewUserOldDatabase),
             Self::ConfiguredPassword(_) => Some(Event::ConfiguredPasswordBad),
+            Self::Gone(gone) => Some(Event::EvidenceChainBroken { what: gone.to_string() }),
             Self::Commit(error) => of_commit(error),
             Self::Stalled(Stalled { stage, minutes }) => Some(Event::PipelineStalled { stage, minutes: *minutes }),
             Self::Receive(_)
@@ -55,6 +56,7 @@ impl BotError {
             | Self::Decrypt(_)
             | Self::Fetch(_)
             | Self::Commit(_)
+            | Self::Gone(_)
             | Self::Ship(_)
             | Self::Stage(_)
             | Self::Stalled(_)

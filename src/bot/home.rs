@@ -57,10 +57,21 @@ pub enum HomeError {
     },
     /// It cannot be made, read or written.
     #[error(
-        "the {} directory `{}` cannot be written: give it to the user that runs the bot, or set `{}` to another path",
-        directory.what, directory.path.display(), directory.variable
+        "the {} directory `{}` cannot be written: give it to the user that runs the bot{}, or set `{}` to another path",
+        directory.what, directory.path.display(), of_uid(), directory.variable
     )]
     Unwritable {
+        /// The directory.
+        directory: Directory,
+        /// What failed.
+        source: io::Error,
+    },
+    /// Nobody can write there: a container's root file system, say, where no volume is mounted.
+    #[error(
+        "the {} directory `{}` is on a read-only file system: mount a volume there that can be written, or set `{}` to another path",
+        directory.what, directory.path.display(), directory.variable
+    )]
+    ReadOnly {
         /// The directory.
         directory: Directory,
         /// What failed.
@@ -94,7 +105,7 @@ impl HomeError {
     /// What to do about it.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::NotADirectory { .. } | Self::Unwritable { .. } => Fault::Configuration,
+            Self::NotADirectory { .. } | Self::Unwritable { .. } | Self::ReadOnly { .. } => Fault::Configuration,
             // space is freed, and another bot stops, without a change here
             Self::Full { .. } | Self::InUse { .. } => Fault::Temporary,
         }
@@ -104,6 +115,7 @@ impl HomeError {
         let directory = directory.clone();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { directory, source },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { directory, source },
             _ => Self::Unwritable { directory, source },
         }
     }
@@ -221,6 +233,12 @@ fn probe(disk: &dyn Disk, owner: &str, directory: &Path) -> Result<(), DiskError
 
 fn of_process(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+}
+
+/// Whose directory it must be. In a container the number is all that the host understands, and nobody there knows it by heart.
+fn of_uid() -> String {
+    // `/proc/self` belongs to who runs the process
+    fs::metadata("/proc/self").map_or_else(|_| String::new(), |own| format!(" (uid `{}`)", own.uid()))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ use super::segment::Policy;
 use super::ship::runner::{News, Runner, Watcher, jittered};
 use super::ship::{Backoff, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
 use super::state::{self, Queue};
-use super::watchdog::{self, Network, Pulse, Stalled, Watchdog};
+use super::watchdog::{self, Gone, Halt, Network, Pulse, Stalled, Watchdog};
 use crate::device::account::{self, AccountError, LoggedIn};
 use crate::device::connection::Connection;
 use crate::device::store::{Access, Store, StoreError};
@@ -95,6 +95,9 @@ pub enum BotError {
     /// The system gave no randomness.
     #[error("no password could be made: the system gave no randomness")]
     Random,
+    /// A directory is not there any more.
+    #[error(transparent)]
+    Gone(#[from] Gone),
     /// A stage does not move.
     #[error(transparent)]
     Stalled(#[from] Stalled),
@@ -144,6 +147,7 @@ impl BotError {
                 | AccountError::NoSuite => Fault::Configuration,
                 AccountError::Store(_) | AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
             },
+            Self::Gone(_) => Fault::Temporary,
             Self::OtherBot { .. } | Self::ConfiguredPassword(_) => Fault::Configuration,
             Self::NotKept(error) if error.may_pass => Fault::Temporary,
             Self::NotKept(_) => Fault::Configuration,
@@ -366,7 +370,7 @@ struct Watched {
     fetch: Pulse,
     commit: Pulse,
     /// Ends with its set when the bot does not get as far as its stages.
-    watching: JoinSet<Result<(), Stalled>>,
+    watching: JoinSet<Result<(), Halt>>,
 }
 
 impl Watched {
@@ -535,6 +539,13 @@ impl Stages {
         if let Some(error) = &failed {
             tracing::error!(%error, "a stage failed, the bot stops");
             tell(events, error.event_while_running());
+            if matches!(error, BotError::Gone(_)) {
+                // what would still be made safe would be so in files that nobody finds: nothing more is acknowledged
+                self.acknowledging.abort();
+                self.shipping.abort();
+                self.stop.cancel();
+                return failed.map_or(Ok(Shipped::Partly), Err);
+            }
         }
         self.counters.status.stops(if failed.is_some() { Standing::Failed } else { Standing::Stop });
         let deadline = self.grace.until(Part::Work);
@@ -619,7 +630,16 @@ impl Watcher for ShipWatch {
 enum Task {
     Fetch(Fetcher, mpsc::Receiver<super::decrypt::Output>),
     Link(Box<Link>, Box<LoggedIn>, CancellationToken),
-    Watch(JoinSet<Result<(), Stalled>>),
+    Watch(JoinSet<Result<(), Halt>>),
+}
+
+impl From<Halt> for BotError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Stalled(stalled) => stalled.into(),
+            Halt::Gone(gone) => gone.into(),
+        }
+    }
 }
 
 impl Task {

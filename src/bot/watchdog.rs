@@ -6,6 +6,7 @@
 //! | connection open but dead | – | – | closes it ([`heartbeat`]); then the network is away |
 //! | a stage does not move | after a minute | after five | ends the bot; a restart recovers |
 //! | little room on the disk | below `RETAIND_DISK_LOW` | below an eighth of it | takes no more deliveries until there is room |
+//! | a directory of the bot's is gone | – | at once | ends the bot, and nothing more is acknowledged |
 //! | clock was set | by more than a minute | – | nothing: names and rotation bear it |
 //!
 //! The conclusions are pure ([`machine`]); [`Watchdog`] looks every second, feeds them, and does what they say. Its opinion
@@ -20,6 +21,10 @@
 //! A stage that stands still is one that has something in hand and does nothing about it ([`pulse`]). Rejected: counting
 //! what was received against what was committed. A message that is delivered again is received and never committed, and
 //! a large attachment takes longer than any patience; both would end a bot that is well.
+//!
+//! A directory that is removed, or whose volume is detached, under a running bot leaves open files behind that take writes
+//! and syncs without complaint, and that nobody will ever find. So the directories are looked for at each look. What was
+//! acknowledged since the last one went the way of everything before it; without this it would go on for ever.
 //!
 //! At a crash nothing here is lost that matters: the next watchdog looks again.
 //!
@@ -36,6 +41,7 @@ mod stall;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,6 +122,28 @@ pub struct Stalled {
     pub minutes: u64,
 }
 
+/// A directory that is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "directory `{}` is gone under the running bot, was its volume detached or cleared? bring it back before the bot starts again",
+    directory.display()
+)]
+pub struct Gone {
+    /// Which.
+    pub directory: PathBuf,
+}
+
+/// Why the watchdog ends the bot.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Halt {
+    /// A stage.
+    #[error(transparent)]
+    Stalled(#[from] Stalled),
+    /// A directory.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
 /// The task.
 pub struct Watchdog {
     /// How.
@@ -135,8 +163,8 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches until `stop`, or until a stage is stalled.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), Stalled> {
+    /// Watches until `stop`, or until a stage is stalled or a directory gone.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Halt> {
         let limits = self.settings.limits;
         let mut machine = Machine::new(limits);
         let mut gauge = Gauge { disk: self.disk.clone(), directories: self.directories.as_slice().into(), asked: None };
@@ -151,6 +179,8 @@ impl Watchdog {
                     gauge.read(limits.look_every).await
                 } => room,
             };
+            // the event is told by whoever ends the bot
+            let room = room.inspect_err(|_| self.counters.watchdog_failures.add(1))?;
             let verdicts = machine.observe(Observation {
                 at: began.elapsed(),
                 wall_micros: self.settings.clock.now_micros(),
@@ -243,27 +273,38 @@ fn minutes(lasted: Duration) -> u64 {
 struct Gauge {
     disk: Arc<dyn Disk>,
     directories: Arc<[PathBuf]>,
-    asked: Option<JoinHandle<Option<Room>>>,
+    asked: Option<JoinHandle<Result<Option<Room>, Gone>>>,
 }
 
 impl Gauge {
-    async fn read(&mut self, patience: Duration) -> Option<Room> {
+    async fn read(&mut self, patience: Duration) -> Result<Option<Room>, Gone> {
         let (disk, directories) = (self.disk.clone(), self.directories.clone());
         let asked =
             self.asked.get_or_insert_with(|| tokio::task::spawn_blocking(move || fullest(&*disk, &directories)));
-        let read = tokio::time::timeout(patience, &mut *asked).await.ok()?;
+        let Ok(read) = tokio::time::timeout(patience, &mut *asked).await else { return Ok(None) };
         self.asked = None;
-        read.ok().flatten()
+        read.unwrap_or(Ok(None))
     }
 }
 
-/// The directory with least room. What does not tell is passed over: writing there will.
-fn fullest(disk: &dyn Disk, directories: &[PathBuf]) -> Option<Room> {
-    let room = |directory: &PathBuf| {
-        let free = disk.free_bytes(directory).inspect_err(|error| tracing::debug!(%error, "watchdog: free space"));
-        Some(Room { directory: directory.clone(), free_bytes: free.ok()? })
-    };
-    directories.iter().filter_map(room).min_by_key(|room| room.free_bytes)
+/// The directory with least room. One that is there and does not tell is passed over: writing there will.
+fn fullest(disk: &dyn Disk, directories: &[PathBuf]) -> Result<Option<Room>, Gone> {
+    let mut fullest: Option<Room> = None;
+    for directory in directories {
+        match disk.free_bytes(directory) {
+            Ok(free_bytes) if fullest.as_ref().is_none_or(|room| free_bytes < room.free_bytes) => {
+                fullest = Some(Room { directory: directory.clone(), free_bytes });
+            }
+            Ok(_) => {}
+            Err(error) => match error.source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle => {
+                    return Err(Gone { directory: directory.clone() });
+                }
+                _ => tracing::debug!(%error, "watchdog: free space"),
+            },
+        }
+    }
+    Ok(fullest)
 }
 
 /// Where a state file lies.

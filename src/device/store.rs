@@ -199,8 +199,9 @@ impl Store {
         schema::refuse_newer(path, STEPS)?;
         let mut connection = Connection::open(path).map_err(failed("opened"))?;
         private_to_owner(path);
+        // temporaries in memory: in a container with a read-only root there is no other place than the state's directory
         connection
-            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;")
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY;")
             .and_then(|()| keep_plans(&connection))
             .map_err(failed("opened"))?;
         schema::bring_up(&mut connection, path, STEPS)?;
@@ -261,7 +262,7 @@ impl Store {
         let connection = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(|e| self.failed("opened", e))?;
         connection
-            .execute_batch("PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;")
+            .execute_batch("PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY;")
             .and_then(|()| keep_plans(&connection))
             .map_err(|e| self.failed("opened", e))?;
         Ok(Self::with(connection, self.vault.clone(), self.path.clone()))

@@ -93,6 +93,7 @@ pub(crate) fn open(path: &Path) -> Result<Connection, NetworkError> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    keep_temporaries(&connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
     connection.pragma_update(None, "cache_size", -32_768)?;
     connection.set_prepared_statement_cache_capacity(128);
@@ -106,9 +107,16 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "query_only", true)?;
+    keep_temporaries(&connection)?;
     connection.pragma_update(None, "cache_size", -8_192)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
+}
+
+/// What SQLite keeps aside for a statement stays in memory, and is small: in files below `/tmp` a network that may write to
+/// nothing but its own directory, as in a container with a read-only root, would fail at the first statement that needs it.
+fn keep_temporaries(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
 pub(crate) fn meta(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>, rusqlite::Error> {

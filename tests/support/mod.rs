@@ -5,6 +5,7 @@ pub mod aws;
 pub mod bodies;
 pub mod clock;
 pub mod disk;
+pub mod docker;
 pub mod gate;
 pub mod http;
 pub mod openmls_device;

@@ -220,5 +220,15 @@ fn a_full_or_failing_disk_is_one_clear_error_at_whichever_call_and_leaves_nothin
 fn a_directory_that_the_system_refuses_to_make_is_told() {
     // even root makes nothing in there
     let error = prepare_below(Path::new("/proc/self")).unwrap_err();
-    assert!(error.to_string().starts_with("the state directory `/proc/self/bot/state` cannot be written"), "{error}");
+    let words =
+        "the state directory `/proc/self/bot/state` cannot be written: give it to the user that runs the bot (uid `";
+    assert!(error.to_string().starts_with(words), "{error}");
+}
+
+#[test]
+fn a_read_only_file_system_is_told_apart_from_a_foreign_directory() {
+    let error = HomeError::new(&state(Path::new("/tmp")), io::ErrorKind::ReadOnlyFilesystem.into());
+    let words = "the state directory `/tmp/bot/state` is on a read-only file system: mount a volume there that can be written, or set `RETAIND_STATE` to another path";
+    assert_eq!(error.to_string(), words);
+    assert_eq!(error.fault(), Fault::Configuration);
 }

@@ -204,7 +204,7 @@ fn watchdog(network: Network, pulses: Vec<(&'static str, Pulse)>, settings: Sett
         network: Box::new(move || network),
         pulses,
         disk: Arc::new(RealDisk),
-        directories: vec![std::env::temp_dir(), "/no/such/directory".into()],
+        directories: vec![std::env::temp_dir()],
         counters: Arc::new(Counters::default()),
         events: Events::only_logged(),
     }
@@ -246,8 +246,23 @@ async fn the_task_ends_when_a_stage_has_stalled() {
     let health = settings.health.subscribe();
     let watchdog = watchdog(Network::Connected, vec![("commit", pulse)], settings);
     let ended = watchdog.run(CancellationToken::new()).await;
-    assert_eq!(ended, Err(Stalled { stage: "commit", minutes: 5 }));
+    assert_eq!(ended, Err(Halt::Stalled(Stalled { stage: "commit", minutes: 5 })));
     assert_eq!(health.borrow().pipeline, Pipeline::Stalled);
+}
+
+#[tokio::test]
+async fn the_task_ends_when_a_directory_is_gone() {
+    let volume = tempfile::tempdir().unwrap();
+    let mut settings = Settings::new(15 * MINUTE, 0);
+    settings.limits.look_every = Duration::from_millis(1);
+    let mut watchdog = watchdog(Network::Connected, Vec::new(), settings);
+    watchdog.directories.push(volume.path().to_owned());
+    let counters = watchdog.counters.clone();
+    let running = tokio::spawn(watchdog.run(CancellationToken::new()));
+    let directory = volume.path().to_owned();
+    volume.close().unwrap();
+    assert_eq!(running.await.unwrap(), Err(Halt::Gone(Gone { directory })));
+    assert_eq!(counters.watchdog_failures.get(), 1);
 }
 
 #[tokio::test(start_paused = true)]

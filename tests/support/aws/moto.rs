@@ -33,10 +33,16 @@ pub struct Topic {
 impl Moto {
     /// Starts one: half a second. Nothing is enforced until there is a user.
     pub fn start() -> Self {
+        Self::start_on("127.0.0.1")
+    }
+
+    /// The same on another address of this host, which containers reach.
+    pub fn start_on(ip: &str) -> Self {
         let mut server = Command::new(python("moto"))
             // -B: no compiled files beside the scripts
             .arg("-B")
             .arg(script("standin.py"))
+            .arg(ip)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -44,7 +50,7 @@ impl Moto {
         let mut port = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
         let port: u16 = port.trim().parse().unwrap_or_else(|_| panic!("the stand-in did not start: `{port}`"));
-        Self { server, address: format!("127.0.0.1:{port}") }
+        Self { server, address: format!("{ip}:{port}") }
     }
 
     /// `127.0.0.1:PORT`.

@@ -1,7 +1,7 @@
 """AWS's stand-in: moto's server on a port that the system chooses, for as long as its parent lives.
 
-Prints the port as its first line, once it takes connections. Ends when standard input is closed, which happens to the
-pipe of a parent that was killed, too.
+Listens on 127.0.0.1, or on the address that its argument names. Prints the port as its first line, once it takes
+connections. Ends when standard input is closed, which happens to the pipe of a parent that was killed, too.
 
 Where moto is not what AWS is, and it matters to the bot: CloudWatch (cloudwatch.py) and IAM (policies.py),
 which is enforced once POST /moto-api/reset-auth has said so.
@@ -38,8 +38,9 @@ def main():
     # a line a request would hide what a failed test has to say
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     got_request_exception.connect(report)
+    address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"
     application = DomainDispatcherApplication(create_backend_app)
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
+    server = make_server(address, 0, application, threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=end_with_the_parent, daemon=True).start()
     print(server.port, flush=True)
     server.serve_forever()
