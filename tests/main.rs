@@ -13,6 +13,7 @@ mod health;
 mod interop;
 mod logs;
 mod network;
+mod provision;
 mod readme;
 mod record;
 mod refuse;

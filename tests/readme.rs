@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser};
 use retaind::aws::permissions::PERMISSIONS;
 use retaind::cli::{Arguments, EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_TEMPORARY};
-use retaind::config::env::{Effect, Secrecy, VARIABLES, Variable};
+use retaind::config::env::{Secrecy, VARIABLES, Variable};
 use retaind::config::layer::KEYS;
 
 const TABLE_BEGINS: &str =
@@ -41,11 +41,7 @@ fn row(variable: &Variable) -> String {
         Secrecy::Secret => "; secret, never shown",
         Secrecy::Public => "",
     };
-    let effect = match variable.effect {
-        Effect::Works => "",
-        Effect::Refused(_) => " (**not in this version**: the bot refuses to start with it)",
-    };
-    format!("| {names} | {}{secret}{effect} | {} |\n", variable.meaning, variable.default)
+    format!("| {names} | {}{secret} | {} |\n", variable.meaning, variable.default)
 }
 
 /// Compares the table between two marks with what the code says, or writes it.

@@ -38,7 +38,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     for warning in warnings {
         writeln!(io::stderr(), "warning: {warning}").map_err(Failure::temporary)?;
     }
-    config.refuse_what_is_not_built().map_err(Failure::configuration)?;
     if !arguments.online {
         return Ok(());
     }

@@ -39,7 +39,6 @@ const NETWORK_DIRECTORY: &str = "network";
 pub fn run() -> Result<(), Failure> {
     limits::raise_open_files()?;
     let (config, warnings) = settings::load_or_fail()?;
-    config.refuse_what_is_not_built().map_err(Failure::configuration)?;
     let log_files = log::start(&config)?;
     for warning in warnings {
         tracing::warn!("{warning}");

@@ -41,8 +41,6 @@ pub struct Variable {
     pub meaning: &'static str,
     /// Whether its value may be shown.
     pub secrecy: Secrecy,
-    /// Whether this version does what it asks.
-    pub effect: Effect,
 }
 
 /// What holds when a variable is unset.
@@ -80,18 +78,8 @@ pub enum Secrecy {
     Secret,
 }
 
-/// Whether this version does what a variable asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// It does.
-    Works,
-    /// Checked, but what it asks is not built yet, and to go on without it would archive less or elsewhere than the
-    /// operator believes: `retaind run` refuses to start. The text says what it would ask for.
-    Refused(&'static str),
-}
-
 macro_rules! variables {
-    ($($key:ident: $name:literal $(or $alias:literal)?, $default:expr, $secrecy:ident, $effect:expr, $meaning:literal;)*) => {
+    ($($key:ident: $name:literal $(or $alias:literal)?, $default:expr, $secrecy:ident, $meaning:literal;)*) => {
         $(
             #[doc = $meaning]
             pub static $key: Variable = Variable {
@@ -100,7 +88,6 @@ macro_rules! variables {
                 default: $default,
                 meaning: $meaning,
                 secrecy: Secrecy::$secrecy,
-                effect: $effect,
             };
         )*
         /// All of them, in the order of the documentation.
@@ -109,87 +96,87 @@ macro_rules! variables {
 }
 
 variables! {
-    BOT_NAME: "WICKRIO_BOT_NAME", Fallback::Required, Public, Effect::Works,
+    BOT_NAME: "WICKRIO_BOT_NAME", Fallback::Required, Public,
         "user name of the bot, `compliance_<network id>_bot`; also a folder name below `/tmp`";
-    BOT_PASSWORD: "WICKRIO_BOT_PASSWORD", Fallback::Nothing, Secret, Effect::Works,
+    BOT_PASSWORD: "WICKRIO_BOT_PASSWORD", Fallback::Nothing, Secret,
         "password of the bot: at the first start the initial one, then the one that was generated; asked for on the terminal if it is not set";
-    ROTATE_PASSWORD: "WICKRIO_ROTATE_PASSWORD", Fallback::Nothing, Secret, Effect::Works,
+    ROTATE_PASSWORD: "WICKRIO_ROTATE_PASSWORD", Fallback::Nothing, Secret,
         "new password to rotate to at start-up: at least 12 characters, other than the current one; at the first start instead of a generated one";
-    STORE_PASSWORD: "RETAIND_STORE_PASSWORD", Fallback::Text("terminal"), Public, Effect::Works,
+    STORE_PASSWORD: "RETAIND_STORE_PASSWORD", Fallback::Text("terminal"), Public,
         "where a generated password goes: `terminal` prints it once; `secret` writes it to the secret's `password` and prints none (needs `secretsmanager:PutSecretValue`)";
-    MESSAGES: "WICKRIO_COMP_MESGDEST" or "WICKRIO_COMP_MSGDEST", Fallback::OfBot("/tmp/<botname>/compliance/messages"), Public, Effect::Works,
+    MESSAGES: "WICKRIO_COMP_MESGDEST" or "WICKRIO_COMP_MSGDEST", Fallback::OfBot("/tmp/<botname>/compliance/messages"), Public,
         "directory of the message files";
-    ATTACHMENTS: "WICKRIO_COMP_FILEDEST", Fallback::OfBot("/tmp/<botname>/compliance/attachments"), Public, Effect::Works,
+    ATTACHMENTS: "WICKRIO_COMP_FILEDEST", Fallback::OfBot("/tmp/<botname>/compliance/attachments"), Public,
         "directory of the attachments";
-    BASE_NAME: "WICKRIO_COMP_BASENAME", Fallback::Text("receivedMessages"), Public, Effect::Works,
+    BASE_NAME: "WICKRIO_COMP_BASENAME", Fallback::Text("receivedMessages"), Public,
         "base name of the message files";
-    FILE_SIZE: "WICKRIO_COMP_FILESIZE", Fallback::Text("1000000000"), Public, Effect::Works,
+    FILE_SIZE: "WICKRIO_COMP_FILESIZE", Fallback::Text("1000000000"), Public,
         "largest message file, in KiB";
-    TIME_ROTATE: "WICKRIO_COMP_TIMEROTATE", Fallback::Text("0"), Public, Effect::Works,
+    TIME_ROTATE: "WICKRIO_COMP_TIMEROTATE", Fallback::Text("0"), Public,
         "minutes after which a new message file starts; 0 = no limit";
-    AWS_REGION: "AWS_DEFAULT_REGION", Fallback::Text("us-east-1"), Public, Effect::Works,
+    AWS_REGION: "AWS_DEFAULT_REGION", Fallback::Text("us-east-1"), Public,
         "region of the AWS services other than S3 and KMS";
-    CA_BUNDLE: "AWS_CA_BUNDLE", Fallback::Nothing, Public, Effect::Works,
+    CA_BUNDLE: "AWS_CA_BUNDLE", Fallback::Nothing, Public,
         "PEM file with the certificates that AWS's endpoints are checked against instead of the system's";
-    AWS_SECRET_NAME: "AWS_SECRET_NAME", Fallback::Nothing, Public, Effect::Works,
+    AWS_SECRET_NAME: "AWS_SECRET_NAME", Fallback::Nothing, Public,
         "name or ARN of the secret that holds further settings";
-    AWS_SECRET_REGION: "AWS_SECRET_REGION", Fallback::Derived("the region in the secret's ARN, else `AWS_DEFAULT_REGION`"), Public, Effect::Works,
+    AWS_SECRET_REGION: "AWS_SECRET_REGION", Fallback::Derived("the region in the secret's ARN, else `AWS_DEFAULT_REGION`"), Public,
         "region of the secret";
-    S3_BUCKET: "WICKRIO_S3_BUCKET_NAME", Fallback::Nothing, Public, Effect::Works,
+    S3_BUCKET: "WICKRIO_S3_BUCKET_NAME", Fallback::Nothing, Public,
         "bucket that message files and attachments are uploaded to";
-    S3_REGION: "WICKRIO_S3_REGION", Fallback::Nothing, Public, Effect::Works,
+    S3_REGION: "WICKRIO_S3_REGION", Fallback::Nothing, Public,
         "region of the bucket; required with a bucket";
-    S3_FOLDER: "WICKRIO_S3_FOLDER_NAME", Fallback::Nothing, Public, Effect::Works,
+    S3_FOLDER: "WICKRIO_S3_FOLDER_NAME", Fallback::Nothing, Public,
         "key prefix in the bucket, with or without a trailing slash";
-    KMS_KEY: "WICKRIO_KMS_MSTRKEY_ARN", Fallback::Nothing, Public, Effect::Works,
+    KMS_KEY: "WICKRIO_KMS_MSTRKEY_ARN", Fallback::Nothing, Public,
         "KMS key for encryption before upload";
-    KMS_REGION: "WICKRIO_KMS_REGION", Fallback::Derived("the region in the key's ARN"), Public, Effect::Works,
+    KMS_REGION: "WICKRIO_KMS_REGION", Fallback::Derived("the region in the key's ARN"), Public,
         "region of the KMS key";
-    KMS_FORMAT: "RETAIND_KMS_FORMAT", Fallback::Text("v3"), Public, Effect::Works,
+    KMS_FORMAT: "RETAIND_KMS_FORMAT", Fallback::Text("v3"), Public,
         "format of encrypted objects: `v3`, which commits to the key and is what current Amazon S3 Encryption Clients write, or `v2`, which older ones read";
-    LOCK_MODE: "RETAIND_OBJECT_LOCK_MODE", Fallback::Nothing, Public, Effect::Works,
+    LOCK_MODE: "RETAIND_OBJECT_LOCK_MODE", Fallback::Nothing, Public,
         "`governance` or `compliance`: lock every uploaded object for `RETAIND_OBJECT_LOCK_DAYS`; also needs `s3:PutObjectRetention` and `s3:GetBucketObjectLockConfiguration`";
-    LOCK_DAYS: "RETAIND_OBJECT_LOCK_DAYS", Fallback::Nothing, Public, Effect::Works,
+    LOCK_DAYS: "RETAIND_OBJECT_LOCK_DAYS", Fallback::Nothing, Public,
         "days for which an uploaded object is locked; required with `RETAIND_OBJECT_LOCK_MODE`";
-    LEGAL_HOLD: "RETAIND_OBJECT_LOCK_LEGAL_HOLD", Fallback::Text("off"), Public, Effect::Works,
+    LEGAL_HOLD: "RETAIND_OBJECT_LOCK_LEGAL_HOLD", Fallback::Text("off"), Public,
         "`on` or `off`: put a legal hold on every uploaded object; also needs `s3:PutObjectLegalHold` and `s3:GetBucketObjectLockConfiguration`";
-    SNS_TOPIC: "WICKRIO_SNS_TOPIC_ARN", Fallback::Nothing, Public, Effect::Works,
+    SNS_TOPIC: "WICKRIO_SNS_TOPIC_ARN", Fallback::Nothing, Public,
         "SNS topic for events";
-    METRICS: "WICKRIO_METRICS_TYPE", Fallback::Nothing, Public, Effect::Works,
+    METRICS: "WICKRIO_METRICS_TYPE", Fallback::Nothing, Public,
         "`cloudwatch`: publish metrics every 60 s";
-    PRODUCT: "RETAIND_PRODUCT", Fallback::Text("WickrPro_Production"), Public, Effect::Works,
+    PRODUCT: "RETAIND_PRODUCT", Fallback::Text("WickrPro_Production"), Public,
         "dimension `Product` of the metrics";
-    IMAGE: "RETAIND_IMAGE", Fallback::Derived("`retaind:<version>`"), Public, Effect::Works,
+    IMAGE: "RETAIND_IMAGE", Fallback::Derived("`retaind:<version>`"), Public,
         "container image that the bot runs in, such as `wickr/bot-compliance-cloud:5.116`; events name it";
-    UPDATES: "RETAIND_UPDATES", Fallback::Text("on"), Public, Effect::Works,
+    UPDATES: "RETAIND_UPDATES", Fallback::Text("on"), Public,
         "`on` or `off`: ask the registry of `RETAIND_IMAGE`, at the start and daily, whether there are newer versions; never where that is unset or its tag is no version";
-    STATE: "RETAIND_STATE", Fallback::OfBot("/tmp/<botname>/state"), Public, Effect::Works,
+    STATE: "RETAIND_STATE", Fallback::OfBot("/tmp/<botname>/state"), Public,
         "directory of the bot's state: keys, cursors and the embedded network; keep it, and keep it private";
-    NETWORK: "RETAIND_NETWORK", Fallback::Nothing, Public, Effect::Works,
+    NETWORK: "RETAIND_NETWORK", Fallback::Nothing, Public,
         "`host:port` of an outside network; unset = the bot's own process runs one (embedded)";
-    NETWORK_CA: "RETAIND_NETWORK_CA", Fallback::Nothing, Public, Effect::Works,
+    NETWORK_CA: "RETAIND_NETWORK_CA", Fallback::Nothing, Public,
         "PEM file with the certificate that the outside network's certificate is checked against; required with `RETAIND_NETWORK`";
-    NETWORK_NAME: "RETAIND_NETWORK_NAME", Fallback::Text("retaind-network"), Public, Effect::Works,
+    NETWORK_NAME: "RETAIND_NETWORK_NAME", Fallback::Text("retaind-network"), Public,
         "name that the outside network's certificate must hold";
-    LISTEN: "RETAIND_LISTEN", Fallback::Text("127.0.0.1:7443"), Public, Effect::Works,
+    LISTEN: "RETAIND_LISTEN", Fallback::Text("127.0.0.1:7443"), Public,
         "address and port on which the embedded network listens for devices";
-    NETWORK_ID: "RETAIND_NETWORK_ID", Fallback::Derived("the id in the bot's name, else `local`"), Public, Effect::Works,
+    NETWORK_ID: "RETAIND_NETWORK_ID", Fallback::Derived("the id in the bot's name, else `local`"), Public,
         "id of the embedded network; it is fixed at the first start";
-    RETENTION: "RETAIND_RETENTION", Fallback::Text("on"), Public, Effect::Works,
+    RETENTION: "RETAIND_RETENTION", Fallback::Text("on"), Public,
         "`on` or `off`: whether the embedded network lets messages pass only in conversations that the bot archives";
-    WATCHDOG_MINUTES: "RETAIND_WATCHDOG_MINUTES", Fallback::Text("15"), Public, Effect::Works,
+    WATCHDOG_MINUTES: "RETAIND_WATCHDOG_MINUTES", Fallback::Text("15"), Public,
         "minutes after which a network that stays away is a failure (an event, and the connection begins anew), and again after each further so many; 1 to 1440";
-    DISK_LOW: "RETAIND_DISK_LOW", Fallback::Text("1024"), Public, Effect::Works,
+    DISK_LOW: "RETAIND_DISK_LOW", Fallback::Text("1024"), Public,
         "MiB of free disk space below which operators are told; below an eighth of it no more messages are taken until there is room; 0 = neither";
-    GRACE: "RETAIND_GRACE_SECONDS", Fallback::Text("8"), Public, Effect::Works,
+    GRACE: "RETAIND_GRACE_SECONDS", Fallback::Text("8"), Public,
         "seconds that a stop may take from the signal to the end, uploads and last events included; what does not fit waits for the next start. `docker stop` kills after 10 unless told otherwise (`--stop-timeout`); 1 to 3600";
-    LOG: "RUST_LOG", Fallback::Text("info"), Public, Effect::Works,
+    LOG: "RUST_LOG", Fallback::Text("info"), Public,
         "what is logged: `error`, `warn`, `info`, `debug` or `trace`, also for single parts (`info,retaind::bot=debug`); never message content";
-    LOG_FORMAT: "RETAIND_LOG_FORMAT", Fallback::Text("auto"), Public, Effect::Works,
+    LOG_FORMAT: "RETAIND_LOG_FORMAT", Fallback::Text("auto"), Public,
         "how it is logged: `text` for people, `json` for one JSON object a line, or `auto`: text on a terminal, JSON elsewhere";
-    LOGS: "RETAIND_LOGS", Fallback::OfBot("/tmp/<botname>/logs"), Public, Effect::Works,
+    LOGS: "RETAIND_LOGS", Fallback::OfBot("/tmp/<botname>/logs"), Public,
         "directory of the log files, at most 5 of 10 MiB, or `off` for none; the log is on standard output in any case";
-    HEALTH: "RETAIND_HEALTH", Fallback::Text("127.0.0.1:9464"), Public, Effect::Works,
+    HEALTH: "RETAIND_HEALTH", Fallback::Text("127.0.0.1:9464"), Public,
         "address and port of `/livez`, `/readyz` and `/metrics`, or `off`; they need no password, so leave them to the host or the pod";
 }
 
@@ -201,7 +188,6 @@ pub static CLIENT_PASSWORD: Variable = Variable {
     default: Fallback::Nothing,
     meaning: "password that the state of `retaind client` is encrypted under",
     secrecy: Secrecy::Secret,
-    effect: Effect::Works,
 };
 
 /// Where a value came from.

@@ -117,14 +117,6 @@ pub enum Mistake {
         /// The key.
         at: Origin,
     },
-    /// What is asked for is not in this version.
-    #[error("{at} asks for {what}, which this version cannot do yet: take it out to go on without")]
-    NotBuilt {
-        /// Where it came from.
-        at: Origin,
-        /// What it would be.
-        what: &'static str,
-    },
 }
 
 /// What is wrong with the secret as a whole. Its text is never part of a message.

@@ -33,7 +33,7 @@ use crate::bot::segment::Basename;
 use crate::protocol::ids::UserName;
 use crate::report::logs::Format as LogFormat;
 use aws::{Aws, SecretState};
-use env::{Effect, Fallback, Origin, Secrecy, Settings, VARIABLES, Variable};
+use env::{Fallback, Origin, Secrecy, Settings, Variable};
 use layer::{Read, Request};
 use mistake::{Invalid, Mistake, Mistakes, Warning};
 use secret::Secret;
@@ -234,16 +234,6 @@ impl Config {
                 directory("attachments", &env::ATTACHMENTS, &self.files.attachments),
             ],
         )
-    }
-
-    /// Refuses a configuration that asks for more than this version does, so that nobody believes in an upload or an
-    /// encryption that does not happen.
-    pub fn refuse_what_is_not_built(&self) -> Result<(), Mistakes> {
-        let refused = VARIABLES.iter().filter_map(|variable| match (variable.effect, self.origins.given(variable)) {
-            (Effect::Refused(what), Some(at)) => Some(Mistake::NotBuilt { at: at.clone(), what }),
-            (Effect::Refused(_) | Effect::Works, _) => None,
-        });
-        Mistakes::none_or(refused.collect())
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 
 use super::describe::describe;
+use super::env::VARIABLES;
 use super::*;
 
 mod aws;
@@ -48,13 +49,13 @@ fn described(config: &Config) -> String {
 #[test]
 fn the_first_two_variables_of_the_guide_are_enough() {
     let config = loaded(&[BOT, ("WICKRIO_BOT_PASSWORD", "password")]);
-    config.refuse_what_is_not_built().unwrap();
     assert_eq!(
         described(&config),
         "\
 WICKRIO_BOT_NAME               compliance_1234567890_bot
 WICKRIO_BOT_PASSWORD           ********
 WICKRIO_ROTATE_PASSWORD        –
+RETAIND_STORE_PASSWORD         terminal  (default)
 WICKRIO_COMP_MESGDEST          /tmp/compliance_1234567890_bot/compliance/messages  (default)
 WICKRIO_COMP_FILEDEST          /tmp/compliance_1234567890_bot/compliance/attachments  (default)
 WICKRIO_COMP_BASENAME          receivedMessages  (default)
@@ -444,22 +445,6 @@ fn an_outside_network_needs_its_certificate_and_makes_the_embedded_settings_idle
             ]
         );
     }
-}
-
-#[test]
-fn what_this_version_cannot_do_is_refused_and_never_skipped() {
-    let config =
-        loaded(&[BOT, ("WICKRIO_BOT_PASSWORD", "first-password"), ("WICKRIO_ROTATE_PASSWORD", "second-password")]);
-    assert_eq!(
-        config.refuse_what_is_not_built().unwrap_err().to_string(),
-        "the configuration has a mistake: `WICKRIO_ROTATE_PASSWORD` asks for rotating the password at start-up, which this version cannot do yet: take it out to go on without"
-    );
-    for variable in VARIABLES {
-        if let Effect::Refused(_) = variable.effect {
-            assert!(matches!(variable.default, Fallback::Nothing), "`{}` would refuse its own default", variable.name);
-        }
-    }
-    loaded(&[BOT, ("AWS_DEFAULT_REGION", "eu-central-1")]).refuse_what_is_not_built().unwrap();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 
-use retaind::config::env::{self, Effect, Fallback, Secrecy, VARIABLES, Variable};
+use retaind::config::env::{self, Fallback, Secrecy, VARIABLES, Variable};
 
 use super::{blesses, file, root};
 
@@ -41,9 +41,6 @@ fn comment(text: &str) -> String {
 
 fn entry(variable: &Variable) -> String {
     let mut words = variable.meaning.to_owned();
-    if let Effect::Refused(_) = variable.effect {
-        words += " (not in this version: the bot refuses to start with it)";
-    }
     if let Fallback::Derived(how) = variable.default {
         words += &format!(" (default: {how})");
     }

@@ -74,6 +74,12 @@ impl Program {
         line.unwrap_or_else(|| panic!("ended without `{text}`:\n{}", self.log()))
     }
 
+    /// Waits for the line that holds `text`, or for the end.
+    pub async fn works_or_ends(&self, text: &str) {
+        // the program may end without it
+        let _ = self.said.clone().wait_for(|lines| lines.iter().any(|line| line.contains(text))).await;
+    }
+
     /// What it has said so far.
     pub fn log(&self) -> String {
         self.said.borrow().join("\n")

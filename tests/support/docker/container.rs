@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use retaind::config::env::{Effect, VARIABLES};
 use retaind::device::account::{self, Proof};
 use retaind::device::conversations::Device;
 use retaind::device::patience::Patience;
@@ -25,16 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub const UID: u32 = 10_001;
 
 /// What a container is given so that all its starts have the password that is in force: an initial one, and the one that
-/// replaces it at the first start, as soon as this version knows how to.
-pub fn password() -> Vec<&'static str> {
-    let mut given = vec!["--env", "WICKRIO_BOT_PASSWORD=password"];
-    let rotates = VARIABLES
-        .iter()
-        .any(|variable| variable.name == "WICKRIO_ROTATE_PASSWORD" && matches!(variable.effect, Effect::Works));
-    if rotates {
-        given.extend(["--env", "WICKRIO_ROTATE_PASSWORD=staple that nobody guesses"]);
-    }
-    given
+/// replaces it at the first start.
+pub fn password() -> [&'static str; 4] {
+    ["--env", "WICKRIO_BOT_PASSWORD=password", "--env", "WICKRIO_ROTATE_PASSWORD=staple that nobody guesses"]
 }
 
 /// A container, by its name.
