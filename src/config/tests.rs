@@ -105,6 +105,8 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("WICKRIO_BOT_NAME", "archive@example.org"),
         ("WICKRIO_BOT_PASSWORD", "first-password"),
         ("WICKRIO_ROTATE_PASSWORD", "second-password"),
+        // the default: `secret` bears no password beside it
+        ("RETAIND_STORE_PASSWORD", "terminal"),
         ("WICKRIO_COMP_MESGDEST", "/srv/messages"),
         ("WICKRIO_COMP_FILEDEST", "/srv/attachments"),
         ("WICKRIO_COMP_BASENAME", "archive"),
@@ -469,4 +471,21 @@ fn the_log_filter_is_read_alone_where_nothing_else_is_needed() {
     assert_eq!(load_log_filter(vars(&[("WICKRIO_NONSENSE", "1")])).unwrap(), "info");
     assert_eq!(load_log_filter(vars(&[("RUST_LOG", "debug")])).unwrap(), "debug");
     load_log_filter(vars(&[("RUST_LOG", "retaind=loud")])).unwrap_err();
+}
+
+#[test]
+fn a_password_that_is_to_be_stored_in_the_secret_comes_from_there_and_needs_one() {
+    let text = mistakes(&[BOT, ("WICKRIO_BOT_PASSWORD", "first-password"), ("RETAIND_STORE_PASSWORD", "secret")]);
+    assert_eq!(
+        text,
+        "the configuration has 2 mistakes:
+  `RETAIND_STORE_PASSWORD` needs `AWS_SECRET_NAME` as well: it is the secret that the password is stored in
+  `WICKRIO_BOT_PASSWORD`: with `RETAIND_STORE_PASSWORD=secret` the password is read from the secret: put the initial one into its `password` and take this out
+"
+        .trim_end()
+    );
+    let text = mistakes(&[BOT, ("RETAIND_STORE_PASSWORD", "file")]);
+    assert!(text.contains("`RETAIND_STORE_PASSWORD` = `file`: must be `terminal` or `secret`"), "{text}");
+    let text = mistakes(&[BOT, ("WICKRIO_ROTATE_PASSWORD", &"x".repeat(1025))]);
+    assert!(text.contains("a password has at most 1024 bytes"), "{text}");
 }
