@@ -50,7 +50,7 @@ async fn refused(command: &mut Command) -> String {
 }
 
 /// The passwords of all banners, each of which must be exactly the guide's.
-fn banners(said: &str) -> Vec<String> {
+pub fn banners(said: &str) -> Vec<String> {
     let lines: Vec<&str> = said.lines().collect();
     let begins = (0..lines.len()).filter(|line| lines[*line] == "**** GENERATED PASSWORD");
     let banner = |line: usize| {

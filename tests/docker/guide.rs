@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
+use crate::provision::banners;
 use crate::support::aws::moto::Moto;
 use crate::support::docker::{Container, Engine, IMAGE, world};
+use crate::support::terminal::{ENTER_KEY, Terminal};
 use crate::support::traffic::{Traffic, is_sealed};
 
 /// Of the guide, and what Docker gives the volume.
@@ -37,6 +39,14 @@ docker run -v /opt/compliance_1234567890_bot:/tmp/compliance_1234567890_bot \\
 wickr/bot-compliance-cloud:latest
 ";
 
+/// "Password by prompt"
+const BY_PROMPT: &str = "
+docker run -v /opt/compliance_1234567890_bot:/tmp/compliance_1234567890_bot \\
+-d --restart on-failure:5 --name=\"compliance_1234567890_bot\" -ti \\
+-e WICKRIO_BOT_NAME='compliance_1234567890_bot' \\
+wickr/bot-compliance-cloud:latest
+";
+
 /// A bot that was started by `lines` archives what devices send it, says so in its log, and stops as it should.
 async fn archives<'a>(engine: &'a Engine, lines: &str, look: impl FnOnce(&Container<'a>)) {
     engine.volume(BOT);
@@ -60,6 +70,46 @@ async fn archives<'a>(engine: &'a Engine, lines: &str, look: impl FnOnce(&Contai
 #[test]
 fn a_bot_starts_by_the_guides_line_with_a_password_in_a_variable() {
     world(async |engine: &Engine| archives(engine, BY_VARIABLE, |_| ()).await);
+}
+
+#[test]
+fn a_bot_starts_by_the_guides_line_with_a_password_that_is_typed_after_docker_attach() {
+    const PROMPT: &str = "Enter the password:";
+    world(async |engine: &Engine| {
+        engine.volume(BOT);
+        engine.shell(BY_PROMPT, IMAGE);
+        let bot = engine.container(BOT, BOT);
+        bot.says(PROMPT).await;
+        let mut attached = Terminal::start(engine.command("docker").args(["attach", BOT]));
+        // who attaches later sees nothing, and presses Enter
+        attached.types(ENTER_KEY);
+        attached.shows(PROMPT, 1).await;
+        attached.types("password\r");
+        attached.shows("Re-enter the password:", 1).await;
+        attached.types("password\r");
+        attached.shows("receives from the network", 1).await;
+        let log = bot.log().replace('\r', "");
+        let [made] = &banners(&log)[..] else { panic!("{log}") };
+
+        let (_bob, _carol) = (bot.device("bob").await, bot.device("carol").await);
+        let mut traffic = Traffic::begin(bot.device("alice").await, 3, engine.scratch()).await;
+        traffic.texts(20).await;
+        bot.archives(traffic.places()).await;
+        bot.docker("kill");
+        bot.docker("start");
+        // each start asks, once, for the password that was generated
+        bot.says(PROMPT).await;
+        let mut attached = Terminal::start(engine.command("docker").args(["attach", BOT]));
+        attached.types(ENTER_KEY);
+        attached.shows(PROMPT, 1).await;
+        attached.types(&format!("{made}{ENTER_KEY}"));
+        attached.shows("receives from the network", 1).await;
+        traffic.texts(20).await;
+        bot.archives(traffic.places()).await;
+        bot.docker("stop");
+        assert_eq!(bot.ended().code, 0, "{}", bot.log());
+        traffic.is_archived(&bot.messages(), &bot.files());
+    });
 }
 
 #[test]

@@ -1,84 +1,13 @@
 //! The prompt at a terminal, driven through a pseudo-terminal as somebody would who types.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
-use tokio::sync::watch;
+use std::process::Command;
 
 use super::{banners, run};
+use crate::support::terminal::{ENTER_KEY, Terminal};
 use crate::support::{Harness, PASSWORD};
 
 const ENTER: &str = "Enter the password:";
 const AGAIN: &str = "Re-enter the password:";
-
-/// A program at a terminal.
-struct Terminal {
-    child: Child,
-    keys: File,
-    /// The program's end, kept open.
-    line: OwnedFd,
-    shown: watch::Receiver<String>,
-}
-
-impl Terminal {
-    fn start(command: &mut Command) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let line = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-        let end = || Stdio::from(line.try_clone().unwrap());
-        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
-        let mut screen = File::from(master.try_clone().unwrap());
-        let (tell, shown) = watch::channel(String::new());
-        thread::spawn(move || {
-            let mut bytes = [0u8; 1024];
-            while let Ok(read @ 1..) = screen.read(&mut bytes) {
-                let text = String::from_utf8_lossy(&bytes[..read]).replace('\r', "");
-                tell.send_modify(|all| all.push_str(&text));
-            }
-        });
-        Self { child, keys: File::from(master), line, shown }
-    }
-
-    /// Waits until it has shown `text` so many times.
-    async fn shows(&mut self, text: &str, times: usize) {
-        let mut shown = self.shown.clone();
-        shown.wait_for(|all| all.matches(text).count() >= times).await.unwrap();
-    }
-
-    fn types(&mut self, text: &str) {
-        self.keys.write_all(text.as_bytes()).unwrap();
-    }
-
-    fn shown(&self) -> String {
-        self.shown.borrow().clone()
-    }
-
-    fn echoes(&self) -> bool {
-        tcgetattr(&self.line).unwrap().local_modes.contains(LocalModes::ECHO)
-    }
-
-    fn signal(&self, signal: &str) {
-        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
-    }
-
-    async fn ends(mut self) -> (Option<i32>, String) {
-        let mut child = self.child;
-        let code = tokio::task::spawn_blocking(move || child.wait().unwrap().code()).await.unwrap();
-        drop(self.line);
-        // the screen ends with the last who holds the line
-        while self.shown.changed().await.is_ok() {}
-        let shown = self.shown.borrow().clone();
-        (code, shown)
-    }
-}
 
 fn at_terminal(harness: &Harness) -> Command {
     let mut command = run(harness, "");
@@ -92,17 +21,17 @@ async fn a_terminal_is_asked_twice_at_the_first_start_once_later_and_shows_nothi
     let mut terminal = Terminal::start(&mut at_terminal(&harness));
     terminal.shows(ENTER, 1).await;
     // somebody who has just attached sees nothing, and presses Enter
-    terminal.types("\n");
+    terminal.types(ENTER_KEY);
     terminal.shows(ENTER, 2).await;
-    terminal.types("a slip of the finger\n");
+    terminal.types("a slip of the finger\r");
     terminal.shows(AGAIN, 1).await;
-    terminal.types(&format!("{PASSWORD}\n"));
+    terminal.types(&format!("{PASSWORD}{ENTER_KEY}"));
     terminal.shows("The passwords differ.", 1).await;
     terminal.shows(ENTER, 3).await;
-    terminal.types(&format!("{PASSWORD}\n"));
+    terminal.types(&format!("{PASSWORD}{ENTER_KEY}"));
     terminal.shows(AGAIN, 2).await;
     assert!(!terminal.echoes());
-    terminal.types(&format!("{PASSWORD}\n"));
+    terminal.types(&format!("{PASSWORD}{ENTER_KEY}"));
     terminal.shows("receives from the network", 1).await;
     assert!(terminal.echoes(), "the terminal is as it was");
     terminal.signal("-TERM");
@@ -113,7 +42,7 @@ async fn a_terminal_is_asked_twice_at_the_first_start_once_later_and_shows_nothi
 
     let mut terminal = Terminal::start(&mut at_terminal(&harness));
     terminal.shows(ENTER, 1).await;
-    terminal.types(&format!("{made}\n"));
+    terminal.types(&format!("{made}{ENTER_KEY}"));
     terminal.shows("receives from the network", 1).await;
     assert!(!terminal.shown().contains(AGAIN) && !terminal.shown().contains(&made), "{}", terminal.shown());
     terminal.signal("-TERM");
@@ -121,7 +50,7 @@ async fn a_terminal_is_asked_twice_at_the_first_start_once_later_and_shows_nothi
 
     let mut terminal = Terminal::start(&mut at_terminal(&harness));
     terminal.shows(ENTER, 1).await;
-    terminal.types("not the password\n");
+    terminal.types("not the password\r");
     let (code, shown) = terminal.ends().await;
     assert_eq!(code, Some(78), "{shown}");
     assert!(shown.contains("failedlogin_bad_credentials"), "{shown}");
