@@ -3,17 +3,30 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use retaind::bot::batch::Delivered;
+use retaind::bot::decrypt::{Committed, Input, Worker};
+use retaind::bot::fetch::Names;
+use retaind::bot::watchdog::Pulse;
+use retaind::device::account::{self, Proof};
 use retaind::device::conversations::Device;
+use retaind::device::store::Store;
+use retaind::protocol::credential::Role;
 use retaind::protocol::ids::{ConversationId, ConversationKind};
+use retaind::protocol::wire::DeliveryKind;
+use retaind::report::counters::Counters;
+use retaind::report::events::Events;
+use tokio::sync::mpsc;
 
 use crate::support::aws::Access;
 use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::aws::proxy::Proxy;
 use crate::support::gate::Gate;
 use crate::support::program::{Program, run_on};
-use crate::support::{Harness, message_files, text};
+use crate::support::{Harness, message_files, text, user, vault};
 
 /// Docker's.
 const KILLED_AFTER: Duration = Duration::from_secs(10);
@@ -223,4 +236,51 @@ async fn a_bot_that_waits_for_its_network_stops_at_once() {
     assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains("the drain is cut short"), "{log}");
     drop(away);
+}
+
+/// The word that wakes a worker at a stop may be taken by a turn that is at work already. What goes on afterwards depends on
+/// nobody: the worker's own output keeps open what the next word would come from.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_at_work_when_the_stop_comes_waits_for_no_second_word() {
+    let harness = Harness::start_without_retention(|options| options);
+    let invite = harness.network.invite(&harness.endpoint, &user("alice"), Role::Normal).unwrap();
+    let store = Store::in_memory(vault()).unwrap();
+    let account = account::register(store, &harness.endpoint, Proof::Invite(&invite.code), 16).await.unwrap();
+    std::fs::create_dir_all(harness.files()).unwrap();
+    let worker = Worker::new(
+        0,
+        account.engine(account.store.clone()).unwrap(),
+        account.store.clone(),
+        Committed::default(),
+        Arc::new(Names::new(&harness.files())),
+        Arc::new(Counters::default()),
+        Events::only_logged(),
+    );
+    let (inputs, queue) = mpsc::channel(16);
+    let (outputs, mut made) = mpsc::channel(1);
+    let stopping = Arc::new(AtomicBool::new(false));
+    // all of one turn, the word among them; each conversation gives an output, for the second of which there is no room
+    inputs.send(Input::Reconnected).await.unwrap();
+    for number in 0..3 {
+        let delivered = Delivered {
+            conversation: ConversationId::from_random(ConversationKind::Room, [number; 32]),
+            seq: 1,
+            kind: DeliveryKind::Application,
+            sender_user: None,
+            sender_device: None,
+            accepted_at_micros: 0,
+            payload: b"nothing that anybody could read".to_vec(),
+            received_at_micros: 0,
+        };
+        inputs.send(Input::Delivered(delivered)).await.unwrap();
+    }
+    let told = stopping.clone();
+    let working = std::thread::spawn(move || worker.run(queue, &outputs, &told, &Pulse::default()).unwrap());
+    made.recv().await.unwrap();
+    stopping.store(true, Ordering::Release);
+    // the worker ends, and with it its outputs, while `inputs` is open as it is at a stop
+    while made.recv().await.is_some() {}
+    working.join().unwrap();
+    drop(inputs);
+    harness.stop().await;
 }
