@@ -245,7 +245,8 @@ mod tests {
                 "cloudwatch:PutMetricData"
             ]
         );
-        let meanings: String = [&env::LOCK_MODE, &env::LEGAL_HOLD].map(|variable| variable.meaning).concat();
+        let meanings: String =
+            [&env::LOCK_MODE, &env::LEGAL_HOLD, &env::STORE_PASSWORD].map(|variable| variable.meaning).concat();
         for permission in PERMISSIONS.iter().filter(|permission| permission.need == Need::OptIn) {
             assert!(meanings.contains(permission.action), "no variable's meaning names `{}`", permission.action);
         }
