@@ -79,7 +79,6 @@ fn a_bot_starts_by_the_guides_line_with_a_password_that_is_typed_after_docker_at
         engine.volume(BOT);
         engine.shell(BY_PROMPT, IMAGE);
         let bot = engine.container(BOT, BOT);
-        bot.says(PROMPT).await;
         let mut attached = Terminal::start(engine.command("docker").args(["attach", BOT]));
         // who attaches later sees nothing, and presses Enter
         attached.types(ENTER_KEY);
@@ -98,7 +97,6 @@ fn a_bot_starts_by_the_guides_line_with_a_password_that_is_typed_after_docker_at
         bot.docker("kill");
         bot.docker("start");
         // each start asks, once, for the password that was generated
-        bot.says(PROMPT).await;
         let mut attached = Terminal::start(engine.command("docker").args(["attach", BOT]));
         attached.types(ENTER_KEY);
         attached.shows(PROMPT, 1).await;

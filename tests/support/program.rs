@@ -1,8 +1,9 @@
 //! The program as a process: started, listened to, signalled, killed.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use data_encoding::BASE64;
@@ -48,10 +49,15 @@ pub fn run_on(home: &Path, network: &Endpoint) -> Command {
     command
 }
 
-/// A process that is killed when the test is done with it.
+/// In every message that a test's traffic sends.
+pub const CANARY: &str = "whisper it to nobody";
+
+/// A process that is killed when the test is done with it. Whatever test it is for, in what it says and in its log files
+/// there is no password, and nothing of a message.
 pub struct Program {
     child: Child,
     said: watch::Receiver<Vec<String>>,
+    logs: Option<PathBuf>,
 }
 
 impl Program {
@@ -60,7 +66,8 @@ impl Program {
         let (tell, said) = watch::channel(Vec::new());
         listen(child.stdout.take().unwrap(), tell.clone());
         listen(child.stderr.take().unwrap(), tell);
-        Self { child, said }
+        let logs = command.get_envs().find(|(name, _)| *name == "RETAIND_LOGS").and_then(|(_, value)| value);
+        Self { child, said, logs: logs.filter(|logs| *logs != "off").map(PathBuf::from) }
     }
 
     pub fn pid(&self) -> u32 {
@@ -116,6 +123,21 @@ impl Drop for Program {
         // it has ended, or the test has failed
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // a test that has failed says why by itself
+        if !std::thread::panicking() {
+            says_no_secret(&self.log());
+            for file in self.logs.iter().flat_map(fs::read_dir).flatten() {
+                // rotated away meanwhile
+                let text = file.and_then(|file| fs::read(file.path())).unwrap_or_default();
+                says_no_secret(&String::from_utf8_lossy(&text));
+            }
+        }
+    }
+}
+
+fn says_no_secret(log: &str) {
+    for secret in [CANARY, PASSWORD, CHOSEN] {
+        assert!(!log.contains(secret), "`{secret}` is in a log:\n{log}");
     }
 }
 

@@ -14,6 +14,7 @@ use retaind::protocol::ids::{ConversationId, ConversationKind};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::program::CANARY;
 use super::{content, message_files, records, text, user};
 
 /// Repeatable randomness: splitmix64.
@@ -100,7 +101,7 @@ impl Traffic {
 
     async fn text(&mut self) {
         let padding = "\u{1f600} \u{1}é".repeat(usize::try_from(self.dice.below(40)).unwrap());
-        let words = format!("number {} {padding}", self.number);
+        let words = format!("{CANARY} {} {padding}", self.number);
         let conversation = self.conversation();
         let seq = self.device.send(&conversation, &text(&words)).await.unwrap();
         self.remember(conversation, seq, Sent::Text(words));

@@ -53,6 +53,10 @@ impl Engine {
         std::thread::spawn(move || said.map_while(Result::ok).for_each(|line| writeln!(log, "{line}").unwrap()));
         let engine = Self { daemon, scratch: scratch.to_owned() };
         engine.remove_containers();
+        // a container that a killed run left behind was started again by the engine, and had its volume made
+        for left in fs::read_dir(&opt).unwrap() {
+            fs::remove_dir_all(left.unwrap().path()).unwrap();
+        }
         engine.make_image();
         engine
     }
