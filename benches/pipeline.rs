@@ -1,6 +1,6 @@
 //! The bot's data path from delivery to durable acknowledgement, over real TLS, the network in the same process.
 //!
-//! `cargo bench --bench pipeline [-- CONVERSATIONS MESSAGES | latency]`. All ratios are against the raw cost of one signature
+//! `cargo bench --bench pipeline [-- CONVERSATIONS MESSAGES | latency | drain]`. All ratios are against the raw cost of one signature
 //! verification and one AES-256-GCM open a message on all cores, measured in the same run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing, missing_docs)]
 
@@ -32,6 +32,7 @@ async fn main() {
     let (cases, with_latency) = match &arguments[..] {
         [conversations, messages] => (vec![(number(conversations), number(messages))], false),
         [word] if word == "latency" => (vec![], true),
+        [word] if word == "drain" => return drain().await,
         _ => (vec![(1, 20_000), (100, 20_000), (10_000, 20_000)], true),
     };
     let cores = std::thread::available_parallelism().unwrap().get();
@@ -43,7 +44,8 @@ async fn main() {
     }
 }
 
-async fn throughput(conversations: usize, messages: usize, cores: usize) {
+/// A network that keeps so many messages for a bot that is away: their number, and that of the conversations.
+async fn waiting(conversations: usize, messages: usize) -> (Harness, usize, usize) {
     let harness = Harness::start();
     let bot = harness.bot().await;
     let mut senders = Vec::new();
@@ -74,7 +76,29 @@ async fn throughput(conversations: usize, messages: usize, cores: usize) {
         sending.spawn(send(device, conversations, each));
     }
     let sent: usize = sending.join_all().await.into_iter().sum();
+    (harness, sent, made)
+}
 
+/// From the order to stop until the bot has ended, its stages full of what is still coming in.
+async fn drain() {
+    let (harness, sent, made) = waiting(100, 20_000).await;
+    let mut times = Vec::new();
+    for part in 1..=5u64 {
+        let bot = harness.bot().await;
+        bot.saved(2_000).await;
+        let start = Instant::now();
+        bot.stop().await.expect("stopped");
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
+        let left = harness.unacknowledged();
+        assert!(left > 0, "{part}: nothing was on its way any more");
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    println!("{made} conversations, {sent} texts waiting: stops of a full pipeline take {times:.0?} ms");
+    harness.stop().await;
+}
+
+async fn throughput(conversations: usize, messages: usize, cores: usize) {
+    let (harness, sent, made) = waiting(conversations, messages).await;
     let raw = raw::messages_per_second(cores, RAW_TIME);
     let start = Instant::now();
     let bot = harness.bot().await;
