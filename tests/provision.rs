@@ -242,19 +242,16 @@ async fn a_change_that_is_cut_at_any_step_goes_on_with_the_same_password() {
 async fn killed_at_thirty_instants_of_the_first_start_somebody_always_has_a_password_that_works() {
     for instant in 0..30u64 {
         let harness = Harness::start();
-        let mut program = Program::start(&mut run(&harness, PASSWORD));
+        let program = Program::start(&mut run(&harness, PASSWORD));
         // the time that Argon2 takes is the clock here: each pass lets the program go a little further
         for _ in 0..instant {
             harness.network.ensure_bot(&crate::support::user("clock_bot"), &format!("password {instant}")).unwrap();
         }
-        let shown = if program.runs() {
-            let said = program.log();
-            program.kill();
-            // what was said in the last moment
-            banners_if_whole(&said)
-        } else {
-            panic!("{}", program.log());
-        };
+        program.signal("KILL");
+        // all of it, also what it said in its last moment
+        let (code, said) = program.ends().await;
+        assert_eq!(code, None, "it was at work when it was killed: {said}");
+        let shown = banners_if_whole(&said);
         let (code, said) = until_it_works_or_ends(&mut run(&harness, PASSWORD)).await;
         match code {
             // the initial one is in force still, and what is shown now is what was shown before
