@@ -92,6 +92,19 @@ async fn the_initial_password_works_once_and_the_one_shown_once_from_then_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_initial_password_locks_nobody_out_who_corrects_it() {
+    let harness = Harness::start();
+    for wrong in ["a slip of the finger", "another slip"] {
+        let said = refused(&mut run(&harness, wrong)).await;
+        assert!(said.contains("provisioning_bad_password"), "{said}");
+    }
+    let said = stops(Program::start(&mut run(&harness, PASSWORD))).await;
+    let made = banners(&said).pop().unwrap();
+    stops(Program::start(&mut run(&harness, &made))).await;
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bot_whose_state_is_lost_is_a_new_device_with_the_password_that_it_has() {
     let harness = Harness::start();
     let said = stops(Program::start(&mut run(&harness, PASSWORD))).await;

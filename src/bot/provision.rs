@@ -144,6 +144,7 @@ pub(super) async fn register(
     passwords: &Passwords,
 ) -> Result<LoggedIn, BotError> {
     let Opened { store, by } = opened;
+    let mut begun = store.again(Access::Write)?;
     let again = match (by, &passwords.chosen) {
         (By::Given, Some(chosen)) => Some((store.again(Access::Write)?, chosen)),
         (By::Given | By::Chosen, _) => None,
@@ -154,6 +155,10 @@ pub(super) async fn register(
         (Err(error), Some((store, chosen))) if is_wrong_password(&error) => ask(store, endpoint, user, chosen).await,
         (tried, _) => tried,
     };
+    if tried.as_ref().is_err_and(is_wrong_password) {
+        // it opens nothing, so it must not be what opens the state: whoever corrects it would be locked out
+        begun.forget_beginning()?;
+    }
     tried.map_err(|error| match passwords.source {
         Source::Configured if is_wrong_password(&error) => BotError::ConfiguredPassword(error),
         Source::Configured | Source::Typed => error.into(),

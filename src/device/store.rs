@@ -323,6 +323,14 @@ impl Store {
         Ok(Some(Zeroizing::new(text.to_owned())))
     }
 
+    /// Forgets the password of a state that no device was registered with, and all that it sealed: the next start begins it
+    /// anew, with another one.
+    pub fn forget_beginning(&mut self) -> Result<(), StoreError> {
+        self.transaction(|tx| {
+            tx.execute("DELETE FROM meta WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name='identity')", [])
+        })
+    }
+
     /// Stores the password that is to take over, so that whatever happens until then is done again with the same one.
     pub fn begin_password(&mut self, password: &str) -> Result<(), StoreError> {
         let header = self.vault.rewrap(password.as_bytes())?.encode();
