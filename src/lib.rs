@@ -82,6 +82,7 @@
 //! - **The registry of the image** ([`report::updates`]) is told the image's name and that a bot runs here. It can say that there are
 //!   newer versions where there are none; its answers are bounded, nothing is downloaded, and nothing waits for it.
 //! - **Logs, metrics, events and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.
+#![forbid(unsafe_code)]
 
 pub mod aws;
 pub mod bot;

@@ -1,4 +1,5 @@
 //! `retaind`: arguments → configuration → run → exit code. All of it is in the library's `cli` room.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -17,7 +17,8 @@ use retaind::bot::segment::{
     chained,
 };
 
-use crate::support::disk::{Done, Fault, FaultyDisk, SimDisk};
+use crate::support::disk::{Done, Fault, FaultyDisk};
+use crate::support::sim::disk::SimDisk;
 
 const SECOND: i64 = 1_000_000;
 /// 2023-08-04 19:10:58 UTC

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use retaind::bot::batch::Delivered;
 use retaind::bot::decrypt::{Committed, Input, Worker};
+use retaind::bot::disk::RealDisk;
 use retaind::bot::fetch::Names;
 use retaind::bot::watchdog::Pulse;
 use retaind::device::account::{self, Proof};
@@ -252,7 +253,7 @@ async fn a_worker_that_is_at_work_when_the_stop_comes_waits_for_no_second_word()
         account.engine(account.store.clone()).unwrap(),
         account.store.clone(),
         Committed::default(),
-        Arc::new(Names::new(&harness.files())),
+        Arc::new(Names::new(Arc::new(RealDisk), &harness.files())),
         Arc::new(Counters::default()),
         Events::only_logged(),
     );

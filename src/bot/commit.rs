@@ -173,7 +173,6 @@ impl Committer {
                     let until = earlier.and_then(|earlier| earlier.checked_add(BATCH_EVERY));
                     let batch = runtime.block_on(gather(*first, &mut chunks, until));
                     earlier = Some(Instant::now());
-                    self.rotate_if_due()?;
                     let records = batch.iter().map(|chunk| chunk.records.len()).fold(0, usize::saturating_add);
                     let proof = self.commit(batch).inspect_err(|_| {
                         self.counters.messages_saved_failed.add(u64::try_from(records).unwrap_or(u64::MAX));
@@ -181,34 +180,35 @@ impl Committer {
                     // nobody to tell: the bot is stopping and the network will deliver again what was not acknowledged
                     let _ = durable.blocking_send(proof);
                 }
-                Event::Tick => {
-                    if self.rotate_if_due()? {
-                        let _ = self.commit(Vec::new())?;
-                    }
-                }
-                Event::Rotate => {
-                    self.segments.rotate()?;
-                    let _ = self.commit(Vec::new())?;
-                }
-                Event::End => {
-                    self.segments.rotate()?;
-                    let _ = self.commit(Vec::new())?;
-                    return Ok(());
-                }
+                Event::Tick => self.tick()?,
+                Event::Rotate => self.rotate()?,
+                Event::End => return self.rotate(),
             }
             pulse.rests();
         }
     }
 
-    fn rotate_if_due(&mut self) -> Result<bool, CommitError> {
-        let due = self.segments.due(self.clock.now_micros());
-        if due {
-            self.segments.rotate()?;
-        }
-        Ok(due)
+    /// Rotates when the open file is old enough, also when nothing comes.
+    pub fn tick(&mut self) -> Result<(), CommitError> {
+        if self.segments.due(self.clock.now_micros()) { self.rotate() } else { Ok(()) }
     }
 
-    fn commit(&mut self, batch: Vec<Chunk>) -> Result<Durable, CommitError> {
+    /// Seals the open file, durably.
+    pub fn rotate(&mut self) -> Result<(), CommitError> {
+        self.segments.rotate()?;
+        let _ = self.commit_to_open(Vec::new())?;
+        Ok(())
+    }
+
+    /// The commit point: all of `batch` is on stable storage when this returns its proof.
+    pub fn commit(&mut self, batch: Vec<Chunk>) -> Result<Durable, CommitError> {
+        if self.segments.due(self.clock.now_micros()) {
+            self.segments.rotate()?;
+        }
+        self.commit_to_open(batch)
+    }
+
+    fn commit_to_open(&mut self, batch: Vec<Chunk>) -> Result<Durable, CommitError> {
         let mut records = 0u64;
         for chunk in &batch {
             for (line, received) in chunk.records.iter() {

@@ -162,69 +162,80 @@ impl Worker {
                 // what is not begun is not acknowledged: it will be delivered again
                 return Ok(());
             }
-            let mut taken = 0usize;
-            let mut bytes = 0usize;
-            let mut order: Vec<ConversationId> = Vec::new();
-            let mut ready: HashMap<ConversationId, VecDeque<Delivered>> = HashMap::new();
-            let mut next = Some(first);
-            while let Some(input) = next {
-                match input {
-                    Input::Delivered(delivered) => {
-                        taken = taken.saturating_add(1);
-                        bytes = bytes.saturating_add(delivered.payload.len());
-                        let queue = ready.entry(delivered.conversation).or_insert_with(|| {
-                            order.push(delivered.conversation);
-                            VecDeque::new()
-                        });
-                        queue.push_back(delivered);
-                    }
-                    Input::Resume(conversation) => {
-                        let turn = self.turn.saturating_add(1);
-                        let waiting = self.entries.get_mut(&conversation).and_then(|entry| {
-                            // its file's chunk is on the way to be committed, ahead of all of this turn
-                            entry.turn = turn;
-                            entry.waiting.take()
-                        });
-                        if let Some(mut waiting) = waiting.filter(|waiting| !waiting.is_empty()) {
-                            let queue = ready.entry(conversation).or_insert_with(|| {
-                                order.push(conversation);
-                                VecDeque::new()
-                            });
-                            waiting.append(queue);
-                            *queue = waiting;
-                        }
-                    }
-                    Input::Reconnected => {
-                        let mut dropped = ready.values().map(VecDeque::len).fold(0, usize::saturating_add);
-                        for (_, entry) in self.entries.iter_mut() {
-                            if let Some(waiting) = &mut entry.waiting {
-                                dropped = dropped.saturating_add(waiting.len());
-                                waiting.clear();
-                            }
-                        }
-                        self.settled(dropped);
-                        ready.clear();
-                        order.clear();
-                    }
-                }
-                next = if taken < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX { inputs.try_recv().ok() } else { None };
-            }
-            self.turn = self.turn.saturating_add(1);
+            let turn = gather(first, || inputs.try_recv().ok());
             pulse.works();
-            self.open(&order)?;
-            for conversation in order {
+            let mut hand_on = |output| {
                 pulse.works();
-                let Some(queue) = ready.remove(&conversation) else { continue };
-                if let Some(output) = self.process(conversation, queue)?
-                    && outputs.blocking_send(output).is_err()
-                {
-                    return Ok(());
-                }
+                outputs.blocking_send(output).is_ok()
+            };
+            if !self.turn(turn, &mut hand_on)? {
+                return Ok(());
             }
-            self.evict();
             pulse.rests();
         }
         Ok(())
+    }
+
+    /// One turn: what is delivered is sorted by conversation, and what becomes of each goes to `hand_on`, which says
+    /// whether anybody still takes it. `false`: nobody does.
+    pub fn turn(
+        &mut self,
+        inputs: Vec<Input>,
+        hand_on: &mut dyn FnMut(Output) -> bool,
+    ) -> Result<bool, DecryptError> {
+        let mut order: Vec<ConversationId> = Vec::new();
+        let mut ready: HashMap<ConversationId, VecDeque<Delivered>> = HashMap::new();
+        for input in inputs {
+            match input {
+                Input::Delivered(delivered) => {
+                    let queue = ready.entry(delivered.conversation).or_insert_with(|| {
+                        order.push(delivered.conversation);
+                        VecDeque::new()
+                    });
+                    queue.push_back(delivered);
+                }
+                Input::Resume(conversation) => {
+                    let turn = self.turn.saturating_add(1);
+                    let waiting = self.entries.get_mut(&conversation).and_then(|entry| {
+                        // its file's chunk is on the way to be committed, ahead of all of this turn
+                        entry.turn = turn;
+                        entry.waiting.take()
+                    });
+                    if let Some(mut waiting) = waiting.filter(|waiting| !waiting.is_empty()) {
+                        let queue = ready.entry(conversation).or_insert_with(|| {
+                            order.push(conversation);
+                            VecDeque::new()
+                        });
+                        waiting.append(queue);
+                        *queue = waiting;
+                    }
+                }
+                Input::Reconnected => {
+                    let mut dropped = ready.values().map(VecDeque::len).fold(0, usize::saturating_add);
+                    for (_, entry) in self.entries.iter_mut() {
+                        if let Some(waiting) = &mut entry.waiting {
+                            dropped = dropped.saturating_add(waiting.len());
+                            waiting.clear();
+                        }
+                    }
+                    self.settled(dropped);
+                    ready.clear();
+                    order.clear();
+                }
+            }
+        }
+        self.turn = self.turn.saturating_add(1);
+        self.open(&order)?;
+        for conversation in order {
+            let Some(queue) = ready.remove(&conversation) else { continue };
+            if let Some(output) = self.process(conversation, queue)?
+                && !hand_on(output)
+            {
+                return Ok(false);
+            }
+        }
+        self.evict();
+        Ok(true)
     }
 
     /// Opens what a turn needs and is not open, on one snapshot of the state.
@@ -498,6 +509,25 @@ impl Worker {
             self.entries.pop_lru();
         }
     }
+}
+
+/// The inputs of one turn: `first` and what `next` gives, up to a turn's limits.
+fn gather(first: Input, mut next: impl FnMut() -> Option<Input>) -> Vec<Input> {
+    let (mut messages, mut bytes) = (0usize, 0usize);
+    let mut inputs = Vec::new();
+    let mut input = Some(first);
+    while let Some(one) = input {
+        match &one {
+            Input::Delivered(delivered) => {
+                messages = messages.saturating_add(1);
+                bytes = bytes.saturating_add(delivered.payload.len());
+            }
+            Input::Resume(_) | Input::Reconnected => {}
+        }
+        inputs.push(one);
+        input = if messages < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX { next() } else { None };
+    }
+    inputs
 }
 
 /// A conversation as the state has it.

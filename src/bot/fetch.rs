@@ -7,8 +7,7 @@
 //! The network away: the fetch waits and goes on where it was. Missing is only what the network says it does not have,
 //! or what is not the file that the message announced, and that is a record with the reason.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,10 +19,11 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::batch::{Chunk, Context, Delivered, RecordBuffer, WrittenFile};
 use super::decrypt::{Input, Output, worker_of};
+use super::disk::{Disk, DiskError, DiskFile};
 use super::names::{attachment_name, ciphertext_name, millis_of};
 use super::record::{FileOutcome, Record, RecordBody, RecordError};
 use super::watchdog::{Health, Pulse};
-use crate::device::blob::{BlobError, download_step};
+use crate::device::blob::{BlobError, Blobs, download_step};
 use crate::device::connection::Connection;
 use crate::protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
 use crate::protocol::content::{Attachment, Body, Content};
@@ -43,21 +43,14 @@ const WRITE_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Error)]
 pub enum FetchError {
     /// The disk.
-    #[error(
-        "file `{path}` cannot be {operation}, is the disk full or the directory not writable (WICKRIO_COMP_FILEDEST)?"
-    )]
-    Disk {
-        /// `created`, `written`, `synced`, `listed` or `removed`.
-        operation: &'static str,
-        /// Which.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error("a file beside the records cannot be kept (WICKRIO_COMP_FILEDEST): {0}")]
+    Disk(#[from] DiskError),
     /// No randomness.
     #[error("the system gives no random bytes")]
     Random,
+    /// The target of a download, for another reason than the disk's: a defect.
+    #[error("an attachment cannot be written")]
+    Write(#[source] io::Error),
     /// A fetch ended without any outcome: a defect.
     #[error("a fetch of an attachment died")]
     Died,
@@ -91,14 +84,15 @@ pub struct WantedFile {
 /// back at the start, so that neither a clock that was set back nor a file that was shipped and removed makes a name
 /// free again.
 pub struct Names {
+    disk: Arc<dyn Disk>,
     directory: PathBuf,
     latest_millis: AtomicI64,
 }
 
 impl Names {
     /// For this directory.
-    pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), latest_millis: AtomicI64::new(i64::MIN) }
+    pub fn new(disk: Arc<dyn Disk>, directory: &Path) -> Self {
+        Self { disk, directory: directory.to_owned(), latest_millis: AtomicI64::new(i64::MIN) }
     }
 
     /// From now on only names later than this are given.
@@ -113,43 +107,35 @@ impl Names {
 
     /// Removes what uncommitted attempts left. Only after all that was committed has its name.
     pub fn clean(&self) -> Result<usize, FetchError> {
-        let listed = |source| self.failed("listed", &self.directory, source);
-        let mut removed = 0usize;
-        for entry in std::fs::read_dir(&self.directory).map_err(listed)? {
-            let entry = entry.map_err(listed)?;
-            if is_temporary(&entry.file_name().to_string_lossy()) {
-                std::fs::remove_file(entry.path()).map_err(|e| self.failed("removed", &entry.path(), e))?;
-                removed = removed.saturating_add(1);
+        let mut unfinished = Vec::new();
+        self.disk.list(&self.directory, &mut |name| {
+            if is_temporary(&name.to_string_lossy()) {
+                unfinished.push(self.directory.join(name));
             }
-        }
-        Ok(removed)
+        })?;
+        unfinished.iter().try_for_each(|path| self.disk.remove(path))?;
+        Ok(unfinished.len())
     }
 
     /// Keeps the ciphertext of a message that could not be read.
     pub fn keep_ciphertext(&self, delivered: &Delivered) -> Result<WrittenFile, FetchError> {
         let (temporary, mut file) = self.temporary()?;
-        let path = self.directory.join(&temporary);
-        file.write_all(&delivered.payload).map_err(|e| self.failed("written", &path, e))?;
-        file.sync_data().map_err(|e| self.failed("synced", &path, e))?;
+        file.write_all(&delivered.payload)?;
+        file.sync_data()?;
         let name = ciphertext_name(delivered.received_at_micros, &delivered.conversation, delivered.seq);
         Ok(WrittenFile { temporary, name, length: u64::try_from(delivered.payload.len()).unwrap_or(u64::MAX) })
     }
 
-    fn temporary(&self) -> Result<(String, File), FetchError> {
+    fn temporary(&self) -> Result<(String, Box<dyn DiskFile>), FetchError> {
         let mut random = [0u8; 16];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| FetchError::Random)?;
         let name = format!(".{}.part", HEXLOWER.encode(&random));
-        let path = self.directory.join(&name);
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(|source| self.failed("created", &path, source))?;
+        let file = self.disk.create_new(&self.directory.join(&name))?;
         Ok((name, file))
     }
 
     /// The name of an attachment that was received at `micros`.
-    fn attachment(&self, micros: i64, original: &str) -> String {
+    fn attachment(&self, micros: i64, original: &str) -> Result<String, FetchError> {
         let received = millis_of(micros);
         loop {
             let latest = self.latest_millis();
@@ -159,14 +145,32 @@ impl Names {
             }
             let name = attachment_name(free, original);
             // of an earlier bot whose state is gone
-            if !self.directory.join(&name).exists() {
-                return name;
+            if self.disk.len(&self.directory.join(&name))?.is_none() {
+                return Ok(name);
             }
         }
     }
+}
 
-    fn failed(&self, operation: &'static str, path: &Path, source: std::io::Error) -> FetchError {
-        FetchError::Disk { operation, path: path.display().to_string(), source }
+/// A file of the bot's [`Disk`] as a target of plaintext.
+struct Target(Box<dyn DiskFile>);
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write_all(bytes).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a [`Target`] said.
+fn of_disk(error: io::Error) -> FetchError {
+    match error.downcast::<DiskError>() {
+        Ok(error) => FetchError::Disk(error),
+        Err(error) => FetchError::Write(error),
     }
 }
 
@@ -175,11 +179,11 @@ fn is_temporary(name: &str) -> bool {
 }
 
 /// Fetches files for chunks, several at once; passes everything else on in order.
-pub struct Fetcher {
+pub struct Fetcher<B = Connection> {
     /// Where names come from.
     pub names: Arc<Names>,
     /// The connection of the moment.
-    pub connection: watch::Receiver<Option<Arc<Connection>>>,
+    pub connection: watch::Receiver<Option<Arc<B>>>,
     /// To the committer.
     pub chunks: mpsc::Sender<Chunk>,
     /// Back to the workers.
@@ -192,7 +196,7 @@ pub struct Fetcher {
     pub pulse: Pulse,
 }
 
-impl Fetcher {
+impl<B: Blobs> Fetcher<B> {
     /// Runs until `outputs` ends (then what is still being fetched is given up: it is not acknowledged).
     pub async fn run(self, mut outputs: mpsc::Receiver<Output>) -> Result<(), FetchError> {
         let this = Arc::new(self);
@@ -231,8 +235,22 @@ impl Fetcher {
     }
 
     async fn fetch(&self, job: FileJob) -> Result<(), FetchError> {
+        let conversation = job.chunk.conversation;
+        let chunk = self.fill(job).await?;
+        let workers = std::num::NonZeroUsize::new(self.workers.len()).unwrap_or(std::num::NonZeroUsize::MIN);
+        // the chunk first: the conversation may go on only behind it
+        if self.chunks.send(chunk).await.is_ok()
+            && let Some(worker) = self.workers.get(worker_of(&conversation, workers))
+        {
+            // a worker that is gone is stopping
+            let _ = worker.send(Input::Resume(conversation)).await;
+        }
+        Ok(())
+    }
+
+    /// The chunk with all the files that it waited for, each safe under a temporary name or recorded as missing.
+    pub async fn fill(&self, job: FileJob) -> Result<Chunk, FetchError> {
         let FileJob { mut chunk, wanted } = job;
-        let conversation = chunk.conversation;
         for WantedFile { context, content, after } in wanted {
             if let Body::File(attachment) = &content.body {
                 let outcome = self.download(attachment, &context).await?;
@@ -254,15 +272,7 @@ impl Fetcher {
             }
             chunk.records.append(after);
         }
-        let workers = std::num::NonZeroUsize::new(self.workers.len()).unwrap_or(std::num::NonZeroUsize::MIN);
-        // the chunk first: the conversation may go on only behind it
-        if self.chunks.send(chunk).await.is_ok()
-            && let Some(worker) = self.workers.get(worker_of(&conversation, workers))
-        {
-            // a worker that is gone is stopping
-            let _ = worker.send(Input::Resume(conversation)).await;
-        }
-        Ok(())
+        Ok(chunk)
     }
 
     async fn download(&self, attachment: &Attachment, context: &Context) -> Result<Outcome, FetchError> {
@@ -272,7 +282,7 @@ impl Fetcher {
         };
         let (temporary, file) = self.names.temporary()?;
         let path = self.names.directory.join(&temporary);
-        let mut writer = DecryptingWriter::new(BufWriter::with_capacity(WRITE_BYTES, file), decryptor);
+        let mut writer = DecryptingWriter::new(BufWriter::with_capacity(WRITE_BYTES, Target(file)), decryptor);
         let finished = match self.read_all(attachment, &mut writer).await? {
             Ok(()) => writer.finish(&attachment.sha256).map_err(|error| error.to_string()),
             Err(reason) => Err(reason),
@@ -281,16 +291,16 @@ impl Fetcher {
             Ok(finished) => finished,
             Err(reason) => {
                 tracing::error!(conversation = %context.conversation, seq = context.seq, reason, "attachment is missing");
-                std::fs::remove_file(&path).map_err(|e| self.names.failed("removed", &path, e))?;
+                self.names.disk.remove(&path)?;
                 return Ok(Outcome::Missing(reason));
             }
         };
         let sync = tokio::task::spawn_blocking(move || {
-            target.flush()?;
-            target.get_ref().sync_data()
+            target.flush().map_err(of_disk)?;
+            Ok(target.get_mut().0.sync_data()?)
         });
-        sync.await.unwrap_or_else(|e| Err(e.into())).map_err(|e| self.names.failed("synced", &path, e))?;
-        let name = self.names.attachment(context.received_micros, &attachment.name);
+        sync.await.unwrap_or(Err(FetchError::Died))?;
+        let name = self.names.attachment(context.received_micros, &attachment.name)?;
         let length = verified.plaintext_size();
         Ok(Outcome::Saved(WrittenFile { temporary, name, length }, verified))
     }
@@ -314,14 +324,14 @@ impl Fetcher {
                 return std::future::pending().await;
             };
             let Some(current) = current else { continue };
-            match download_step(&current, &attachment.blob, writer).await {
+            match download_step(&*current, &attachment.blob, writer).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(Ok(())),
                 Err(error) if error.is_missing() => {
                     return Ok(Err("network does not have the attachment".to_owned()));
                 }
                 Err(BlobError::Attachment(AttachmentError::Write(source))) => {
-                    return Err(self.names.failed("written", &self.names.directory, source));
+                    return Err(of_disk(source));
                 }
                 Err(BlobError::Attachment(error)) => {
                     tries = tries.saturating_add(1);

@@ -32,7 +32,7 @@ use crate::protocol::credential::Identity;
 use crate::protocol::endpoint::Endpoint;
 use crate::protocol::ids::{ConversationId, DeviceId, IdError, UserName};
 use crate::protocol::wire::{
-    Acknowledge, Answer, Cursor, Delivery, DeliveryKind, ListConversations, Request, Subscribe,
+    Acknowledge, Answer, ConversationState, Cursor, Delivery, DeliveryKind, ListConversations, Request, Subscribe,
 };
 use crate::report::counters::Counters;
 use crate::report::events::{Event, Events};
@@ -249,7 +249,7 @@ impl Link {
             };
             match push {
                 Some(Push::Delivery(delivery)) => {
-                    let delivered = self.parse(delivery)?;
+                    let delivered = delivered(delivery, self.clock.now_micros())?;
                     clock.compare(&delivered);
                     self.counters.messages_received.add(1);
                     if delivered.kind == DeliveryKind::Welcome {
@@ -271,24 +271,6 @@ impl Link {
         }
     }
 
-    fn parse(&self, delivery: Delivery) -> Result<Delivered, ReceiveError> {
-        let (sender_user, sender_device) = if delivery.sender_device.is_empty() {
-            (None, None)
-        } else {
-            (Some(UserName::new(delivery.sender_user)?), Some(DeviceId::from_bytes(&delivery.sender_device)?))
-        };
-        Ok(Delivered {
-            conversation: delivery.conversation.parse::<ConversationId>()?,
-            seq: delivery.seq,
-            kind: DeliveryKind::try_from(delivery.kind).unwrap_or(DeliveryKind::Unspecified),
-            sender_user,
-            sender_device,
-            accepted_at_micros: delivery.accepted_at_micros,
-            payload: delivery.payload,
-            received_at_micros: self.clock.now_micros(),
-        })
-    }
-
     /// Tells the network what is safe here but was not acknowledged there: acknowledgements that were lost.
     async fn reconcile(&self, connection: &Connection) -> Result<(), ReceiveError> {
         let safe: BTreeMap<ConversationId, u64> =
@@ -300,20 +282,7 @@ impl Link {
             else {
                 return Err(ConnectionError::Protocol("list of conversations was not answered").into());
             };
-            let mut lost = BTreeMap::new();
-            for there in &page.conversations {
-                let conversation: ConversationId = there.conversation.parse()?;
-                let Some(&cursor) = safe.get(&conversation) else { continue };
-                if there.head_seq < cursor {
-                    tracing::error!(
-                        %conversation, network = there.head_seq, archived = cursor,
-                        "network has forgotten messages that are archived: was it restored from an old copy?"
-                    );
-                }
-                if there.acknowledged_seq < cursor {
-                    lost.insert(conversation, cursor.min(there.head_seq));
-                }
-            }
+            let mut lost = not_acknowledged(&safe, &page.conversations)?;
             send_acknowledgements(connection, &mut lost).await?;
             match page.conversations.last() {
                 Some(last) if page.more => after = last.conversation.clone(),
@@ -321,6 +290,47 @@ impl Link {
             }
         }
     }
+}
+
+/// A message as the stages take it, received at `received_at_micros` since 1970.
+pub fn delivered(delivery: Delivery, received_at_micros: i64) -> Result<Delivered, IdError> {
+    let (sender_user, sender_device) = if delivery.sender_device.is_empty() {
+        (None, None)
+    } else {
+        (Some(UserName::new(delivery.sender_user)?), Some(DeviceId::from_bytes(&delivery.sender_device)?))
+    };
+    Ok(Delivered {
+        conversation: delivery.conversation.parse::<ConversationId>()?,
+        seq: delivery.seq,
+        kind: DeliveryKind::try_from(delivery.kind).unwrap_or(DeliveryKind::Unspecified),
+        sender_user,
+        sender_device,
+        accepted_at_micros: delivery.accepted_at_micros,
+        payload: delivery.payload,
+        received_at_micros,
+    })
+}
+
+/// What is `safe` here and not acknowledged `there`: acknowledgements that were lost. None goes beyond what the network has.
+pub fn not_acknowledged(
+    safe: &BTreeMap<ConversationId, u64>,
+    there: &[ConversationState],
+) -> Result<BTreeMap<ConversationId, u64>, IdError> {
+    let mut lost = BTreeMap::new();
+    for there in there {
+        let conversation: ConversationId = there.conversation.parse()?;
+        let Some(&cursor) = safe.get(&conversation) else { continue };
+        if there.head_seq < cursor {
+            tracing::error!(
+                %conversation, network = there.head_seq, archived = cursor,
+                "network has forgotten messages that are archived: was it restored from an old copy?"
+            );
+        }
+        if there.acknowledged_seq < cursor {
+            lost.insert(conversation, cursor.min(there.head_seq));
+        }
+    }
+    Ok(lost)
 }
 
 /// Is this host's clock behind the network's? One that is ahead looks like one that reads an old queue.
@@ -403,7 +413,8 @@ pub async fn acknowledge(
     }
 }
 
-fn remember(pending: &mut BTreeMap<ConversationId, u64>, proof: &Durable) {
+/// Adds what is durable to what is to be told.
+pub fn remember(pending: &mut BTreeMap<ConversationId, u64>, proof: &Durable) {
     for (conversation, seq) in proof.cursors() {
         let highest = pending.entry(*conversation).or_default();
         *highest = (*highest).max(*seq);

@@ -154,7 +154,7 @@ impl BotError {
             Self::Random => Fault::Temporary,
             Self::Stalled(_) | Self::CutShort => Fault::Temporary,
             // the disk's errors: full, read-only, gone; the next start tells more
-            Self::Store(_) | Self::Fetch(FetchError::Disk { .. }) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
+            Self::Store(_) | Self::Fetch(FetchError::Disk(_)) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
         }
     }
@@ -256,7 +256,7 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
     state::prepare(&store)?;
     own_state(&store, &options.user, &options.events)?;
 
-    let names = Arc::new(Names::new(&options.directories.files));
+    let names = Arc::new(Names::new(options.disk.clone(), &options.directories.files));
     let workers = options.workers.max(1);
     let committed: Vec<Committed> = (0..workers).map(|_| Committed::default()).collect();
     let bell = Arc::new(Bell::default());

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
+use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 use super::connection::{Connection, ConnectionError};
@@ -87,23 +88,37 @@ pub async fn upload(connection: &Connection, path: &Path, kind: AttachmentKind) 
     })
 }
 
+/// Where blobs are: the network behind a connection.
+pub trait Blobs: Send + Sync + 'static {
+    /// Bytes `range` of a blob, at most [`BLOB_RANGE_BYTES_MAX`]; fewer where it ends before, never none.
+    fn range<'a>(&'a self, blob: &'a [u8; 32], range: Range<u64>) -> BoxFuture<'a, Result<Vec<u8>, BlobError>>;
+}
+
+impl Blobs for Connection {
+    fn range<'a>(&'a self, blob: &'a [u8; 32], range: Range<u64>) -> BoxFuture<'a, Result<Vec<u8>, BlobError>> {
+        let Range { start, end } = range;
+        let length = u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX);
+        let get = BlobGet { blob: blob.to_vec(), offset: start, length };
+        Box::pin(async move {
+            match self.call(Request::BlobGet(get)).await? {
+                Answer::BlobRange(range) if range.bytes.is_empty() => {
+                    Err(AttachmentError::BlobSize { expected: end, found: range.size }.into())
+                }
+                Answer::BlobRange(range) => Ok(range.bytes),
+                _ => Err(ConnectionError::Protocol("range of a blob was not answered").into()),
+            }
+        })
+    }
+}
+
 /// Fetches one range of a blob into `writer`. `false`: all is there.
 pub async fn download_step<W: Write>(
-    connection: &Connection,
+    blobs: &impl Blobs,
     blob: &[u8; 32],
     writer: &mut DecryptingWriter<W>,
 ) -> Result<bool, BlobError> {
-    let Some(Range { start, end }) = writer.next_range() else { return Ok(false) };
-    let length = u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX);
-    let get = BlobGet { blob: blob.to_vec(), offset: start, length };
-    match connection.call(Request::BlobGet(get)).await? {
-        Answer::BlobRange(range) if range.bytes.is_empty() => {
-            Err(AttachmentError::BlobSize { expected: end, found: range.size }.into())
-        }
-        Answer::BlobRange(range) => {
-            writer.write(&range.bytes)?;
-            Ok(true)
-        }
-        _ => Err(ConnectionError::Protocol("range of a blob was not answered").into()),
-    }
+    let Some(range) = writer.next_range() else { return Ok(false) };
+    let bytes = blobs.range(blob, range).await?;
+    writer.write(&bytes)?;
+    Ok(true)
 }

@@ -189,22 +189,18 @@ impl Store {
         Self::open_or_make(path, password, Seal::Provisional)
     }
 
+    /// Opens a state whose vault is open already, without a password: nothing of its header is looked at.
+    pub fn open_unlocked(path: &Path, vault: Arc<Vault>) -> Result<Self, StoreError> {
+        Ok(Self::with(connect(path)?, vault, path.display().to_string()))
+    }
+
     fn open_or_make(path: &Path, password: &[u8], seal: Seal) -> Result<Self, StoreError> {
         let name = path.display().to_string();
         let failed = |operation| {
             let path = name.clone();
             move |source| StoreError::Sqlite { operation, path, source }
         };
-        refuse_foreign(path)?;
-        schema::refuse_newer(path, STEPS)?;
-        let mut connection = Connection::open(path).map_err(failed("opened"))?;
-        private_to_owner(path);
-        // temporaries in memory: in a container with a read-only root there is no other place than the state's directory
-        connection
-            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY;")
-            .and_then(|()| keep_plans(&connection))
-            .map_err(failed("opened"))?;
-        schema::bring_up(&mut connection, path, STEPS)?;
+        let connection = connect(path)?;
         let header = |name: &str| -> Result<Option<VaultHeader>, StoreError> {
             let header: Option<Vec<u8>> = connection
                 .query_row("SELECT value FROM meta WHERE name=?1", [name], |row| row.get(0))
@@ -259,8 +255,9 @@ impl Store {
             Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
             Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
         };
-        let connection = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(|e| self.failed("opened", e))?;
+        // a name is read as the first connection read it
+        let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(&self.path, flags).map_err(|e| self.failed("opened", e))?;
         connection
             .execute_batch("PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY;")
             .and_then(|()| keep_plans(&connection))
@@ -530,6 +527,22 @@ impl KeyPackages for StoredKeyPackages {
             .ok()?;
         store.vault.open(&context("key_package", reference), &sealed).ok()
     }
+}
+
+/// A connection to the file at `path`, of the newest version, every commit synced.
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let failed = |source| StoreError::Sqlite { operation: "opened", path: path.display().to_string(), source };
+    refuse_foreign(path)?;
+    schema::refuse_newer(path, STEPS)?;
+    let mut connection = Connection::open(path).map_err(failed)?;
+    private_to_owner(path);
+    // temporaries in memory: in a container with a read-only root there is no other place than the state's directory
+    connection
+        .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY;")
+        .and_then(|()| keep_plans(&connection))
+        .map_err(failed)?;
+    schema::bring_up(&mut connection, path, STEPS)?;
+    Ok(connection)
 }
 
 /// Statements keep the plan that they were prepared with. Otherwise SQLite prepares one again whenever a value is bound

@@ -13,6 +13,7 @@ pub mod oracle;
 pub mod program;
 pub mod raw;
 pub mod registry;
+pub mod sim;
 pub mod terminal;
 pub mod traffic;
 
