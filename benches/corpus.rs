@@ -53,7 +53,7 @@ async fn main() {
     let elapsed = start.elapsed();
     progress.abort();
     bot.stop().await.expect("the bot");
-    let kept = obligations.check(&harness.messages());
+    let kept = obligations.check(&harness.messages(), &harness.files());
     println!(
         "{} events of {} rooms, {} devices: {} records archived and compared ({} texts, {} membership changes, {} MiB) in {:.0} s",
         events,

@@ -22,7 +22,7 @@ async fn a_replayed_conversation_is_archived_exactly() {
     let report = replay(&corpus, Options::default(), invites, obligations.observer()).await.unwrap();
     bot.saved(obligations.len()).await;
     bot.stop().await.unwrap();
-    let kept = obligations.check(&harness.messages());
+    let kept = obligations.check(&harness.messages(), &harness.files());
     assert_eq!(kept.texts, report.texts());
     assert_eq!(kept.membership, report.commits());
     harness.stop().await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use retaind::bot::batch::Delivered;
+use retaind::bot::batch::{Delivered, Recall};
 use retaind::bot::decrypt::{Committed, Input, Worker};
 use retaind::bot::disk::RealDisk;
 use retaind::bot::fetch::Names;
@@ -256,6 +256,7 @@ async fn a_worker_that_is_at_work_when_the_stop_comes_waits_for_no_second_word()
         Arc::new(Names::new(Arc::new(RealDisk), &harness.files())),
         Arc::new(Counters::default()),
         Events::only_logged(),
+        Recall::default(),
     );
     let (inputs, queue) = mpsc::channel(16);
     let (outputs, mut made) = mpsc::channel(1);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::record::{RecordContext, RecordError, SenderType};
 use crate::device::mls::StoredSession;
 use crate::protocol::ids::{ConversationId, DeviceId, MessageId, UserName};
@@ -26,6 +28,34 @@ pub struct Delivered {
     pub payload: Vec<u8>,
     /// When the bot received it, microseconds since 1970.
     pub received_at_micros: i64,
+}
+
+/// Asks for a new connection, on which the network delivers again whatever is not acknowledged. Clones ask the same one.
+#[derive(Debug, Clone)]
+pub struct Recall(watch::Sender<u64>);
+
+impl Default for Recall {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl Recall {
+    /// Asks. A connection that is being opened at this moment is opened once more.
+    pub fn ask(&self) {
+        self.0.send_modify(|asked| *asked = asked.wrapping_add(1));
+    }
+
+    /// How often it was asked for.
+    pub fn asked(&self) -> u64 {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is asked for once more than so often.
+    pub async fn again(&self, asked: u64) {
+        // this one keeps the channel open
+        let _ = self.0.subscribe().wait_for(|now| *now != asked).await;
+    }
 }
 
 /// Consecutive messages of one conversation, decrypted and formatted: to be committed as a whole.

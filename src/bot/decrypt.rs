@@ -7,7 +7,9 @@
 //! A chunk with files waits until they are safe, and with it its conversation; the others go on.
 //!
 //! Nothing is skipped: what cannot be read becomes a record that says why, with the ciphertext kept beside it. A message
-//! delivered twice is recognised by the conversation's cursor, a missing one by the gap that it leaves.
+//! delivered twice is recognised by the conversation's cursor, a missing one by the gap that it leaves. A gap is believed only
+//! when it is there on a new connection as well: one that lost or swapped deliveries must not make a hole of a message that
+//! the network has.
 //!
 //! At a crash everything here is lost and made again from what the network still holds.
 
@@ -21,7 +23,7 @@ use lru::LruCache;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::batch::{Chunk, Context, Delivered, RecordBuffer, SessionChange, Turn, WrittenFile};
+use super::batch::{Chunk, Context, Delivered, Recall, RecordBuffer, SessionChange, Turn, WrittenFile};
 use super::fetch::{FileJob, Names, WantedFile};
 use super::record::{
     Ciphertext, KeyAction, Record, RecordBody, RecordError, SenderType, Unreadable, handshake_message_id,
@@ -113,6 +115,18 @@ struct Entry {
     turn: u64,
     waiting: Option<VecDeque<Delivered>>,
     others: Option<Vec<UserName>>,
+    gap: Gap,
+}
+
+/// What is thought of messages that seem to be missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    /// None are.
+    None,
+    /// The connection has lost them, or the network has: nothing more is taken before a new one.
+    Doubted,
+    /// The network does not have them either, if they are not on this connection.
+    Believed,
 }
 
 /// One worker.
@@ -127,10 +141,12 @@ pub struct Worker {
     network_id: Arc<str>,
     counters: Arc<Counters>,
     events: Events,
+    recall: Recall,
 }
 
 impl Worker {
     /// Worker number `index` with keys of its own and a store to read from.
+    #[allow(clippy::too_many_arguments, reason = "each is one neighbour")]
     pub fn new(
         index: usize,
         engine: Engine,
@@ -139,10 +155,11 @@ impl Worker {
         names: Arc<Names>,
         counters: Arc<Counters>,
         events: Events,
+        recall: Recall,
     ) -> Self {
         let network_id = engine.own().network_id.as_str().into();
         let entries = LruCache::unbounded();
-        Self { index, engine, store, entries, committed, turn: 0, names, network_id, counters, events }
+        Self { index, engine, store, entries, committed, turn: 0, names, network_id, counters, events, recall }
     }
 
     /// Works until `inputs` ends, or until the turn in hand is done once it is `stopping`. `outputs` blocks when the next
@@ -213,6 +230,9 @@ impl Worker {
                 Input::Reconnected => {
                     let mut dropped = ready.values().map(VecDeque::len).fold(0, usize::saturating_add);
                     for (_, entry) in self.entries.iter_mut() {
+                        if entry.gap == Gap::Doubted {
+                            entry.gap = Gap::Believed;
+                        }
                         if let Some(waiting) = &mut entry.waiting {
                             dropped = dropped.saturating_add(waiting.len());
                             waiting.clear();
@@ -272,14 +292,30 @@ impl Worker {
             match run {
                 Run::Known => known = known.saturating_add(1),
                 Run::One(delivered) => {
+                    if is_gap(&entry, &delivered) {
+                        if entry.gap != Gap::Believed {
+                            if entry.gap == Gap::None {
+                                entry.gap = Gap::Doubted;
+                                self.doubt(&entry, &delivered);
+                            }
+                            known = known.saturating_add(1);
+                            continue;
+                        }
+                        self.hole(&entry, &delivered, made.records())?;
+                    }
+                    if entry.gap == Gap::Believed {
+                        entry.gap = Gap::None;
+                    }
                     deliveries = deliveries.saturating_add(1);
-                    self.hole(&entry, &delivered, made.records())?;
                     entry.cursor = delivered.seq;
                     let read = self.record(&mut entry, &delivered);
                     self.put(&mut made, &delivered, read)?;
                 }
                 Run::Applications(run) => {
                     let Some(session) = &mut entry.session else { continue };
+                    if entry.gap == Gap::Believed {
+                        entry.gap = Gap::None;
+                    }
                     deliveries = deliveries.saturating_add(run.len());
                     let payloads: Vec<&[u8]> = run.iter().map(|delivered| delivered.payload.as_slice()).collect();
                     let received = session.receive_many(&payloads);
@@ -341,19 +377,22 @@ impl Worker {
         Ok(())
     }
 
-    /// Says so when messages between the last one and this one never came.
+    /// Messages between the last one and this one have not come. What is delivered again says whether they are lost.
+    fn doubt(&self, entry: &Entry, delivered: &Delivered) {
+        tracing::warn!(
+            conversation = %delivered.conversation, from = entry.cursor.saturating_add(1), seq = delivered.seq,
+            "a connection left messages out, they are asked for on a new one"
+        );
+        self.recall.ask();
+    }
+
+    /// Says that messages between the last one and this one never came.
     fn hole(&self, entry: &Entry, delivered: &Delivered, records: &mut RecordBuffer) -> Result<(), RecordError> {
-        let expected = entry.cursor.saturating_add(1);
-        // before it was added (again) the bot was not to have the messages
-        let rejoined = delivered.kind == DeliveryKind::Welcome && entry.session.is_none();
-        if delivered.seq > expected && !rejoined {
-            let (conversation, to) = (delivered.conversation, delivered.seq.saturating_sub(1));
-            self.events.raise(Event::MessageGap { conversation, from: expected, to });
-            let context = self.context(delivered, expected);
-            let body = RecordBody::Hole { from_seq: expected, to_seq: to };
-            push(records, &context, body)?;
-        }
-        Ok(())
+        let (conversation, from) = (delivered.conversation, entry.cursor.saturating_add(1));
+        let to = delivered.seq.saturating_sub(1);
+        self.events.raise(Event::MessageGap { conversation, from, to });
+        let context = self.context(delivered, from);
+        push(records, &context, RecordBody::Hole { from_seq: from, to_seq: to })
     }
 
     /// The context of a record whose sender only the network names.
@@ -501,8 +540,9 @@ impl Worker {
     fn evict(&mut self) {
         let committed = self.committed.get();
         while self.entries.len() > SESSIONS_OPEN_MAX {
-            let may_go =
-                self.entries.peek_lru().is_some_and(|(_, entry)| entry.turn < committed && entry.waiting.is_none());
+            let may_go = self.entries.peek_lru().is_some_and(|(_, entry)| {
+                entry.turn < committed && entry.waiting.is_none() && entry.gap == Gap::None
+            });
             if !may_go {
                 return;
             }
@@ -541,7 +581,14 @@ fn load(engine: &Engine, store: &Store, conversation: ConversationId) -> Result<
         }
         None => (None, store.cursor(&conversation)?.unwrap_or(0)),
     };
-    Ok(Entry { session, cursor, turn: 0, waiting: None, others: None })
+    Ok(Entry { session, cursor, turn: 0, waiting: None, others: None, gap: Gap::None })
+}
+
+/// Are there messages between the last one and this one?
+fn is_gap(entry: &Entry, delivered: &Delivered) -> bool {
+    // before it was added (again) the bot was not to have the messages
+    let rejoined = delivered.kind == DeliveryKind::Welcome && entry.session.is_none();
+    delivered.seq > entry.cursor.saturating_add(1) && !rejoined
 }
 
 /// What a message became.

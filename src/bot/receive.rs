@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::batch::Delivered;
+use super::batch::{Delivered, Recall};
 use super::clock::Clock;
 use super::commit::Durable;
 use super::decrypt::{Input, worker_of};
@@ -106,6 +106,15 @@ pub struct Link {
     pub heartbeat: Heartbeat,
     /// The watchdog's opinion: whether deliveries may be taken, and when the connection is to begin anew.
     pub health: watch::Receiver<Health>,
+    /// Whoever misses a message wants the connection anew as well.
+    pub recall: Recall,
+}
+
+/// How often a new connection had been ordered when the present one was begun.
+#[derive(Clone, Copy)]
+struct Orders {
+    restarts: u64,
+    recalls: u64,
 }
 
 impl Link {
@@ -115,14 +124,14 @@ impl Link {
         let mut account = Some(first);
         let mut pause = PAUSE_FIRST;
         loop {
-            let restarts = self.health.borrow().restarts;
+            let orders = Orders { restarts: self.health.borrow().restarts, recalls: self.recall.asked() };
             let result = match account.take() {
-                Some(account) => self.while_logged_in(account, restarts, &stop, &mut pause).await,
-                None => match self.log_in(restarts, &stop).await {
+                Some(account) => self.while_logged_in(account, orders, &stop, &mut pause).await,
+                None => match self.log_in(orders, &stop).await {
                     Ok(account) => {
                         self.counters.logins.add(1);
                         self.events.raise(Event::LoggedIn);
-                        self.while_logged_in(account, restarts, &stop, &mut pause).await
+                        self.while_logged_in(account, orders, &stop, &mut pause).await
                     }
                     // a try that was given up has not failed
                     Err(_) if stop.is_cancelled() => return Ok(()),
@@ -147,25 +156,31 @@ impl Link {
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = self.restarted(restarts) => pause = PAUSE_FIRST,
+                () = self.ordered(orders) => pause = PAUSE_FIRST,
                 () = tokio::time::sleep(pause) => pause = pause.saturating_mul(2).min(PAUSE_MAX),
             }
         }
     }
 
-    /// Ends when the watchdog has ordered a new connection since there were so many `restarts`.
-    async fn restarted(&self, restarts: u64) {
+    /// Ends when a new connection was ordered once more than so often.
+    async fn ordered(&self, orders: Orders) {
         let mut health = self.health.clone();
-        if health.wait_for(|health| health.restarts != restarts).await.is_err() {
-            // no watchdog, no orders
-            std::future::pending::<()>().await;
+        let restarted = async {
+            if health.wait_for(|health| health.restarts != orders.restarts).await.is_err() {
+                // no watchdog, no orders
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = restarted => {}
+            () = self.recall.again(orders.recalls) => {}
         }
     }
 
-    async fn log_in(&self, restarts: u64, stop: &CancellationToken) -> Result<LoggedIn, AccountError> {
+    async fn log_in(&self, orders: Orders, stop: &CancellationToken) -> Result<LoggedIn, AccountError> {
         tokio::select! {
             account = account::login(self.store.clone(), Some(&self.endpoint), WINDOW_MESSAGES) => account,
-            () = self.restarted(restarts) => Err(ConnectionError::Closed.into()),
+            () = self.ordered(orders) => Err(ConnectionError::Closed.into()),
             () = stop.cancelled() => Err(ConnectionError::Closed.into()),
         }
     }
@@ -175,7 +190,7 @@ impl Link {
     async fn while_logged_in(
         &self,
         account: LoggedIn,
-        restarts: u64,
+        orders: Orders,
         stop: &CancellationToken,
         pause: &mut Duration,
     ) -> Result<(), ReceiveError> {
@@ -185,7 +200,7 @@ impl Link {
             () = self.heartbeat.until_dead(&connection) => {
                 Err(ConnectionError::Timeout { address: self.endpoint.address.clone() }.into())
             }
-            () = self.restarted(restarts) => Err(ConnectionError::Closed.into()),
+            () = self.ordered(orders) => Err(ConnectionError::Closed.into()),
             () = stop.cancelled() => Ok(()),
         };
         self.counters.logins_ended.add(1);

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::batch::Recall;
 use super::clock::Clock;
 use super::commit::{CommitError, Committer, Directories, Neighbours};
 use super::decrypt::{Committed, DecryptError, Input, Worker};
@@ -445,6 +446,7 @@ impl Stages {
         };
 
         let mut inputs = Vec::new();
+        let recall = Recall::default();
         let store = account.store.clone();
         for ((index, committed), pulse) in committed.iter().enumerate().zip(decrypt) {
             let reader = {
@@ -460,6 +462,7 @@ impl Stages {
                 names.clone(),
                 options.counters.clone(),
                 options.events.clone(),
+                recall.clone(),
             );
             let (sender, receiver) = mpsc::channel(WINDOW_MESSAGES);
             let (outputs, stopping) = (outputs.clone(), stopping.clone());
@@ -500,6 +503,7 @@ impl Stages {
             ready: Mutex::new(orders.ready.take()),
             heartbeat: options.watchdog.heartbeat,
             health: options.watchdog.health.subscribe(),
+            recall,
         };
         let link = Task::Link(Box::new(link), Box::new(account), stop.clone());
         for task in [Task::Fetch(fetcher, made), link, Task::Watch(watching)] {

@@ -1,13 +1,20 @@
-//! What a replay owes to the archive: one record for every accepted message, at its place, saying the same.
+//! The oracle: every message that the network has accepted is an obligation (conversation, seq, SHA-256 of what was said),
+//! and an archive has to meet all of them: nothing missing, doubled, altered, out of order, torn or strayed, each attachment
+//! byte for byte.
+//!
+//! One checker for replays, random traffic, killed processes and simulations; [`Archive`] is what it reads. It is tested
+//! itself by bots that are built wrongly (`tests/faults/broken.rs`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use data_encoding::HEXLOWER;
 use retaind::protocol::ids::{ConversationId, UserName};
 use retaind::replay::{Observer, Sent, SentWhat};
 use serde::Deserialize;
@@ -15,20 +22,54 @@ use serde_json::Value;
 
 use super::message_files;
 
-/// One accepted message, as short as it can be compared.
+/// What a message says, as its sender meant it and as its record has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Owed {
+pub enum Said {
+    /// The bot was added.
     Joined,
+    /// A room was made.
     RoomCreated,
-    Text { sender: u64, text: [u8; 32] },
+    /// A text.
+    Text { sender: String, text: String },
+    /// Members came and went, by name.
     Members { added: Vec<String>, removed: Vec<String> },
+    /// A file, with the SHA-256 of its bytes in hex.
+    File { sender: String, name: String, sha256: String },
+    /// A file that the network does not have (any more), or not as it was announced.
+    MissingFile { sender: String, name: String },
+    /// What cannot be decrypted, with the SHA-256 of the ciphertext in hex.
+    Unreadable { sha256: String },
+    /// Any other kind, with its `edit` or `control` as JSON, keys sorted.
+    Other { msgtype: u32, sender: String, what: String },
 }
 
-/// Everything that was accepted.
-#[derive(Clone, Default)]
-pub struct Obligations(Arc<Mutex<HashMap<ConversationId, BTreeMap<u64, Owed>>>>);
+impl Said {
+    /// SHA-256 of all that was said.
+    pub fn digest(&self) -> [u8; 32] {
+        digest(&SHA256, format!("{self:?}").as_bytes()).as_ref().try_into().unwrap()
+    }
 
-/// What an archive held, once it was found to be right.
+    /// A text.
+    pub fn text(sender: &UserName, text: &str) -> Self {
+        Self::Text { sender: sender.to_string(), text: text.to_owned() }
+    }
+
+    /// Users who came and went.
+    pub fn members(added: &[UserName], removed: &[UserName]) -> Self {
+        let names = |users: &[UserName]| {
+            let mut names: Vec<String> = users.iter().map(UserName::to_string).collect();
+            names.sort_unstable();
+            names
+        };
+        Self::Members { added: names(added), removed: names(removed) }
+    }
+}
+
+/// All that is owed.
+#[derive(Clone, Default)]
+pub struct Obligations(Arc<Mutex<HashMap<ConversationId, BTreeMap<u64, [u8; 32]>>>>);
+
+/// What an archive holds.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Kept {
     /// Records.
@@ -37,8 +78,97 @@ pub struct Kept {
     pub texts: u64,
     /// Membership records among them.
     pub membership: u64,
+    /// Attachments that are there.
+    pub attachments: u64,
     /// Bytes of message files.
     pub bytes: u64,
+}
+
+/// How an obligation, or the archive, is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Broken {
+    /// Accepted and acknowledged, and not there.
+    Missing,
+    /// There twice.
+    Doubled,
+    /// There, and not what was said; or an attachment that is not the one that was sent.
+    Altered,
+    /// Behind a message that came later.
+    Misplaced,
+    /// A line that is none, or half of one.
+    Torn,
+    /// A record that nobody owes, or a file without a record.
+    Stray,
+}
+
+/// What the checker found.
+#[derive(Debug, Default, Clone)]
+pub struct Verdict {
+    /// What there is.
+    pub kept: Kept,
+    /// What is wrong, and where.
+    pub broken: Vec<(Broken, String)>,
+}
+
+impl Verdict {
+    /// Is every obligation met?
+    pub fn is_whole(&self) -> bool {
+        self.broken.is_empty()
+    }
+
+    /// How many are broken in this way.
+    pub fn count(&self, how: Broken) -> usize {
+        self.broken.iter().filter(|(broken, _)| *broken == how).count()
+    }
+
+    fn add(&mut self, how: Broken, what: impl fmt::Display) {
+        self.broken.push((how, what.to_string()));
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} broken", self.broken.len())?;
+        self.broken.iter().take(5).try_for_each(|(how, what)| write!(f, "; {how:?}: {what}"))
+    }
+}
+
+/// What a bot has left behind.
+pub trait Archive {
+    /// The message files with their names, in the order of their numbers, the open one last.
+    fn message_files(&self) -> Vec<(String, Box<dyn BufRead + '_>)>;
+    /// Names in the directory of attachments.
+    fn file_names(&self) -> BTreeSet<String>;
+    /// One of them.
+    fn file(&self, name: &str) -> Box<dyn Read + '_>;
+}
+
+/// Directories of a real disk.
+pub struct Directories {
+    messages: PathBuf,
+    files: PathBuf,
+}
+
+impl Directories {
+    /// Of message files and of attachments.
+    pub fn new(messages: &Path, files: &Path) -> Self {
+        Self { messages: messages.to_owned(), files: files.to_owned() }
+    }
+}
+
+impl Archive for Directories {
+    fn message_files(&self) -> Vec<(String, Box<dyn BufRead + '_>)> {
+        let open = |path: PathBuf| -> (String, Box<dyn BufRead>) {
+            (path.display().to_string(), Box::new(BufReader::new(File::open(&path).unwrap())))
+        };
+        message_files(&self.messages).into_iter().map(open).collect()
+    }
+    fn file_names(&self) -> BTreeSet<String> {
+        super::traffic::names(&self.files)
+    }
+    fn file(&self, name: &str) -> Box<dyn Read + '_> {
+        Box::new(File::open(self.files.join(name)).unwrap())
+    }
 }
 
 #[derive(Deserialize)]
@@ -49,42 +179,89 @@ struct Line {
     sender: String,
     message: Option<String>,
     control: Option<Value>,
+    file: Option<Value>,
+    ciphertext: Option<Value>,
+    hole: Option<Value>,
+    edit: Option<Value>,
 }
 
-fn hash(text: &str) -> [u8; 32] {
-    digest(&SHA256, text.as_bytes()).as_ref().try_into().unwrap()
+fn text_of(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_default().to_owned()
 }
 
-fn short(text: &str) -> u64 {
-    u64::from_be_bytes(hash(text)[..8].try_into().unwrap())
+fn listed(control: Option<&Value>, key: &str) -> Vec<String> {
+    let users = control.and_then(|control| control[key].as_array()).cloned().unwrap_or_default();
+    users.iter().map(|user| user.as_str().unwrap_or_default().to_owned()).collect()
 }
 
-fn names(users: &[UserName]) -> Vec<String> {
-    let mut names: Vec<String> = users.iter().map(UserName::to_string).collect();
-    names.sort_unstable();
-    names
+impl Line {
+    fn said(&self) -> Said {
+        let (sender, control) = (self.sender.clone(), self.control.as_ref());
+        match (self.msgtype, &self.file, &self.ciphertext) {
+            (0, _, Some(ciphertext)) => Said::Unreadable { sha256: text_of(ciphertext, "sha256") },
+            (1000, ..) => Said::Text { sender, text: self.message.clone().unwrap_or_default() },
+            (4001, ..) => Said::RoomCreated,
+            (4002, ..) => {
+                Said::Members { added: listed(control, "addedusers"), removed: listed(control, "deletedusers") }
+            }
+            (4900, ..) if control.is_some_and(|control| control["action"] == "joined") => Said::Joined,
+            (6000, Some(file), _) if file["status"] == "saved" => {
+                Said::File { sender, name: text_of(file, "filename"), sha256: text_of(file, "filehash") }
+            }
+            (6000, Some(file), _) => Said::MissingFile { sender, name: text_of(file, "filename") },
+            (msgtype, ..) => {
+                let what = self.edit.as_ref().or(control).map(Value::to_string).unwrap_or_default();
+                Said::Other { msgtype, sender, what }
+            }
+        }
+    }
+
+    /// The file beside it, with the SHA-256 of its bytes in hex.
+    fn beside(&self) -> Option<(String, String)> {
+        match (&self.file, &self.ciphertext) {
+            (Some(file), _) if file["status"] == "saved" => {
+                Some((text_of(file, "localfilename"), text_of(file, "filehash")))
+            }
+            (_, Some(ciphertext)) => Some((text_of(ciphertext, "file"), text_of(ciphertext, "sha256"))),
+            _ => None,
+        }
+    }
 }
 
-fn listed(control: &Option<Value>, key: &str) -> Vec<String> {
-    let users = control.as_ref().and_then(|control| control[key].as_array()).cloned().unwrap_or_default();
-    users.iter().map(|user| user.as_str().unwrap().to_owned()).collect()
+fn sha256_of(mut bytes: impl Read) -> String {
+    let mut context = Context::new(&SHA256);
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match bytes.read(&mut piece).unwrap() {
+            0 => return HEXLOWER.encode(context.finish().as_ref()),
+            read => context.update(&piece[..read]),
+        }
+    }
 }
 
 impl Obligations {
+    /// One more message was accepted.
+    pub fn owe(&self, conversation: ConversationId, seq: u64, said: &Said) {
+        let before = self.0.lock().unwrap().entry(conversation).or_default().insert(seq, said.digest());
+        assert!(before.is_none(), "two messages were accepted at place {seq} of {conversation}");
+    }
+
+    /// The digest is known, not what was said.
+    pub fn owe_digest(&self, conversation: ConversationId, seq: u64, digest: [u8; 32]) {
+        self.0.lock().unwrap().entry(conversation).or_default().insert(seq, digest);
+    }
+
     /// Writes down what a replay tells.
     pub fn observer(&self) -> Observer {
-        let owed = self.0.clone();
+        let owed = self.clone();
         Arc::new(move |sent: &Sent<'_>| {
-            let what = match sent.what {
-                SentWhat::Created { .. } => Owed::Joined,
-                SentWhat::RoomCreated { .. } => Owed::RoomCreated,
-                SentWhat::Text { user, text, .. } => Owed::Text { sender: short(user.as_str()), text: hash(text) },
-                SentWhat::Members { added, removed, .. } => {
-                    Owed::Members { added: names(added), removed: names(removed) }
-                }
+            let said = match sent.what {
+                SentWhat::Created { .. } => Said::Joined,
+                SentWhat::RoomCreated { .. } => Said::RoomCreated,
+                SentWhat::Text { user, text, .. } => Said::text(user, text),
+                SentWhat::Members { added, removed, .. } => Said::members(added, removed),
             };
-            let before = owed.lock().unwrap().entry(sent.conversation).or_default().insert(sent.seq, what);
-            assert!(before.is_none(), "two messages were accepted at place {} of {}", sent.seq, sent.conversation);
+            owed.owe(sent.conversation, sent.seq, &said);
         })
     }
 
@@ -93,44 +270,79 @@ impl Obligations {
         self.0.lock().unwrap().values().map(|one| one.len() as u64).sum()
     }
 
-    /// Reads the archive from its first line to its last. Panics at the first thing that is missing, doubled, altered,
-    /// torn or out of order; otherwise says what there was.
-    pub fn check(&self, messages: &Path) -> Kept {
+    /// Reads the archive from its first line to its last and compares.
+    pub fn judge(&self, archive: &dyn Archive) -> Verdict {
         let mut owed = self.0.lock().unwrap().clone();
         let mut last: HashMap<ConversationId, u64> = HashMap::new();
-        let mut kept = Kept::default();
-        for file in message_files(messages) {
-            let mut reader = BufReader::new(File::open(&file).unwrap());
-            let mut line = String::new();
-            while reader.read_line(&mut line).unwrap() > 0 {
-                assert!(line.ends_with('\n'), "torn line in {file:?}");
-                let record: Line = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{file:?}: {e}: {line}"));
-                let conversation: ConversationId = record.vgroupid.parse().unwrap();
-                let previous = last.insert(conversation, record.seq).unwrap_or(0);
-                assert_eq!(record.seq, previous + 1, "{conversation}: a place is missing, doubled or out of order");
-                let found = match record.msgtype {
-                    1000 => {
-                        Owed::Text { sender: short(&record.sender), text: hash(record.message.as_deref().unwrap()) }
-                    }
-                    4001 => Owed::RoomCreated,
-                    4002 => Owed::Members {
-                        added: listed(&record.control, "addedusers"),
-                        removed: listed(&record.control, "deletedusers"),
-                    },
-                    4900 => Owed::Joined,
-                    other => panic!("{conversation} {}: a record of type {other}: {line}", record.seq),
+        let (mut verdict, mut beside) = (Verdict::default(), BTreeSet::new());
+        let names = archive.file_names();
+        for (name, mut reader) in archive.message_files() {
+            let mut bytes = Vec::new();
+            while reader.read_until(b'\n', &mut bytes).unwrap() > 0 {
+                let parsed = bytes.strip_suffix(b"\n").map(serde_json::from_slice::<Line>);
+                verdict.kept.bytes += bytes.len() as u64;
+                let Some(Ok(line)) = parsed else {
+                    verdict.add(Broken::Torn, format!("{name}: {}", String::from_utf8_lossy(&bytes)));
+                    bytes.clear();
+                    continue;
                 };
-                let expected = owed.get_mut(&conversation).and_then(|places| places.remove(&record.seq));
-                assert_eq!(Some(&found), expected.as_ref(), "{conversation} {}", record.seq);
-                kept.records += 1;
-                kept.texts += u64::from(record.msgtype == 1000);
-                kept.membership += u64::from(record.msgtype == 4002);
-                kept.bytes += line.len() as u64;
-                line.clear();
+                bytes.clear();
+                let conversation: ConversationId = line.vgroupid.parse().unwrap();
+                let place = format!("{conversation} {}", line.seq);
+                if line.hole.is_some() {
+                    // what is owed there stays missing
+                    verdict.add(Broken::Stray, format!("{place}: a hole"));
+                    continue;
+                }
+                verdict.record(&line, &place, &mut owed, last.insert(conversation, line.seq).unwrap_or(0));
+                if let Some((file, sha256)) = line.beside() {
+                    if !names.contains(&file) {
+                        verdict.add(Broken::Missing, format!("{place}: file `{file}`"));
+                    } else if sha256_of(archive.file(&file)) != sha256 {
+                        verdict.add(Broken::Altered, format!("{place}: file `{file}`"));
+                    } else {
+                        verdict.kept.attachments += 1;
+                    }
+                    beside.insert(file);
+                }
             }
         }
-        let missing: usize = owed.values().map(BTreeMap::len).sum();
-        assert_eq!(missing, 0, "accepted, but not in the archive");
-        kept
+        for (conversation, places) in &owed {
+            places.keys().for_each(|seq| verdict.add(Broken::Missing, format!("{conversation} {seq}")));
+        }
+        names.difference(&beside).for_each(|name| verdict.add(Broken::Stray, format!("file `{name}`")));
+        verdict
+    }
+
+    /// The archive in these directories meets all obligations; otherwise panics with what it does not.
+    pub fn check(&self, messages: &Path, files: &Path) -> Kept {
+        let verdict = self.judge(&Directories::new(messages, files));
+        assert!(verdict.is_whole(), "{verdict}");
+        verdict.kept
+    }
+}
+
+impl Verdict {
+    fn record(
+        &mut self,
+        line: &Line,
+        place: &str,
+        owed: &mut HashMap<ConversationId, BTreeMap<u64, [u8; 32]>>,
+        previous: u64,
+    ) {
+        let said = line.said();
+        self.kept.records += 1;
+        self.kept.texts += u64::from(line.msgtype == 1000);
+        self.kept.membership += u64::from(line.msgtype == 4002);
+        let places = line.vgroupid.parse().ok().and_then(|conversation: ConversationId| owed.get_mut(&conversation));
+        match places.and_then(|places| places.remove(&line.seq)) {
+            Some(digest) if digest == said.digest() => {}
+            Some(_) => self.add(Broken::Altered, format!("{place}: {said:?}")),
+            None if line.seq <= previous => return self.add(Broken::Doubled, place),
+            None => return self.add(Broken::Stray, format!("{place}: {said:?}")),
+        }
+        if line.seq < previous {
+            self.add(Broken::Misplaced, place);
+        }
     }
 }

@@ -1,8 +1,7 @@
-//! A device that sends whatever comes to its mind into several conversations and remembers all of it, and the comparison
-//! of what it remembers with an archive.
+//! A device that sends whatever comes to its mind into several conversations; all of it is owed by the archive.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,11 +10,11 @@ use retaind::device::blob;
 use retaind::device::conversations::{Device, Reading};
 use retaind::protocol::content::{AttachmentKind, Body};
 use retaind::protocol::ids::{ConversationId, ConversationKind};
-use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::oracle::{Obligations, Said};
 use super::program::CANARY;
-use super::{content, message_files, records, text, user};
+use super::{content, message_files, text, user};
 
 /// Repeatable randomness: splitmix64.
 pub struct Dice(pub u64);
@@ -29,14 +28,6 @@ impl Dice {
     }
 }
 
-/// What must stand in the record of a message.
-enum Sent {
-    Text(String),
-    File { name: String, sha256: String },
-    Added(&'static str),
-    Removed(&'static str),
-}
-
 /// A device with something to say. `bob` and `carol` must be registered.
 pub struct Traffic {
     device: Device,
@@ -45,7 +36,7 @@ pub struct Traffic {
     conversations: Vec<ConversationId>,
     carol_is_in: bool,
     number: u64,
-    sent: HashMap<ConversationId, BTreeMap<u64, Sent>>,
+    obligations: Obligations,
 }
 
 impl Traffic {
@@ -55,10 +46,11 @@ impl Traffic {
         for kind in [ConversationKind::Room, ConversationKind::Group, ConversationKind::Direct] {
             conversations.push(device.create(kind, &[user("bob")]).await.unwrap());
         }
-        let sent = conversations.iter().map(|id| (*id, BTreeMap::new())).collect();
+        let obligations = Obligations::default();
+        conversations.iter().for_each(|id| obligations.owe(*id, 1, &Said::Joined));
         let upload = scratch.join("upload");
         std::fs::create_dir(&upload).unwrap();
-        Self { device, dice: Dice(seed), upload, conversations, carol_is_in: false, number: 0, sent }
+        Self { device, dice: Dice(seed), upload, conversations, carol_is_in: false, number: 0, obligations }
     }
 
     /// Sends as many messages as it is told to, each time it is told, until nobody tells any more.
@@ -94,9 +86,8 @@ impl Traffic {
         self.conversations[index]
     }
 
-    fn remember(&mut self, conversation: ConversationId, seq: u64, sent: Sent) {
-        let before = self.sent.get_mut(&conversation).unwrap().insert(seq, sent);
-        assert!(before.is_none(), "two messages at {seq} of {conversation}");
+    fn sender(&self) -> String {
+        self.device.identity().user.to_string()
     }
 
     async fn text(&mut self) {
@@ -104,7 +95,7 @@ impl Traffic {
         let words = format!("{CANARY} {} {padding}", self.number);
         let conversation = self.conversation();
         let seq = self.device.send(&conversation, &text(&words)).await.unwrap();
-        self.remember(conversation, seq, Sent::Text(words));
+        self.obligations.owe(conversation, seq, &Said::Text { sender: self.sender(), text: words });
     }
 
     async fn file(&mut self) {
@@ -133,60 +124,32 @@ impl Traffic {
         };
         let conversation = self.conversation();
         let seq = self.device.send(&conversation, &content(Body::File(attachment))).await.unwrap();
-        self.remember(conversation, seq, Sent::File { name, sha256: sha256(&bytes) });
+        let said = Said::File { sender: self.sender(), name, sha256: sha256(&bytes) };
+        self.obligations.owe(conversation, seq, &said);
     }
 
     async fn member(&mut self) {
         let conversation = self.conversations[0];
         let carol = [user("carol")];
-        let (add, remove, sent): (&[_], &[_], _) =
-            if self.carol_is_in { (&[], &carol, Sent::Removed("carol")) } else { (&carol, &[], Sent::Added("carol")) };
+        let (add, remove): (&[_], &[_]) = if self.carol_is_in { (&[], &carol) } else { (&carol, &[]) };
         self.carol_is_in = !self.carol_is_in;
         let changed = self.device.change(&conversation, add, remove, Reading::All, &mut Vec::new()).await;
-        self.remember(conversation, changed.unwrap(), sent);
+        self.obligations.owe(conversation, changed.unwrap(), &Said::members(add, remove));
     }
 
     /// How many records there must be in all: what was sent, and the bot's joining.
     pub fn places(&self) -> usize {
-        self.sent.values().map(|sent| sent.len() + 1).sum()
+        usize::try_from(self.obligations.len()).unwrap()
+    }
+
+    /// What the archive owes, to be judged elsewhere.
+    pub fn obligations(&self) -> &Obligations {
+        &self.obligations
     }
 
     /// Everything that was sent is in the archive once, in order and whole, and nothing else is.
     pub fn is_archived(&self, messages: &Path, files: &Path) {
-        let all = records(messages);
-        for (conversation, sent) in &self.sent {
-            let records: Vec<&Value> =
-                all.iter().filter(|record| record["vgroupid"] == conversation.as_str()).collect();
-            let seqs: Vec<u64> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
-            let expected: Vec<u64> = (1..=sent.len() as u64 + 1).collect();
-            assert_eq!(seqs, expected, "places of {conversation}");
-            assert_eq!(records[0]["control"]["action"], "joined");
-            for (record, (seq, sent)) in records[1..].iter().zip(sent) {
-                assert_eq!(record["seq"], *seq);
-                check(record, sent, files);
-            }
-        }
-        assert_eq!(all.len(), self.places(), "records of conversations that nobody began");
-        let archived: BTreeSet<String> =
-            all.iter().filter_map(|record| Some(record["file"].get("localfilename")?.as_str()?.to_owned())).collect();
-        assert_eq!(names(files), archived, "files without a record, or unfinished");
-        let sent = self.sent.values().flat_map(BTreeMap::values);
-        assert_eq!(archived.len(), sent.filter(|sent| matches!(sent, Sent::File { .. })).count());
-    }
-}
-
-fn check(record: &Value, sent: &Sent, files: &Path) {
-    match sent {
-        Sent::Text(words) => assert_eq!(record["message"], **words),
-        Sent::File { name, sha256: expected } => {
-            let file = &record["file"];
-            assert_eq!((file["status"].as_str(), file["filename"].as_str()), (Some("saved"), Some(name.as_str())));
-            assert_eq!(file["filehash"], **expected);
-            let bytes = std::fs::read(files.join(file["localfilename"].as_str().unwrap())).unwrap();
-            assert_eq!(sha256(&bytes), *expected);
-        }
-        Sent::Added(who) => assert_eq!(record["control"]["addedusers"], serde_json::json!([who])),
-        Sent::Removed(who) => assert_eq!(record["control"]["deletedusers"], serde_json::json!([who])),
+        self.obligations.check(messages, files);
     }
 }
 

@@ -273,6 +273,11 @@ impl SimDisk {
         sim.names.iter().map(|(name, file)| (name.clone(), sim.files[*file].bytes.clone())).collect()
     }
 
+    /// One file, as a program reads it.
+    pub fn content(&self, path: &Path) -> Result<Option<Vec<u8>>, io::Error> {
+        self.call(Call::Read, |sim, _| Ok(sim.find(path).map(|file| sim.files[file].bytes.clone())))
+    }
+
     /// Puts a file there, durably.
     pub fn put(&self, path: &Path, bytes: Vec<u8>) {
         let mut sim = self.sim();

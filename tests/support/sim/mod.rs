@@ -1,5 +1,16 @@
 //! A world in which everything that a bot touches is simulated: its disk, with the state on it, its clock, its network.
+//!
+//! The bot in it is the real one: its stages, its records, its MLS, its SQLite, one step at a time in one thread ([`bot`]). Only
+//! what is outside is made up: [`disk`] (and [`vfs`], SQLite's way to it), [`network`], [`bucket`], and what happens ([`world`]).
+//! What a simulated bot receives was sent by real devices ([`recording`]).
+//!
+//! Not here: threads and their races, TLS, the kernel, S3's wire. Those are for the tests with real processes.
 #![allow(dead_code, missing_docs)]
 
+pub mod bot;
+pub mod bucket;
 pub mod disk;
+pub mod network;
+pub mod recording;
 pub mod vfs;
+pub mod world;

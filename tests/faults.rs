@@ -1,0 +1,3 @@
+//! The promise under faults.
+
+mod simulation;

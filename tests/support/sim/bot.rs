@@ -1,0 +1,272 @@
+//! The bot's own stages, wired as `bot::run` does it but without threads: each does one step when it is told to.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use retaind::bot::batch::{Chunk, Recall};
+use retaind::bot::clock::Clock;
+use retaind::bot::commit::{Committer, Directories, Neighbours};
+use retaind::bot::decrypt::{Committed, Input, Output, Worker, worker_of};
+use retaind::bot::disk::Disk;
+use retaind::bot::fetch::{FETCHES_MAX, Fetcher, FileJob, Names};
+use retaind::bot::receive::{delivered, not_acknowledged, remember};
+use retaind::bot::segment::Policy;
+use retaind::bot::ship::runner::{News, Runner, Watcher};
+use retaind::bot::ship::{Backoff, Bell, Destination, ShipError, ShipItem};
+use retaind::bot::state::{self, Queue};
+use retaind::bot::watchdog::{Health, Pulse};
+use retaind::device::mls::Engine;
+use retaind::device::store::{Access, Store, StoredKeyPackages};
+use retaind::device::vault::Vault;
+use retaind::protocol::credential::Verifier;
+use retaind::protocol::ids::ConversationId;
+use retaind::protocol::wire::Delivery;
+use retaind::report::counters::Counters;
+use retaind::report::events::Events;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+
+use super::network::{Network, SimBlobs};
+use crate::support::traffic::Dice;
+
+/// Why a bot has ended.
+pub type Ended = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a bot is started with.
+#[derive(Clone)]
+pub struct Setting {
+    pub state: PathBuf,
+    pub vault: Arc<Vault>,
+    pub directories: Directories,
+    pub policy: Policy,
+    pub workers: usize,
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub destination: Arc<dyn Destination>,
+    pub blobs: Arc<SimBlobs>,
+}
+
+/// One life of a bot.
+pub struct Bot {
+    setting: Setting,
+    store: Arc<Mutex<Store>>,
+    committer: Committer,
+    workers: Vec<Worker>,
+    inputs: Vec<VecDeque<Input>>,
+    outputs: VecDeque<Output>,
+    jobs: Vec<FileJob>,
+    chunks: VecDeque<Chunk>,
+    fetcher: Fetcher<SimBlobs>,
+    queue: Arc<Queue>,
+    recall: Recall,
+    recalls: u64,
+    /// Durable and not told yet.
+    pub pending: BTreeMap<ConversationId, u64>,
+    /// Keep the channels of the fetcher open.
+    _health: watch::Sender<Health>,
+    _connection: watch::Sender<Option<Arc<SimBlobs>>>,
+}
+
+impl Bot {
+    /// Opens the state and recovers, as every start does.
+    pub fn start(setting: Setting) -> Result<Self, Ended> {
+        let store = Store::open_unlocked(&setting.state, setting.vault.clone())?;
+        state::prepare(&store)?;
+        let names = Arc::new(Names::new(setting.disk.clone(), &setting.directories.files));
+        let committed: Vec<Committed> = (0..setting.workers).map(|_| Committed::default()).collect();
+        let counters = Arc::new(Counters::default());
+        let neighbours = Neighbours {
+            committed: committed.clone(),
+            ship: Arc::new(Bell::default()),
+            counters: counters.clone(),
+        };
+        let committer = Committer::recover(
+            store.again(Access::Write)?,
+            setting.disk.clone(),
+            setting.directories.clone(),
+            setting.policy,
+            names.clone(),
+            setting.clock.clone(),
+            neighbours,
+        )?;
+        let queue = Arc::new(Queue::open(store.again(Access::Write)?)?);
+        let (identity, key) = store.identity()?.ok_or("no device in the state")?;
+        let recall = Recall::default();
+        let mut workers = Vec::new();
+        for (index, committed) in committed.into_iter().enumerate() {
+            let reader = Arc::new(Mutex::new(store.again(Access::Read)?));
+            let engine = Engine::new(
+                u16::try_from(identity.cipher_suite)?,
+                &identity.credential,
+                &key,
+                Verifier::new(&identity.network_id, &identity.authentication_key),
+                Arc::new(StoredKeyPackages(reader.clone())),
+            )?;
+            let (counters, events) = (counters.clone(), Events::only_logged());
+            workers.push(Worker::new(index, engine, reader, committed, names.clone(), counters, events, recall.clone()));
+        }
+        let (health, healthy) = watch::channel(Health::default());
+        let (connection, connected) = watch::channel(Some(setting.blobs.clone()));
+        let fetcher = Fetcher {
+            names,
+            connection: connected,
+            chunks: mpsc::channel(1).0,
+            workers: Vec::new(),
+            counters,
+            health: healthy,
+            pulse: Pulse::default(),
+        };
+        Ok(Self {
+            store: Arc::new(Mutex::new(store)),
+            committer,
+            inputs: workers.iter().map(|_| VecDeque::new()).collect(),
+            workers,
+            outputs: VecDeque::new(),
+            jobs: Vec::new(),
+            chunks: VecDeque::new(),
+            fetcher,
+            queue,
+            recall,
+            recalls: 0,
+            pending: BTreeMap::new(),
+            setting,
+            _health: health,
+            _connection: connection,
+        })
+    }
+
+    /// A new connection: tells what is safe, then takes what comes.
+    pub fn connect(&mut self, network: &mut Network) -> Result<(), Ended> {
+        self.recalls = self.recall.asked();
+        let safe: BTreeMap<_, _> = self.store.lock().unwrap().conversations()?.into_iter().collect();
+        network.acknowledge(&not_acknowledged(&safe, &network.states())?);
+        self.inputs.iter_mut().for_each(|inputs| inputs.push_back(Input::Reconnected));
+        network.connect();
+        Ok(())
+    }
+
+    /// Does the bot want another connection?
+    pub fn wants_connection(&self) -> bool {
+        self.recall.asked() != self.recalls
+    }
+
+    /// Takes a delivery.
+    pub fn take(&mut self, delivery: Delivery) -> Result<(), Ended> {
+        let delivered = delivered(delivery, self.setting.clock.now_micros())?;
+        let worker = worker_of(&delivered.conversation, NonZeroUsize::new(self.workers.len()).unwrap());
+        self.inputs[worker].push_back(Input::Delivered(delivered));
+        Ok(())
+    }
+
+    /// Has anybody anything to do?
+    pub fn is_idle(&self) -> bool {
+        let empty = self.inputs.iter().all(VecDeque::is_empty) && self.outputs.is_empty();
+        empty && self.jobs.is_empty() && self.chunks.is_empty() && self.pending.is_empty()
+    }
+
+    /// A worker takes up to `most` of what it has. `false`: it has nothing.
+    pub fn decrypt(&mut self, worker: usize, most: usize) -> Result<bool, Ended> {
+        let worker = worker % self.workers.len();
+        let inputs: Vec<Input> =
+            { let queue = &mut self.inputs[worker]; queue.drain(..queue.len().min(most)).collect() };
+        if inputs.is_empty() {
+            return Ok(false);
+        }
+        let outputs = &mut self.outputs;
+        self.workers[worker].turn(inputs, &mut |output| {
+            outputs.push_back(output);
+            true
+        })?;
+        Ok(true)
+    }
+
+    /// What waits longest goes on: to the committer, or to be fetched if there is room.
+    pub fn pass(&mut self) -> bool {
+        match self.outputs.front() {
+            None => return false,
+            Some(Output::File(_)) if self.jobs.len() >= FETCHES_MAX => return false,
+            Some(_) => {}
+        }
+        match self.outputs.pop_front() {
+            Some(Output::Chunk(chunk)) => self.chunks.push_back(chunk),
+            Some(Output::File(job)) => self.jobs.push(job),
+            None => {}
+        }
+        true
+    }
+
+    /// One of the fetches comes to its end.
+    pub fn fetch(&mut self, runtime: &Runtime, dice: &mut Dice) -> Result<bool, Ended> {
+        if self.jobs.is_empty() {
+            return Ok(false);
+        }
+        let job = self.jobs.swap_remove(usize::try_from(dice.below(self.jobs.len() as u64)).unwrap());
+        let conversation = job.chunk.conversation;
+        let chunk = runtime.block_on(self.fetcher.fill(job))?;
+        self.chunks.push_back(chunk);
+        let worker = worker_of(&conversation, NonZeroUsize::new(self.workers.len()).unwrap());
+        self.inputs[worker].push_back(Input::Resume(conversation));
+        Ok(true)
+    }
+
+    /// Commits up to `most` of the chunks that are ready.
+    pub fn commit(&mut self, most: usize) -> Result<bool, Ended> {
+        if self.chunks.is_empty() {
+            return Ok(false);
+        }
+        let batch: Vec<Chunk> = self.chunks.drain(..self.chunks.len().min(most)).collect();
+        let proof = self.committer.commit(batch)?;
+        remember(&mut self.pending, &proof);
+        Ok(true)
+    }
+
+    /// A bot that was built wrongly: takes what is decrypted for safe.
+    pub fn acknowledge_too_early(&mut self) {
+        for chunk in &self.chunks {
+            self.pending.insert(chunk.conversation, chunk.cursor);
+        }
+    }
+
+    /// The committer looks at the clock.
+    pub fn tick(&mut self) -> Result<(), Ended> {
+        Ok(self.committer.tick()?)
+    }
+
+    /// The open file is sealed.
+    pub fn rotate(&mut self) -> Result<(), Ended> {
+        Ok(self.committer.rotate()?)
+    }
+
+    /// Ships until the queue is empty.
+    pub fn ship(&self, runtime: &Runtime) -> Result<(), Ended> {
+        let bell = Bell::default();
+        bell.finish();
+        let runner = Runner {
+            queue: self.queue.clone(),
+            destination: self.setting.destination.clone(),
+            disk: self.setting.disk.clone(),
+            backoff: Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) },
+            watcher: Arc::new(Silent),
+        };
+        runtime.block_on(runner.run(&bell))?;
+        Ok(())
+    }
+
+    /// As after SIGTERM: what is ready is committed, the rest is given up, the open file is sealed.
+    pub fn drain(&mut self) -> Result<(), Ended> {
+        while self.pass() {}
+        while self.commit(usize::MAX)? {}
+        self.rotate()
+    }
+}
+
+struct Silent;
+
+impl Watcher for Silent {
+    fn failed(&self, _: &ShipItem, _: &ShipError, _: News) {}
+    fn stored(&self, _: &ShipItem) {}
+}
