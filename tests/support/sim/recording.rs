@@ -134,13 +134,14 @@ impl Recording {
             });
         }
         let blobs = talk.blobs(&harness);
-        harness.stop().await;
         let vault: Vec<u8> = {
             let state = Connection::open(&path).unwrap();
             state.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
             state.query_row("SELECT value FROM meta WHERE name='vault'", [], |row| row.get(0)).unwrap()
         };
-        Self { state: std::fs::read(&path).unwrap(), vault, conversations, blobs }
+        let state = std::fs::read(&path).unwrap();
+        harness.stop().await;
+        Self { state, vault, conversations, blobs }
     }
 }
 
