@@ -23,9 +23,11 @@ fn a_bot_to_which_nothing_happens_archives_everything() {
 
 #[test]
 fn some_seeds() {
+    let mut bad = 0;
     for seed in 1..=100 {
         let life = live(seed, Trouble::Everything, Build::Right);
         println!("{seed}: {} starts, {} power, {} errors", life.starts, life.power, life.errors);
-        assert!(life.is_whole(), "seed {seed}: {life}");
+        if !life.is_whole() { println!("seed {seed}: {life}"); bad += 1; }
     }
+    assert_eq!(bad, 0);
 }

@@ -15,7 +15,7 @@ use super::{BOT, CHOSEN, PASSWORD};
 /// `retaind ARGUMENTS` with no environment but what the test gives it: text for [`Program::says`], and neither files nor a
 /// port that another test's bot would meet. A test that wants them puts them into its own directory, and on port 0.
 pub fn retaind(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_retaind"));
+    let mut command = Command::new(option_env!("CARGO_BIN_EXE_retaind").unwrap_or("retaind"));
     command.args(arguments).env_clear().envs([
         ("RUST_LOG", "info"),
         ("RETAIND_LOG_FORMAT", "text"),

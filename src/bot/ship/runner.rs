@@ -99,7 +99,12 @@ impl Runner {
         loop {
             // looked at before the queue is: what is put in after that rings later, and is not missed
             let until = orders.borrow_and_update().until;
-            let taken = if until == Until::Now { Vec::new() } else { self.take(&gate, &busy).await? };
+            let room = if until == Until::Now { 0 } else { gate.room(busy.len()) };
+            let taken = self.take(room, &busy).await?;
+            if taken.is_empty() && room > 0 && busy.is_empty() {
+                // what the gate was shut for is parked: nobody is left to try whether it may open
+                gate.shut_until = None;
+            }
             let nothing_more = taken.is_empty() && gate.shut_until.is_none();
             for taken in taken {
                 busy.push(taken.item.id);
@@ -111,7 +116,7 @@ impl Runner {
             }
             match until {
                 Until::Now => {
-                    let rest = !busy.is_empty() || !self.take(&Gate::open(), &busy).await?.is_empty();
+                    let rest = !busy.is_empty() || !self.take(LANES, &[]).await?.is_empty();
                     return Ok(if rest { Shipped::Partly } else { Shipped::All });
                 }
                 Until::Empty if busy.is_empty() && nothing_more => return Ok(Shipped::All),
@@ -150,12 +155,7 @@ impl Runner {
         Ok(called.unwrap_or_else(|error| Err(QueueError(Box::new(error))))?)
     }
 
-    async fn take(&self, gate: &Gate, busy: &[i64]) -> Result<Vec<Taken>, ShipError> {
-        let room = match gate.shut_until {
-            None => LANES.saturating_sub(busy.len()),
-            Some(until) if until <= Instant::now() && busy.is_empty() => 1,
-            Some(_) => 0,
-        };
+    async fn take(&self, room: usize, busy: &[i64]) -> Result<Vec<Taken>, ShipError> {
         if room == 0 {
             return Ok(Vec::new());
         }
@@ -264,6 +264,15 @@ impl Runner {
 }
 
 impl Gate {
+    /// How many more items may be on their way beside those that are.
+    fn room(&self, busy: usize) -> usize {
+        match self.shut_until {
+            None => LANES.saturating_sub(busy),
+            Some(until) if until <= Instant::now() && busy == 0 => 1,
+            Some(_) => 0,
+        }
+    }
+
     fn open() -> Self {
         Self { shut_until: None, pause: Duration::ZERO, told: None }
     }

@@ -169,6 +169,20 @@ async fn the_local_destination_keeps_whole_files_and_parks_others() {
 }
 
 #[tokio::test]
+async fn a_gate_shut_for_an_item_that_is_parked_opens_and_the_stage_comes_to_its_end() {
+    let (queue, bell) = (Arc::new(Queue::default()), Bell::default());
+    queue.put(item(1));
+    bell.finish();
+    let (gate, _arrivals, answer) = gate(LocalCopy::Keep);
+    answer.send(Some(away(Doubt::None))).unwrap();
+    answer.send(Some(ShipError::Taken { what: "x".into() })).unwrap();
+    let (runner, heard) = runner(&queue, gate, AT_ONCE);
+    assert_eq!(runner.run(&bell).await.unwrap(), Shipped::All);
+    assert_eq!(queue.parked.lock().unwrap().len(), 1);
+    assert_eq!(heard.0.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn more_items_than_lanes_are_all_shipped() {
     let queue = Arc::new(Queue::default());
     (1..=200).for_each(|id| queue.put(item(id)));

@@ -33,6 +33,9 @@ use tokio::sync::{mpsc, watch};
 use super::network::{Network, SimBlobs};
 use crate::support::traffic::Dice;
 
+/// How long the simulated bot ships at a time, in simulated time.
+const SHIPPING: Duration = Duration::from_secs(600);
+
 /// Why a bot has ended.
 pub type Ended = Box<dyn std::error::Error + Send + Sync>;
 
@@ -241,7 +244,7 @@ impl Bot {
         Ok(self.committer.rotate()?)
     }
 
-    /// Ships until the queue is empty.
+    /// Ships until the queue is empty, or for a time that is long enough for everything but a destination that is away.
     pub fn ship(&self, runtime: &Runtime) -> Result<(), Ended> {
         let bell = Bell::default();
         bell.finish();
@@ -252,7 +255,11 @@ impl Bot {
             backoff: Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) },
             watcher: Arc::new(Silent),
         };
-        runtime.block_on(runner.run(&bell))?;
+        match runtime.block_on(async { tokio::time::timeout(SHIPPING, runner.run(&bell)).await }) {
+            Ok(shipped) => drop(shipped?),
+            // a stop gives it up, too
+            Err(_) => {}
+        }
         Ok(())
     }
 

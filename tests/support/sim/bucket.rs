@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Mutex};
 
-use retaind::bot::ship::{Destination, LocalCopy, ShipError, ShipKind, ShipQueue, Stored, Storing, Taken};
+use retaind::aws::{AwsError, Call};
+use retaind::bot::ship::{Destination, Doubt, LocalCopy, ShipError, ShipKind, ShipQueue, Stored, Storing, Taken};
 
 use super::disk::SimDisk;
 use crate::support::traffic::Dice;
@@ -52,12 +52,15 @@ impl Bucket {
 
     fn put(&self, taken: &Taken) -> Result<Stored, ShipError> {
         let what = || taken.item.label();
-        let away = || ShipError::Disk { what: what(), source: io::ErrorKind::TimedOut.into() };
+        let away = |doubt| {
+            let call = Call::new("s3:PutObject", "arn:aws:s3:::bucket/*");
+            ShipError::Destination { what: what(), source: AwsError::Away { call, message: "away".to_owned() }, doubt }
+        };
         let mut inner = self.inner.lock().unwrap();
         let one_of = inner.fails_one_of;
         let luck = if one_of == 0 { 0 } else { inner.dice.below(one_of * 2) };
         if one_of > 0 && luck == 0 {
-            return Err(away());
+            return Err(away(Doubt::None));
         }
         let bytes = match self.disk.content(&taken.item.path) {
             Err(source) => return Err(ShipError::Disk { what: what(), source }),
@@ -78,7 +81,7 @@ impl Bucket {
             }
         }
         if one_of > 0 && luck == 1 {
-            return Err(away());
+            return Err(away(Doubt::Earlier));
         }
         Ok(Stored::danger_assume_stored(&taken.item))
     }

@@ -386,10 +386,9 @@ impl Sim {
             Much::Half => {
                 let rest = content.changes.split_off(content.changes.len() / 2);
                 content.sync();
-                // gone for good, though readers still see it
-                drop(rest);
+                content.changes = rest;
             }
-            Much::Nothing => content.changes.clear(),
+            Much::Nothing => {}
         }
     }
 

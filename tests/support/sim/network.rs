@@ -112,6 +112,7 @@ impl Network {
             if let Some(seq) = cursors.get(&line.id) {
                 assert!(*seq <= line.head, "acknowledged what was never sent: {} of {}", seq, line.id);
                 line.acknowledged = line.acknowledged.max(*seq);
+                line.delivered = line.delivered.max(line.acknowledged);
             }
         }
     }

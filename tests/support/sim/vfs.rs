@@ -1,7 +1,7 @@
 //! SQLite on a [`SimDisk`]: the one place with unsafe code, because SQLite's interface for file systems is one of C.
 //!
 //! Registered once a process under [`NAME`]; a file is `file:/sim/<number of a disk>/…?vfs=<NAME>`. It does what SQLite's own
-//! file system for Unix does and no more: it syncs the directory with the first sync of a log that it made, and promises
+//! file system for Unix does and no more: it syncs the directory with the first sync of a log that it may have made, and promises
 //! nothing of the device but that bytes beside a write stay (`POWERSAFE_OVERWRITE`).
 //!
 //! Locks and the index of the log are shared memory: they belong to the processes, and end with them.
@@ -193,13 +193,9 @@ unsafe extern "C" fn open(
     let Some(path) = (unsafe { path_of(name) }) else { return ffi::SQLITE_CANTOPEN };
     let Some(disk) = disk_of(&path) else { return ffi::SQLITE_CANTOPEN };
     let may_create = flags & ffi::SQLITE_OPEN_CREATE != 0;
-    let mut created = false;
     let found = disk.call(Call::Open, |sim, _| match sim.find(&path) {
         Some(file) => Ok(file),
-        None if may_create => {
-            created = true;
-            Ok(sim.create(&path))
-        }
+        None if may_create => Ok(sim.create(&path)),
         None => Err(io::ErrorKind::NotFound.into()),
     });
     let Ok(number) = found else { return ffi::SQLITE_CANTOPEN };
@@ -212,7 +208,7 @@ unsafe extern "C" fn open(
         level: ffi::SQLITE_LOCK_NONE,
         index_shared: [false; INDEX_LOCKS],
         mapped: false,
-        syncs_directory: created && is_log,
+        syncs_directory: may_create && is_log,
         goes_when_closed: flags & ffi::SQLITE_OPEN_DELETEONCLOSE != 0,
     });
     // SAFETY: as above; `close` frees the box.

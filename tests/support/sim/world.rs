@@ -240,7 +240,12 @@ impl World {
                 }
                 Err(error) => {
                     said = chain(&*error);
+                    trace(&format!("does not start: {said}"));
                     self.after_death();
+                    // somebody makes room
+                    if self.dice.below(4) == 0 {
+                        self.disk.set_room(None);
+                    }
                 }
             }
         }
@@ -253,6 +258,7 @@ impl World {
         self.network.cut();
         if self.disk.is_off() || (matches!(self.trouble, Trouble::Everything) && self.dice.below(4) == 0) {
             self.life.power += 1;
+            trace("power lost");
             let dice = &mut self.dice;
             self.disk.lose_power(&mut || dice.below(u64::MAX));
         } else {
@@ -263,6 +269,7 @@ impl World {
 
     /// Killed: no destructor gets anything done.
     fn kill(&mut self) {
+        trace("killed");
         self.life.kills += 1;
         self.disk.stop();
         self.bot = None;
@@ -273,12 +280,14 @@ impl World {
     /// One step that ends the bot if it fails.
     fn step(&mut self, step: impl FnOnce(&mut Self, &mut Bot) -> Result<(), Ended>) -> Result<(), String> {
         let Some(mut bot) = self.bot.take() else { return Ok(()) };
-        match step(self, &mut bot) {
+        let stepped = step(self, &mut bot);
+        match stepped.and_then(|()| if self.disk.is_off() { Err("the power is off".into()) } else { Ok(()) }) {
             Ok(()) => {
                 self.bot = Some(bot);
                 Ok(())
             }
-            Err(_) => {
+            Err(error) => {
+                trace(&format!("ended: {}", chain(&*error)));
                 // some of them go on for a while: what is ready is committed, as when a stage fails
                 if self.dice.below(2) == 0 {
                     let _ = bot.drain();
@@ -528,6 +537,13 @@ fn waiting(state: &Path) -> Vec<String> {
     let state = Connection::open_with_flags(state, flags).unwrap();
     let mut statement = state.prepare("SELECT name || coalesce(': ' || parked, '') FROM ship").unwrap();
     statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// For whoever looks into a seed.
+fn trace(what: &str) {
+    if std::env::var_os("RETAIND_TRACE").is_some() {
+        eprintln!("{what}");
+    }
 }
 
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
