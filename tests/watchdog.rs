@@ -219,6 +219,9 @@ impl Disk for Filling {
         self.looks.add(1);
         Ok(self.free.load(Ordering::SeqCst))
     }
+    fn renew(&self, path: &Path) -> Result<(), DiskError> {
+        RealDisk.renew(path)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -328,6 +331,9 @@ impl Disk for Hanging {
     }
     fn free_bytes(&self, dir: &Path) -> Result<u64, DiskError> {
         RealDisk.free_bytes(dir)
+    }
+    fn renew(&self, path: &Path) -> Result<(), DiskError> {
+        RealDisk.renew(path)
     }
 }
 

@@ -11,6 +11,8 @@
 //! - A call that failed may have been done wholly, in part, or not at all. After a failed `write_all` or `sync_data`
 //!   nothing is known of the file's tail: never try the same call again and go on, but recover from what was committed.
 //! - An open file follows its renames.
+//! - What a sync has failed to write may be gone from the disk and still be seen by readers, also by those of a next process.
+//!   [`Disk::renew`] writes it again.
 //!
 //! Not here: reading. The bot never needs its own message files to go on; who reads them is `archive`.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
@@ -19,6 +21,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -59,6 +62,8 @@ pub enum DiskCall {
     List,
     /// [`Disk::free_bytes`]
     FreeBytes,
+    /// [`Disk::renew`]
+    Renew,
 }
 
 impl fmt::Display for DiskCall {
@@ -75,6 +80,7 @@ impl fmt::Display for DiskCall {
             Self::SyncDir => "sync the directory",
             Self::List => "list the directory",
             Self::FreeBytes => "find the free space of",
+            Self::Renew => "write anew",
         })
     }
 }
@@ -135,6 +141,9 @@ pub trait Disk: Send + Sync + 'static {
     fn list(&self, dir: &Path, each: &mut dyn FnMut(&OsStr)) -> Result<(), DiskError>;
     /// Bytes that the bot's user may still write in the file system of `dir`.
     fn free_bytes(&self, dir: &Path) -> Result<u64, DiskError>;
+    /// Makes what a file holds durable, whatever became of earlier writes: into a copy, which then takes its place. Nobody may
+    /// have it open. Nothing, if there is none of that name.
+    fn renew(&self, path: &Path) -> Result<(), DiskError>;
 }
 
 /// A file open for appending.
@@ -208,6 +217,32 @@ impl Disk for RealDisk {
         let stat = rustix::fs::statvfs(dir).map_err(|e| DiskError::new(DiskCall::FreeBytes, dir, e.into()))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+
+    fn renew(&self, path: &Path) -> Result<(), DiskError> {
+        renew(path).map_err(|e| DiskError::new(DiskCall::Renew, path, e))
+    }
+}
+
+/// What a file that is written anew is called until it takes the old one's place.
+pub fn renewed(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".renewed");
+    name.into()
+}
+
+fn renew(path: &Path) -> io::Result<()> {
+    let mut old = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        old => old?,
+    };
+    let copy = renewed(path);
+    // what an earlier start has left is written over
+    let mut new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&copy)?;
+    io::copy(&mut old, &mut new)?;
+    new.sync_all()?;
+    fs::rename(&copy, path)?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
 }
 
 impl DiskFile for RealFile {

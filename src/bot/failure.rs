@@ -22,7 +22,8 @@ impl BotError {
             Self::Gone(gone) => Some(Event::EvidenceChainBroken { what: gone.to_string() }),
             Self::Commit(error) => of_commit(error),
             Self::Stalled(Stalled { stage, minutes }) => Some(Event::PipelineStalled { stage, minutes: *minutes }),
-            Self::Receive(_)
+            Self::Log(_)
+            | Self::Receive(_)
             | Self::Decrypt(_)
             | Self::Fetch(_)
             | Self::Ship(_)
@@ -51,6 +52,7 @@ impl BotError {
                 | ConnectionError::Protocol(_) => self.event_at_start(),
             },
             Self::Store(_)
+            | Self::Log(_)
             | Self::Account(_)
             | Self::Receive(_)
             | Self::Decrypt(_)

@@ -27,7 +27,7 @@ use super::batch::Recall;
 use super::clock::Clock;
 use super::commit::{CommitError, Committer, Directories, Neighbours};
 use super::decrypt::{Committed, DecryptError, Input, Worker};
-use super::disk::Disk;
+use super::disk::{Disk, DiskError};
 use super::fetch::{FetchError, Fetcher, Names};
 use super::grace::{Grace, Part};
 use super::provision::{self, NotKept, Opened, Passwords};
@@ -67,6 +67,9 @@ pub enum BotError {
     /// State.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The log of the state.
+    #[error("the log of the state cannot be made safe (RETAIND_STATE): {0}")]
+    Log(#[from] DiskError),
     /// Account.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -148,7 +151,7 @@ impl BotError {
                 | AccountError::NoSuite => Fault::Configuration,
                 AccountError::Store(_) | AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
             },
-            Self::Gone(_) => Fault::Temporary,
+            Self::Gone(_) | Self::Log(_) => Fault::Temporary,
             Self::OtherBot { .. } | Self::ConfiguredPassword(_) => Fault::Configuration,
             Self::NotKept(error) if error.may_pass => Fault::Temporary,
             Self::NotKept(_) => Fault::Configuration,
@@ -251,9 +254,12 @@ pub(crate) fn tell(events: &Events, why: Option<Event>) {
 /// `None`: told to stop before the network could be reached.
 async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, BotError> {
     let (path, passwords) = (options.state.clone(), options.passwords.clone());
-    let Opened { store, by } = tokio::task::spawn_blocking(move || provision::open(&path, &passwords))
-        .await
-        .map_err(|_| BotError::Stage("state"))??;
+    let disk = options.disk.clone();
+    let open = move || {
+        state::renew_log(&*disk, &path)?;
+        Ok::<_, BotError>(provision::open(&path, &passwords)?)
+    };
+    let Opened { store, by } = tokio::task::spawn_blocking(open).await.map_err(|_| BotError::Stage("state"))??;
     state::prepare(&store)?;
     own_state(&store, &options.user, &options.events)?;
 

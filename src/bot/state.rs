@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use super::batch::WrittenFile;
+use super::disk::{Disk, DiskError};
 use super::segment::{FoundFile, SegmentRow, SegmentState};
 use super::ship::{Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Taken, Token};
 use crate::device::store::{Store, StoreError, Writer};
@@ -30,6 +31,26 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS ship_attempt (item INTEGER PRIMARY KEY, token TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS ship_upload (item INTEGER NOT NULL, upload TEXT NOT NULL, PRIMARY KEY (item, upload)) STRICT;
 ";
+
+/// Makes sure that what the log of the state at `path` says is on the disk. To be called before the state is opened, by who
+/// alone may open it.
+///
+/// A commit whose sync failed ends the bot, and is not acknowledged. But the next start finds it in the log, takes it for
+/// committed and goes on behind it, though the disk may never have got it: then a loss of power would take it, and with it every
+/// commit since, the acknowledged ones too.
+///
+/// On a full disk there is no room for a copy, and a bot has to start there all the same: what it ships makes room.
+pub fn renew_log(disk: &dyn Disk, path: &Path) -> Result<(), DiskError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    match disk.renew(Path::new(&log)) {
+        Err(error) if error.is_full() => {
+            tracing::warn!(%error, "the log of the state is taken as it is");
+            Ok(())
+        }
+        renewed => renewed,
+    }
+}
 
 /// Makes the bot's tables where they are missing.
 pub fn prepare(store: &Store) -> Result<(), StoreError> {

@@ -98,6 +98,9 @@ impl Disk for &'static FailingDisk {
     fn free_bytes(&self, dir: &Path) -> Result<u64, DiskError> {
         RealDisk.free_bytes(dir)
     }
+    fn renew(&self, path: &Path) -> Result<(), DiskError> {
+        RealDisk.renew(path)
+    }
 }
 
 impl DiskFile for FailingFile<'_> {

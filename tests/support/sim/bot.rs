@@ -42,7 +42,10 @@ pub type Ended = Box<dyn std::error::Error + Send + Sync>;
 /// What a bot is started with.
 #[derive(Clone)]
 pub struct Setting {
+    /// As SQLite finds it.
     pub state: PathBuf,
+    /// As the disk does.
+    pub state_file: PathBuf,
     pub vault: Arc<Vault>,
     pub directories: Directories,
     pub policy: Policy,
@@ -77,6 +80,7 @@ pub struct Bot {
 impl Bot {
     /// Opens the state and recovers, as every start does.
     pub fn start(setting: Setting) -> Result<Self, Ended> {
+        state::renew_log(&*setting.disk, &setting.state_file)?;
         let store = Store::open_unlocked(&setting.state, setting.vault.clone())?;
         state::prepare(&store)?;
         let names = Arc::new(Names::new(setting.disk.clone(), &setting.directories.files));
@@ -145,7 +149,8 @@ impl Bot {
     /// A new connection: tells what is safe, then takes what comes.
     pub fn connect(&mut self, network: &mut Network) -> Result<(), Ended> {
         self.recalls = self.recall.asked();
-        let safe: BTreeMap<_, _> = self.store.lock().unwrap().conversations()?.into_iter().collect();
+        let safe: BTreeMap<ConversationId, u64> = self.store.lock().unwrap().conversations()?.into_iter().collect();
+        safe.iter().for_each(|(id, seq)| super::disk::trace(&format!("has {} {seq}", &id.to_string()[..6])));
         network.acknowledge(&not_acknowledged(&safe, &network.states())?);
         self.inputs.iter_mut().for_each(|inputs| inputs.push_back(Input::Reconnected));
         network.connect();

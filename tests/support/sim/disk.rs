@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile};
+use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile, renewed};
 
 /// What survives of a write wholly or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -194,6 +194,13 @@ fn pieces(offset: usize, bytes: &[u8]) -> Vec<&[u8]> {
     std::iter::once(first).chain(rest.chunks(SECTOR_BYTES)).collect()
 }
 
+/// For whoever looks into a seed: `RETAIND_TRACE=1`.
+pub fn trace(what: &str) {
+    if std::env::var_os("RETAIND_TRACE").is_some() {
+        eprintln!("{what}");
+    }
+}
+
 fn power_off() -> io::Error {
     io::Error::other("the power is off")
 }
@@ -300,6 +307,9 @@ impl SimDisk {
         sim.calls += 1;
         let number = sim.calls;
         let harm = sim.fate.as_mut().and_then(|fate| fate(number, call));
+        if harm.is_some() {
+            trace(&format!("call {number}: {call:?}: {harm:?}"));
+        }
         let (much, error) = match harm {
             None => return act(&mut sim, Much::All),
             Some(Harm::Error(much, kind)) => (much, kind.into()),
@@ -386,9 +396,10 @@ impl Sim {
             Much::Half => {
                 let rest = content.changes.split_off(content.changes.len() / 2);
                 content.sync();
-                content.changes = rest;
+                // gone for good, though readers still see it
+                drop(rest);
             }
-            Much::Nothing => {}
+            Much::Nothing => content.changes.clear(),
         }
     }
 
@@ -491,6 +502,30 @@ impl Disk for SimDisk {
     }
     fn free_bytes(&self, _: &Path) -> Result<u64, DiskError> {
         Ok(self.sim().room.unwrap_or(u64::MAX))
+    }
+    fn renew(&self, path: &Path) -> Result<(), DiskError> {
+        let failed = |error| DiskError::new(DiskCall::Renew, path, error);
+        let Some(bytes) = self.content(path).map_err(failed)? else { return Ok(()) };
+        let copy = renewed(path);
+        let file = self.call(Call::Open, |sim, _| {
+            sim.remove(&copy);
+            Ok(sim.create(&copy))
+        });
+        let file = file.map_err(failed)?;
+        self.call(Call::Write, |sim, much| sim.write(file, None, &bytes, much)).map_err(failed)?;
+        let sync = |sim: &mut Sim, much| {
+            sim.sync(file, much);
+            Ok(())
+        };
+        self.call(Call::Sync, sync).map_err(failed)?;
+        let rename = |sim: &mut Sim, _| {
+            sim.names.remove(&copy);
+            sim.names.insert(path.to_path_buf(), file);
+            sim.changes.push((Some(copy.clone()), Some(path.to_path_buf()), file));
+            Ok(())
+        };
+        self.call(Call::Rename, rename).map_err(failed)?;
+        self.sync_dir(path.parent().unwrap())
     }
 }
 

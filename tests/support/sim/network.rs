@@ -35,6 +35,8 @@ struct Line {
     delivered: u64,
     /// Passed over on this connection, to come later or never.
     left_out: Vec<u64>,
+    /// The highest that was ever passed over: who leaves out the same twice is believed not to have it.
+    passed_over: u64,
 }
 
 impl Network {
@@ -46,6 +48,7 @@ impl Network {
             acknowledged: 0,
             delivered: 0,
             left_out: Vec::new(),
+            passed_over: 0,
         };
         let lines = recording.conversations.iter().map(|conversation| line(&conversation.id)).collect();
         Self { recording, lines, connected: false }
@@ -111,6 +114,7 @@ impl Network {
         for line in &mut self.lines {
             if let Some(seq) = cursors.get(&line.id) {
                 assert!(*seq <= line.head, "acknowledged what was never sent: {} of {}", seq, line.id);
+                super::disk::trace(&format!("acknowledged {} {seq}", &line.id.to_string()[..6]));
                 line.acknowledged = line.acknowledged.max(*seq);
                 line.delivered = line.delivered.max(line.acknowledged);
             }
@@ -151,8 +155,9 @@ impl Network {
     pub fn leave_out(&mut self, dice: &mut Dice) {
         let line = usize::try_from(dice.below(self.lines.len() as u64)).unwrap();
         let line = &mut self.lines[line];
-        if self.connected && line.delivered < line.head {
+        if self.connected && line.delivered < line.head && line.delivered >= line.passed_over {
             line.delivered += 1;
+            line.passed_over = line.delivered;
             line.left_out.push(line.delivered);
         }
     }

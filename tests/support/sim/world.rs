@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::bot::{Bot, Ended, Setting};
 use super::bucket::Bucket;
-use super::disk::{Broken, Call, Fate, Harm, Much, SimDisk};
+use super::disk::{Broken, Call, Fate, Harm, Much, SimDisk, trace};
 use super::network::{Network, SimBlobs};
 use super::recording::Recording;
 use super::vfs::Mounted;
@@ -160,6 +160,7 @@ impl World {
         let blobs = Arc::new(SimBlobs::new(recording.clone()));
         let setting = Setting {
             state: mounted.database("state/bot.db"),
+            state_file: mounted.root().join("state/bot.db"),
             vault: recording.vault(),
             directories: Directories {
                 messages: mounted.root().join("messages"),
@@ -539,21 +540,19 @@ fn waiting(state: &Path) -> Vec<String> {
     statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
-/// For whoever looks into a seed.
-fn trace(what: &str) {
-    if std::env::var_os("RETAIND_TRACE").is_some() {
-        eprintln!("{what}");
-    }
-}
-
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// One of so many calls goes wrong.
+/// One of so many calls goes wrong; on some disks rather when they are synced.
 fn fate(seed: u64, one_of: u64) -> Fate {
     let mut dice = Dice(seed);
+    let syncs_fail = dice.below(3) == 0;
     Box::new(move |_, call: Call| {
+        let one_of = match call {
+            Call::Sync | Call::SyncNames if syncs_fail => 1 + one_of / 16,
+            _ => one_of,
+        };
         if dice.below(one_of) > 0 {
             return None;
         }
