@@ -308,7 +308,7 @@ impl Worker {
                     }
                     deliveries = deliveries.saturating_add(1);
                     entry.cursor = delivered.seq;
-                    let read = self.record(&mut entry, &delivered);
+                    let read = self.record(&mut entry, &delivered)?;
                     self.put(&mut made, &delivered, read)?;
                 }
                 Run::Applications(run) => {
@@ -422,11 +422,11 @@ impl Worker {
         }
     }
 
-    fn record(&self, entry: &mut Entry, delivered: &Delivered) -> Read {
+    fn record(&self, entry: &mut Entry, delivered: &Delivered) -> Result<Read, DecryptError> {
         match delivered.kind {
             DeliveryKind::Welcome => self.join(entry, delivered),
-            DeliveryKind::Application | DeliveryKind::Handshake => self.receive(entry, delivered),
-            DeliveryKind::Unspecified => self.unreadable(delivered, "delivery of an unknown kind".to_owned()),
+            DeliveryKind::Application | DeliveryKind::Handshake => Ok(self.receive(entry, delivered)),
+            DeliveryKind::Unspecified => Ok(self.unreadable(delivered, "delivery of an unknown kind".to_owned())),
         }
     }
 
@@ -436,26 +436,31 @@ impl Worker {
         Read::Unreadable(self.context(delivered, delivered.seq), reason, None)
     }
 
-    fn join(&self, entry: &mut Entry, delivered: &Delivered) -> Read {
+    fn join(&self, entry: &mut Entry, delivered: &Delivered) -> Result<Read, DecryptError> {
         let session = match self.engine.join(&delivered.payload) {
             Ok(session) if *session.conversation() == delivered.conversation => session,
-            Ok(_) => return self.unreadable(delivered, "welcome is of another conversation".to_owned()),
+            Ok(_) => return Ok(self.unreadable(delivered, "welcome is of another conversation".to_owned())),
+            // the state does not answer: that says nothing about the message
+            Err(source @ EngineError::KeyPackages(_)) => {
+                return Err(DecryptError::Session { conversation: delivered.conversation, source });
+            }
             Err(error) if error.is_unknown_key_package() => {
                 let (conversation, seq) = (delivered.conversation, delivered.seq);
                 self.events.raise(Event::UnknownFallbackKey { conversation, seq });
                 let reason = "welcome to a key package that this device does not hold".to_owned();
-                return Read::Unreadable(self.context(delivered, seq), reason, None);
+                return Ok(Read::Unreadable(self.context(delivered, seq), reason, None));
             }
-            Err(error) => return self.unreadable(delivered, format!("welcome cannot be used: {error}")),
+            Err(error) => return Ok(self.unreadable(delivered, format!("welcome cannot be used: {error}"))),
         };
         let members = match session.members() {
             Ok(members) => members,
-            Err(error) => return self.unreadable(delivered, format!("members cannot be verified: {error}")),
+            Err(error) => return Ok(self.unreadable(delivered, format!("members cannot be verified: {error}"))),
         };
         let epoch = session.epoch();
         entry.session = Some(session);
         entry.others = None;
-        Read::Line(self.context(delivered, delivered.seq), Line::Joined { members: users(&members), epoch })
+        let line = Line::Joined { members: users(&members), epoch };
+        Ok(Read::Line(self.context(delivered, delivered.seq), line))
     }
 
     fn receive(&self, entry: &mut Entry, delivered: &Delivered) -> Read {

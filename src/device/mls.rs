@@ -67,6 +67,9 @@ pub enum EngineError {
     /// The sender named in the message is not in the tree.
     #[error("sender of the message is not a member")]
     NoSender,
+    /// The device's key packages could not be looked at: nothing is known of the Welcome.
+    #[error("key packages of this device cannot be read")]
+    KeyPackages(#[source] LookUpError),
     /// The group does not name the network as external sender.
     #[error("conversation does not name this network as external sender")]
     ExternalSender,
@@ -90,10 +93,13 @@ type Config = WithMlsRules<
     >,
 >;
 
+/// Why a key package could not be looked for.
+pub type LookUpError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Where the private parts of this device's key packages are found.
 pub trait KeyPackages: Send + Sync {
-    /// The stored bytes ([`NewKeyPackage::secret`]) of the package with this reference.
-    fn secret(&self, reference: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
+    /// The stored bytes ([`NewKeyPackage::secret`]) of the package with this reference; `None` if there certainly is none.
+    fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, LookUpError>;
 }
 
 /// Holds what MLS wrote until the session's owner takes it.
@@ -108,6 +114,8 @@ struct Slots {
     states: HashMap<Vec<u8>, Zeroizing<Vec<u8>>>,
     new_packages: Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>,
     used_packages: Vec<Vec<u8>>,
+    /// MLS's own errors have no room for it.
+    look_up_failed: Option<LookUpError>,
 }
 
 impl Mailbox {
@@ -152,7 +160,11 @@ impl KeyPackageStorage for Mailbox {
     }
 
     fn get(&self, id: &[u8]) -> Result<Option<KeyPackageData>, MlsError> {
-        let Some(bytes) = self.key_packages.secret(id) else { return Ok(None) };
+        let found = self.key_packages.secret(id).unwrap_or_else(|error| {
+            self.with(|slots| slots.look_up_failed = Some(error));
+            None
+        });
+        let Some(bytes) = found else { return Ok(None) };
         Ok(Some(KeyPackageData::mls_decode(&mut bytes.as_slice())?))
     }
 }
@@ -275,7 +287,11 @@ impl Engine {
     /// Joins by a Welcome. The used key package is listed by the next [`Session::save`].
     pub fn join(&self, welcome: &[u8]) -> Result<Session, EngineError> {
         let message = MlsMessage::from_bytes(welcome)?;
-        let (group, _) = self.client.join_group(None, &message, None)?;
+        let joined = self.client.join_group(None, &message, None);
+        if let Some(error) = self.mailbox.with(|slots| slots.look_up_failed.take()) {
+            return Err(EngineError::KeyPackages(error));
+        }
+        let (group, _) = joined?;
         self.session(group)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use retaind::bot::batch::{Chunk, Recall};
 use retaind::bot::clock::Clock;
-use retaind::bot::commit::{Committer, Directories, Neighbours};
+use retaind::bot::commit::{CommitError, Committer, Directories, Neighbours};
 use retaind::bot::decrypt::{Committed, Input, Output, Worker, worker_of};
 use retaind::bot::disk::Disk;
 use retaind::bot::fetch::{FETCHES_MAX, Fetcher, FileJob, Names};
@@ -61,6 +61,7 @@ pub struct Bot {
     setting: Setting,
     store: Arc<Mutex<Store>>,
     committer: Committer,
+    committer_failed: bool,
     workers: Vec<Worker>,
     inputs: Vec<VecDeque<Input>>,
     outputs: VecDeque<Output>,
@@ -130,6 +131,7 @@ impl Bot {
         Ok(Self {
             store: Arc::new(Mutex::new(store)),
             committer,
+            committer_failed: false,
             inputs: workers.iter().map(|_| VecDeque::new()).collect(),
             workers,
             outputs: VecDeque::new(),
@@ -227,9 +229,19 @@ impl Bot {
             return Ok(false);
         }
         let batch: Vec<Chunk> = self.chunks.drain(..self.chunks.len().min(most)).collect();
-        let proof = self.committer.commit(batch)?;
+        let proof = self.committer(|committer| committer.commit(batch))?;
         remember(&mut self.pending, &proof);
         Ok(true)
+    }
+
+    /// The committer's thread ends with its first error.
+    fn committer<T>(&mut self, step: impl FnOnce(&mut Committer) -> Result<T, CommitError>) -> Result<T, Ended> {
+        if self.committer_failed {
+            return Err("the committer has ended".into());
+        }
+        let done = step(&mut self.committer);
+        self.committer_failed = done.is_err();
+        Ok(done?)
     }
 
     /// A bot that was built wrongly: takes what is decrypted for safe.
@@ -241,12 +253,12 @@ impl Bot {
 
     /// The committer looks at the clock.
     pub fn tick(&mut self) -> Result<(), Ended> {
-        Ok(self.committer.tick()?)
+        self.committer(Committer::tick)
     }
 
     /// The open file is sealed.
     pub fn rotate(&mut self) -> Result<(), Ended> {
-        Ok(self.committer.rotate()?)
+        self.committer(Committer::rotate)
     }
 
     /// Ships until the queue is empty, or for a time that is long enough for everything but a destination that is away.
