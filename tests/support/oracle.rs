@@ -70,7 +70,7 @@ impl Said {
 pub struct Obligations(Arc<Mutex<HashMap<ConversationId, BTreeMap<u64, [u8; 32]>>>>);
 
 /// What an archive holds.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
     /// Records.
     pub records: u64,
@@ -102,7 +102,7 @@ pub enum Broken {
 }
 
 /// What the checker found.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// What there is.
     pub kept: Kept,

@@ -46,6 +46,8 @@ pub struct Setting {
     pub state: PathBuf,
     /// As the disk does.
     pub state_file: PathBuf,
+    /// A bot that was built wrongly takes the log as it is.
+    pub renews_log: bool,
     pub vault: Arc<Vault>,
     pub directories: Directories,
     pub policy: Policy,
@@ -81,7 +83,9 @@ pub struct Bot {
 impl Bot {
     /// Opens the state and recovers, as every start does.
     pub fn start(setting: Setting) -> Result<Self, Ended> {
-        state::renew_log(&*setting.disk, &setting.state_file)?;
+        if setting.renews_log {
+            state::renew_log(&*setting.disk, &setting.state_file)?;
+        }
         let store = Store::open_unlocked(&setting.state, setting.vault.clone())?;
         state::prepare(&store)?;
         let names = Arc::new(Names::new(setting.disk.clone(), &setting.directories.files));
@@ -272,12 +276,9 @@ impl Bot {
             backoff: Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) },
             watcher: Arc::new(Silent),
         };
-        match runtime.block_on(async { tokio::time::timeout(SHIPPING, runner.run(&bell)).await }) {
-            Ok(shipped) => drop(shipped?),
-            // a stop gives it up, too
-            Err(_) => {}
-        }
-        Ok(())
+        // what takes longer is given up, as by a stop
+        let shipped = runtime.block_on(async { tokio::time::timeout(SHIPPING, runner.run(&bell)).await });
+        shipped.map_or(Ok(()), |shipped| Ok(shipped.map(drop)?))
     }
 
     /// As after SIGTERM: what is ready is committed, the rest is given up, the open file is sealed.

@@ -9,6 +9,7 @@
 
 pub mod bot;
 pub mod bucket;
+pub mod campaign;
 pub mod disk;
 pub mod network;
 pub mod recording;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Cursor, Read};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use retaind::bot::commit::Directories;
@@ -31,7 +31,7 @@ const NOON_MICROS: i64 = 1_691_176_258_000_000;
 /// Steps of the eventful part of a life.
 const STEPS: u64 = 700;
 /// A bot that has not come to its end after so many steps in which nothing went wrong never will.
-const CALM_STEPS_MAX: u64 = 20_000;
+const CALM_STEPS_MAX: u64 = 1_000;
 /// Starts that may fail one after the other while things go wrong.
 const STARTS_MAX: u64 = 64;
 
@@ -44,6 +44,20 @@ pub enum Build {
     Disk(Broken),
     /// It acknowledges what is decrypted.
     AcknowledgesFirst,
+    /// It goes on behind whatever stands in the log of its state.
+    TrustsTheLog,
+}
+
+impl Build {
+    /// All that are wrong.
+    pub const WRONG: [Self; 6] = [
+        Self::AcknowledgesFirst,
+        Self::Disk(Broken::NoSync),
+        Self::Disk(Broken::ShortWrites),
+        Self::Disk(Broken::NoSyncOfNames),
+        Self::Disk(Broken::NoSyncOfState),
+        Self::TrustsTheLog,
+    ];
 }
 
 /// What goes wrong.
@@ -56,10 +70,12 @@ pub enum Trouble {
     Cut(u64, Cut),
     /// Nothing.
     None,
+    /// Nothing; the calls of the disk are written down.
+    Recorded(Arc<Mutex<Vec<Call>>>),
 }
 
 /// What becomes of one call of the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cut {
     /// It ends before the call has got through.
     Before,
@@ -79,7 +95,7 @@ impl Cut {
 }
 
 /// How a life went.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub struct Life {
     /// What the oracle says.
     pub verdict: Verdict,
@@ -150,7 +166,7 @@ impl World {
         disk.put(&mounted.root().join("state/bot.db"), recording.state.clone());
         match build {
             Build::Disk(broken) => disk.break_bot(broken),
-            Build::Right | Build::AcknowledgesFirst => {}
+            Build::Right | Build::AcknowledgesFirst | Build::TrustsTheLog => {}
         }
         let clock = HandClock::at(NOON_MICROS);
         let bucket = Bucket::new(disk.clone(), seed);
@@ -161,6 +177,7 @@ impl World {
         let setting = Setting {
             state: mounted.database("state/bot.db"),
             state_file: mounted.root().join("state/bot.db"),
+            renews_log: build != Build::TrustsTheLog,
             vault: recording.vault(),
             directories: Directories {
                 messages: mounted.root().join("messages"),
@@ -220,6 +237,13 @@ impl World {
             Trouble::At(call, harm) => {
                 let (call, harm) = (before + call, *harm);
                 self.disk.set_fate(Some(Box::new(move |number, _| (number == call).then_some(harm))));
+            }
+            Trouble::Recorded(calls) => {
+                let calls = calls.clone();
+                self.disk.set_fate(Some(Box::new(move |_, call| {
+                    calls.lock().unwrap().push(call);
+                    None
+                })));
             }
             Trouble::Cut(..) | Trouble::None => {}
         }
@@ -401,6 +425,7 @@ impl World {
         Ok(())
     }
 
+    /// The next delivery, if the bot wants one, or a new connection.
     fn deliver(&mut self) -> Result<(), String> {
         if self.bot.as_ref().is_some_and(Bot::wants_connection) {
             self.network.cut();
@@ -507,6 +532,8 @@ impl World {
             }
             self.acknowledge()?;
         }
+        // what is acknowledged is safe from here on
+        self.power_cut_and_start()?;
         // twice: what a fault in the first one ends is put right by the second
         for _ in 0..2 {
             self.stop_and_start()?;
