@@ -46,8 +46,6 @@ pub struct Setting {
     pub state: PathBuf,
     /// As the disk does.
     pub state_file: PathBuf,
-    /// A bot that was built wrongly takes the log as it is.
-    pub renews_log: bool,
     pub vault: Arc<Vault>,
     pub directories: Directories,
     pub policy: Policy,
@@ -83,9 +81,7 @@ pub struct Bot {
 impl Bot {
     /// Opens the state and recovers, as every start does.
     pub fn start(setting: Setting) -> Result<Self, Ended> {
-        if setting.renews_log {
-            state::renew_log(&*setting.disk, &setting.state_file)?;
-        }
+        state::renew_log(&*setting.disk, &setting.state_file)?;
         let store = Store::open_unlocked(&setting.state, setting.vault.clone())?;
         state::prepare(&store)?;
         let names = Arc::new(Names::new(setting.disk.clone(), &setting.directories.files));

@@ -113,6 +113,8 @@ pub(super) struct Sim {
     fate: Option<Fate>,
     off: bool,
     broken: Option<Broken>,
+    /// Files that another one was renamed over: the bot never does.
+    overwritten: Vec<PathBuf>,
     /// Bytes that fit; `None`: any number.
     room: Option<u64>,
     /// Of SQLite's connections; goes with the process.
@@ -223,6 +225,11 @@ impl SimDisk {
     /// Only so many more bytes fit; `None`: any number.
     pub fn set_room(&self, room: Option<u64>) {
         self.sim().room = room;
+    }
+
+    /// Files that another one was renamed over.
+    pub fn overwritten(&self) -> Vec<PathBuf> {
+        self.sim().overwritten.clone()
     }
 
     /// Calls so far.
@@ -473,7 +480,9 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
         self.named((Call::Rename, DiskCall::Rename), from, |sim, _| {
             let file = sim.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-            assert!(!sim.names.contains_key(to), "{} would be overwritten", to.display());
+            if sim.names.contains_key(to) {
+                sim.overwritten.push(to.to_path_buf());
+            }
             sim.names.insert(to.to_path_buf(), file);
             sim.changes.push((Some(from.to_path_buf()), Some(to.to_path_buf()), file));
             Ok(())

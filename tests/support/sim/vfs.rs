@@ -293,6 +293,9 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
         synced = sync_directory(&open.disk, &open.path);
         open.syncs_directory = synced.is_err();
     }
+    if synced.is_err() {
+        super::disk::trace(&format!("sync of {} fails", open.path.display()));
+    }
     code(synced, ffi::SQLITE_IOERR_FSYNC)
 }
 

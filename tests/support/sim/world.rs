@@ -44,19 +44,16 @@ pub enum Build {
     Disk(Broken),
     /// It acknowledges what is decrypted.
     AcknowledgesFirst,
-    /// It goes on behind whatever stands in the log of its state.
-    TrustsTheLog,
 }
 
 impl Build {
     /// All that are wrong.
-    pub const WRONG: [Self; 6] = [
+    pub const WRONG: [Self; 5] = [
         Self::AcknowledgesFirst,
         Self::Disk(Broken::NoSync),
         Self::Disk(Broken::ShortWrites),
         Self::Disk(Broken::NoSyncOfNames),
         Self::Disk(Broken::NoSyncOfState),
-        Self::TrustsTheLog,
     ];
 }
 
@@ -166,7 +163,7 @@ impl World {
         disk.put(&mounted.root().join("state/bot.db"), recording.state.clone());
         match build {
             Build::Disk(broken) => disk.break_bot(broken),
-            Build::Right | Build::AcknowledgesFirst | Build::TrustsTheLog => {}
+            Build::Right | Build::AcknowledgesFirst => {}
         }
         let clock = HandClock::at(NOON_MICROS);
         let bucket = Bucket::new(disk.clone(), seed);
@@ -177,7 +174,6 @@ impl World {
         let setting = Setting {
             state: mounted.database("state/bot.db"),
             state_file: mounted.root().join("state/bot.db"),
-            renews_log: build != Build::TrustsTheLog,
             vault: recording.vault(),
             directories: Directories {
                 messages: mounted.root().join("messages"),
@@ -547,6 +543,7 @@ impl World {
         let archive = Left::of(&self);
         self.life.verdict = self.obligations.judge(&archive);
         let mut left = archive.unfinished.clone();
+        left.extend(self.disk.overwritten().iter().map(|path| format!("overwritten: {}", path.display())));
         if self.life.stuck.is_none() {
             left.extend(waiting(&self.setting.state).into_iter().map(|item| format!("in the ship queue: {item}")));
         }
