@@ -137,7 +137,14 @@ impl BotError {
     /// What to do about it.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Store(error) if error.is_configuration() => Fault::Configuration,
+            Self::Store(error)
+            | Self::Receive(ReceiveError::Store(error))
+            | Self::Decrypt(DecryptError::Store(error))
+            | Self::Commit(CommitError::Store(error)) => match error.is_configuration() {
+                true => Fault::Configuration,
+                // the disk, or what it holds: nothing that this program has got wrong
+                false => Fault::Temporary,
+            },
             Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => match error {
                 AccountError::Connection(error) if error.is_temporary() => Fault::Temporary,
                 AccountError::Connection(_)
@@ -154,7 +161,7 @@ impl BotError {
             Self::Random => Fault::Temporary,
             Self::Stalled(_) | Self::CutShort => Fault::Temporary,
             // the disk's errors: full, read-only, gone; the next start tells more
-            Self::Store(_) | Self::Fetch(FetchError::Disk { .. }) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
+            Self::Fetch(FetchError::Disk { .. }) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
         }
     }
@@ -254,6 +261,7 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
         .await
         .map_err(|_| BotError::Stage("state"))??;
     state::prepare(&store)?;
+    store.verify()?;
     own_state(&store, &options.user, &options.events)?;
 
     let names = Arc::new(Names::new(&options.directories.files));
