@@ -1,0 +1,3 @@
+//! Faults of every kind, made on purpose: nothing that was acknowledged is lost, and nothing is there twice.
+
+mod others;
