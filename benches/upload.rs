@@ -200,7 +200,7 @@ fn enqueue(state: &Path) {
         .transaction::<_, StoreError>(|tx| {
             names.iter().try_for_each(|path| {
                 let (name, length) = (path.file_name().unwrap().to_str().unwrap(), path.metadata().unwrap().len());
-                state::enqueue(tx, ShipKind::Message, &directory, name, length)
+                state::enqueue(tx, ShipKind::Message, &directory, name, length, None)
             })
         })
         .unwrap();

@@ -14,6 +14,7 @@ use retaind::protocol::ids::ConversationKind;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::support::archive::acknowledged;
 use crate::support::aws::Access;
 use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::aws::moto::{Moto, allow};
@@ -38,13 +39,6 @@ fn bot(home: &Path, network: &Endpoint, access: &Access) -> Command {
     command.env_remove("WICKRIO_BOT_PASSWORD");
     command.envs(access.variables()).env("WICKRIO_COMP_FILESIZE", FILE_KIB.to_string());
     command
-}
-
-/// Waits until the network keeps nothing for the bot any more. Another process knows: there is nothing but to look again.
-async fn acknowledged(harness: &Harness) {
-    while harness.unacknowledged() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 async fn ends_with(bot: Program, expected: i32) -> String {

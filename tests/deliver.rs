@@ -13,43 +13,10 @@ mod rotation;
 mod types;
 mod unreadable;
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use retaind::protocol::ids::ConversationKind;
 
-use retaind::protocol::content::{Attachment, AttachmentKind};
-use retaind::protocol::ids::{ConversationId, ConversationKind};
-use serde_json::Value;
-
+use crate::support::archive::{places, texts, upload, without_gap};
 use crate::support::{Harness, text, user};
-
-/// The records of one conversation by place. Panics if a place has two, or if they are out of order.
-fn places(records: &[Value], conversation: &ConversationId) -> BTreeMap<u64, Value> {
-    let mut places = BTreeMap::new();
-    for record in records.iter().filter(|record| record["vgroupid"] == conversation.as_str()) {
-        let seq = record["seq"].as_u64().unwrap();
-        assert!(places.last_key_value().is_none_or(|(last, _)| *last < seq), "place {seq} is doubled or out of order");
-        places.insert(seq, record.clone());
-    }
-    places
-}
-
-/// Every place from 1 has a record.
-fn without_gap(places: &BTreeMap<u64, Value>) {
-    let found: Vec<u64> = places.keys().copied().collect();
-    assert_eq!(found, (1..=places.len() as u64).collect::<Vec<_>>());
-}
-
-/// The texts of records, in order.
-fn texts(places: &BTreeMap<u64, Value>) -> Vec<&str> {
-    places.values().filter_map(|record| record["message"].as_str()).collect()
-}
-
-/// Uploads these bytes as a file.
-async fn upload(device: &retaind::device::conversations::Device, scratch: &Path, bytes: &[u8]) -> Attachment {
-    let path = scratch.join("upload.bin");
-    std::fs::write(&path, bytes).unwrap();
-    retaind::device::blob::upload(device.connection(), &path, AttachmentKind::File).await.unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_text_is_archived_once_in_order() {

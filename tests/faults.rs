@@ -1,3 +1,4 @@
-//! The promise under faults.
+//! Faults of every kind, made on purpose: nothing that was acknowledged is lost, and nothing is there twice.
 
+mod others;
 mod simulation;

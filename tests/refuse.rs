@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail the test")]
 
 use std::net::TcpListener;
-use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use prost::Message;
@@ -15,31 +14,13 @@ use retaind::protocol::limits::{FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN};
 use retaind::protocol::wire::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto, version};
+use tokio_rustls::rustls::version;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use crate::support::raw::{
-    BOT, BOT_PASSWORD, PATIENCE, Raw, SUITE, Served, application, complete, login, random, refusal, user,
+    BOT, BOT_PASSWORD, PATIENCE, Raw, SUITE, Served, application, complete, login, random, refusal, tls, user,
 };
-
-async fn tls(
-    endpoint: &Endpoint,
-    versions: &[&'static SupportedProtocolVersion],
-) -> std::io::Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(endpoint.ca_der.clone())).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
-        .with_protocol_versions(versions)
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let tcp = TcpStream::connect(&endpoint.address).await?;
-    let name = ServerName::try_from(endpoint.server_name.clone()).unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invite_makes_one_device() {

@@ -8,15 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use retaind::aws::cloudwatch::{CloudWatch, Figure, FigureUnit};
 use retaind::aws::sns::Sns;
-use retaind::aws::{Aws, AwsError, Remedy};
+use retaind::aws::{Aws, Remedy};
 use retaind::bot::clock::{Clock, SystemClock};
 use retaind::bot::run::{self as bot, Options, Orders};
 use retaind::network::Standing;
 use retaind::protocol::ids::ConversationKind;
 use retaind::report::counters::Counters;
-use retaind::report::events::{Event, Events, Notification, Publish, Sending};
+use retaind::report::events::{Event, Events, Sending};
 use retaind::report::metrics::{METRICS, Metrics};
-use retaind::report::origin::{Image, Origin, PRODUCT};
 use retaind::report::outlets::NAMESPACE;
 use rusqlite::{Connection, params};
 use serde_json::Value;
@@ -27,6 +26,7 @@ use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::aws::moto::{Moto, allow};
 use crate::support::aws::proxy::Proxy;
 use crate::support::aws::{Access, REGION};
+use crate::support::events::{heard, origin};
 use crate::support::{BOT, Bot, Harness, text, user};
 
 /// No test waits so long unless it has failed.
@@ -40,10 +40,6 @@ fn now_secs() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
 
-fn origin() -> Arc<Origin> {
-    Arc::new(Origin::new(BOT, Image { name: "wickr/bot-compliance-cloud".into(), tag: "5.116.13.01".into() }, PRODUCT))
-}
-
 fn aws(access: &Access) -> Aws {
     Aws::with(access.config())
 }
@@ -52,32 +48,6 @@ fn aws(access: &Access) -> Aws {
 fn to_topic(access: &Access, arn: &str) -> (Events, Sending) {
     let (events, sender) = Events::new(origin(), now_micros);
     (events, sender.start(Sns::new(&aws(access), "eu-north-1", arn)))
-}
-
-/// A topic that passes events on to the test.
-struct Told(mpsc::UnboundedSender<Value>);
-
-impl Publish for Told {
-    async fn publish(&self, notification: &Notification) -> Result<(), AwsError> {
-        // the test may have seen enough
-        let _ = self.0.send(serde_json::from_str(&notification.text).unwrap());
-        Ok(())
-    }
-}
-
-fn to_test() -> (Events, Sending, mpsc::UnboundedReceiver<Value>) {
-    let (events, sender) = Events::new(origin(), now_micros);
-    let (told, listen) = mpsc::unbounded_channel();
-    (events, sender.start(Told(told)), listen)
-}
-
-async fn codes(sending: Sending, mut listen: mpsc::UnboundedReceiver<Value>) -> Vec<String> {
-    assert_eq!(sending.finish(PATIENCE).await, 0);
-    let mut codes = Vec::new();
-    while let Ok(event) = listen.try_recv() {
-        codes.push(event["eventCode"].as_str().unwrap().to_owned());
-    }
-    codes
 }
 
 /// A bot that ends by itself.
@@ -251,11 +221,11 @@ async fn a_fifo_topic_gets_a_group_and_an_id() {
 async fn a_failed_log_in_is_told_by_its_kind() {
     let harness = Harness::start();
     let run = async |change: &dyn Fn(Options) -> Options| {
-        let (events, sending, listen) = to_test();
+        let (events, heard) = heard();
         let options = change(Options { events, ..harness.options() });
         let counters = options.counters.clone();
         fails(options).await;
-        (codes(sending, listen).await, counters.login_failures.get())
+        (heard.codes().await, counters.login_failures.get())
     };
     let wrong = |options: Options| Options {
         passwords: harness.passwords("a wrong one"),
@@ -276,22 +246,19 @@ async fn a_failed_log_in_is_told_by_its_kind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bot_that_is_suspended_at_work_says_so_before_it_ends() {
     let harness = Harness::start();
-    let (events, sending, mut listen) = to_test();
+    let (events, mut heard) = heard();
     let (_rotate, asked) = mpsc::channel(1);
     let orders = Orders { stop: CancellationToken::new(), rotate: asked, ready: None };
     let options = Options { events, ..harness.options() };
     let running = tokio::spawn(bot::run(options, orders));
-    let next = async |listen: &mut mpsc::UnboundedReceiver<Value>| {
-        tokio::time::timeout(PATIENCE, listen.recv()).await.unwrap().unwrap()
-    };
-    assert_eq!(next(&mut listen).await["eventCode"], "device_added");
-    assert_eq!(next(&mut listen).await["eventCode"], "logged_in");
+    assert_eq!(heard.next().await["eventCode"], "device_added");
+    assert_eq!(heard.next().await["eventCode"], "logged_in");
     harness.network.set_user_standing(&user(BOT), Standing::Suspended).unwrap();
-    let event = next(&mut listen).await;
+    let event = heard.next().await;
     assert_eq!((&event["eventCode"], &event["severity"]), (&"account_suspended".into(), &"critical".into()));
-    assert_eq!(next(&mut listen).await["eventCode"], "shutting_down");
+    assert_eq!(heard.next().await["eventCode"], "shutting_down");
     running.await.unwrap().unwrap_err();
-    assert_eq!(sending.finish(PATIENCE).await, 0);
+    assert_eq!(heard.all().await, [] as [Value; 0]);
     harness.stop().await;
 }
 
@@ -321,14 +288,13 @@ async fn a_gap_and_a_message_that_cannot_be_read_are_told_without_content() {
         alice.send(&room, &text(word)).await.unwrap();
     }
     tamper(&harness.path().join("network"));
-    let (events, sending, mut listen) = to_test();
+    let (events, heard) = heard();
     let bot = Bot::start(Options { events, ..harness.options() }).await;
     // 2, the hole at 3, 4, and 5 with its ciphertext
     bot.saved(4).await;
     bot.stop().await.unwrap();
-    assert_eq!(sending.finish(PATIENCE).await, 0);
     let mut told = Vec::new();
-    while let Ok(event) = listen.try_recv() {
+    for event in heard.all().await {
         assert!(!event.to_string().contains("whisper"));
         told.push((event["eventCode"].as_str().unwrap().to_owned(), event["message"].as_str().unwrap().to_owned()));
     }

@@ -22,6 +22,7 @@ use retaind::report::counters::Counters;
 use retaind::report::events::Events;
 use tokio::sync::mpsc;
 
+use crate::support::archive::acknowledged;
 use crate::support::aws::Access;
 use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::aws::proxy::Proxy;
@@ -60,9 +61,7 @@ async fn say(harness: &Harness, words: usize) -> (Device, ConversationId) {
     for number in 0..words {
         alice.send(&room, &text(&number.to_string())).await.unwrap();
     }
-    while harness.unacknowledged() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    acknowledged(harness).await;
     (alice, room)
 }
 
@@ -98,9 +97,7 @@ async fn sigusr1_rotates_the_message_file_and_the_bot_goes_on() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     alice.send(&room, &text("after")).await.unwrap();
-    while harness.unacknowledged() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    acknowledged(&harness).await;
     assert_eq!(names(&harness).len(), 2, "the sealed one and a new one");
     assert!(program.runs());
     program.signal("TERM");

@@ -8,14 +8,13 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use retaind::device::conversations::Device;
-use retaind::protocol::ids::{ConversationId, ConversationKind};
+use retaind::protocol::ids::ConversationKind;
 use serde_json::Value;
 
+use crate::support::archive::{acknowledged, say};
 use crate::support::program::{Program, retaind, run_on};
-use crate::support::{Harness, records, text};
+use crate::support::{Harness, records};
 
 fn bot(harness: &Harness) -> Command {
     run_on(harness.path(), &harness.endpoint)
@@ -40,19 +39,6 @@ fn at_another_time(off: &str, mut command: Command) -> Command {
 
 async fn ends(command: &mut Command) -> (Option<i32>, String) {
     Program::start(command).ends().await
-}
-
-/// Another process knows: there is nothing but to look again.
-async fn acknowledged(harness: &Harness) {
-    while harness.unacknowledged() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-async fn say(device: &mut Device, room: &ConversationId, numbers: std::ops::Range<usize>) {
-    for number in numbers {
-        device.send(room, &text(&number.to_string())).await.unwrap();
-    }
 }
 
 /// The texts `0`, `1` … of this many messages, each once.

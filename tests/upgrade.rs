@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use retaind::device::store::STEPS;
 use retaind::protocol::ids::ConversationKind;
 use retaind::schema::{self, Step};
 use rusqlite::Connection;
 
+use crate::support::archive::acknowledged;
 use crate::support::gate::Gate;
 use crate::support::program::{Program, run, run_on};
 use crate::support::{Harness, text};
@@ -29,6 +31,21 @@ fn bring_up(path: &Path) {
     schema::bring_up(&mut Connection::open(path).unwrap(), path, &newer()).unwrap();
 }
 
+async fn stops(program: Program) {
+    program.signal("TERM");
+    assert_eq!(program.ends().await.0, Some(0));
+}
+
+/// A bot and its network in `home`, started once and stopped.
+async fn was_there(home: &Path) -> Command {
+    let mut command = run(home);
+    command.env("RETAIND_LISTEN", "127.0.0.1:0");
+    let mut program = Program::start(&mut command);
+    program.says("receives").await;
+    stops(program).await;
+    command
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bot_on_the_state_of_a_newer_release_is_78_and_changes_nothing() {
     let harness = Harness::start();
@@ -39,11 +56,8 @@ async fn a_bot_on_the_state_of_a_newer_release_is_78_and_changes_nothing() {
     let mut alice = harness.device("alice").await;
     let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
     alice.send(&room, &text("one")).await.unwrap();
-    while harness.unacknowledged() > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    program.signal("TERM");
-    assert_eq!(program.ends().await.0, Some(0));
+    acknowledged(&harness).await;
+    stops(program).await;
 
     let path = harness.path().join("state/bot.db");
     let current = fs::read(&path).unwrap();
@@ -66,11 +80,8 @@ async fn a_bot_on_the_state_of_a_newer_release_is_78_and_changes_nothing() {
     let mut program = Program::start(&mut command);
     program.says("receives").await;
     alice.send(&room, &text("two")).await.unwrap();
-    while harness.unacknowledged() > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    program.signal("TERM");
-    assert_eq!(program.ends().await.0, Some(0));
+    acknowledged(&harness).await;
+    stops(program).await;
     assert_eq!(harness.records().len(), 3, "each place once");
     harness.stop().await;
 }
@@ -96,12 +107,7 @@ fn tables(path: &Path) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_do_not_change_without_a_new_version() {
     let home = tempfile::tempdir().unwrap();
-    let mut command = run(home.path());
-    command.env("RETAIND_LISTEN", "127.0.0.1:0");
-    let mut program = Program::start(&mut command);
-    program.says("receives").await;
-    program.signal("TERM");
-    assert_eq!(program.ends().await.0, Some(0));
+    was_there(home.path()).await;
     let state = home.path().join("state");
     let found = tables(&state.join("bot.db")) + &tables(&state.join("network/network.sqlite"));
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tables.sql");
@@ -114,12 +120,7 @@ async fn tables_do_not_change_without_a_new_version() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_embedded_network_of_a_newer_release_is_78_and_left_as_it_is() {
     let home = tempfile::tempdir().unwrap();
-    let mut command = run(home.path());
-    command.env("RETAIND_LISTEN", "127.0.0.1:0");
-    let mut program = Program::start(&mut command);
-    program.says("receives").await;
-    program.signal("TERM");
-    assert_eq!(program.ends().await.0, Some(0));
+    let mut command = was_there(home.path()).await;
     let path = home.path().join("state/network/network.sqlite");
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 9).unwrap();
     let before = fs::read(&path).unwrap();

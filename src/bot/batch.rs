@@ -112,6 +112,8 @@ pub struct WrittenFile {
     pub name: String,
     /// Bytes.
     pub length: u64,
+    /// What they hash to.
+    pub sha256: [u8; 32],
 }
 
 /// Lines of records, one after the other.

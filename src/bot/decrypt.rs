@@ -18,7 +18,6 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use lru::LruCache;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -367,8 +366,7 @@ impl Worker {
             Read::Unreadable(context, reason, plaintext) => {
                 self.counters.messages_failed.add(1);
                 let written = self.names.keep_ciphertext(delivered)?;
-                let ciphertext =
-                    Ciphertext { size: written.length, sha256: sha256(&delivered.payload), file: Some(&written.name) };
+                let ciphertext = Ciphertext { size: written.length, sha256: written.sha256, file: Some(&written.name) };
                 let unreadable = Unreadable { reason: &reason, ciphertext, plaintext: plaintext.as_deref() };
                 push(made.records(), &context, RecordBody::Unreadable(unreadable))?;
                 made.files.push(written);
@@ -703,12 +701,6 @@ fn users(members: &[Identity]) -> Vec<UserName> {
     users.sort_unstable();
     users.dedup();
     users
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut out = [0u8; 32];
-    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    out
 }
 
 /// Which of `workers` a conversation belongs to.

@@ -1,6 +1,7 @@
 //! Which event tells why a bot ends. What has none is in the log, with the exit code.
 
 use super::commit::CommitError;
+use super::decrypt::DecryptError;
 use super::disk::DiskError;
 use super::receive::ReceiveError;
 use super::run::BotError;
@@ -8,6 +9,7 @@ use super::segment::SegmentError;
 use super::watchdog::Stalled;
 use crate::device::account::AccountError;
 use crate::device::connection::ConnectionError;
+use crate::device::store::StoreError;
 use crate::protocol::wire::RefusalCode;
 use crate::report::events::Event;
 
@@ -15,7 +17,10 @@ impl BotError {
     /// Before the bot was logged in: `failedlogin`, or what recovery found.
     pub fn event_at_start(&self) -> Option<Event> {
         match self {
-            Self::Store(error) => error.is_wrong_password().then_some(Event::BadCredentials),
+            Self::Store(error)
+            | Self::Receive(ReceiveError::Store(error))
+            | Self::Decrypt(DecryptError::Store(error))
+            | Self::Commit(CommitError::Store(error)) => of_state(error),
             Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => at_log_in(error),
             Self::OtherBot { .. } => Some(Event::NewUserOldDatabase),
             Self::ConfiguredPassword(_) => Some(Event::ConfiguredPasswordBad),
@@ -73,7 +78,7 @@ impl BotError {
 
 fn at_log_in(error: &AccountError) -> Option<Event> {
     match error {
-        AccountError::Store(error) => error.is_wrong_password().then_some(Event::BadCredentials),
+        AccountError::Store(error) => of_state(error),
         AccountError::OtherNetwork { .. } | AccountError::Registered { .. } => Some(Event::NewUserOldDatabase),
         AccountError::Connection(error) => match error.refusal() {
             Some(RefusalCode::Password) => Some(Event::BadCredentials),
@@ -85,6 +90,20 @@ fn at_log_in(error: &AccountError) -> Option<Event> {
         AccountError::Engine(_) | AccountError::Credential(_) | AccountError::NotRegistered | AccountError::NoSuite => {
             Some(Event::AllLoginsFailed)
         }
+    }
+}
+
+fn of_state(error: &StoreError) -> Option<Event> {
+    match error {
+        StoreError::Damaged(_) | StoreError::Empty { .. } => {
+            Some(Event::EvidenceChainBroken { what: error.to_string() })
+        }
+        StoreError::Vault(_) => error.is_wrong_password().then_some(Event::BadCredentials),
+        StoreError::Sqlite { .. }
+        | StoreError::Denied { .. }
+        | StoreError::Schema(_)
+        | StoreError::Malformed(_)
+        | StoreError::NotMade { .. } => None,
     }
 }
 

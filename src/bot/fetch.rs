@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -123,7 +124,8 @@ impl Names {
         file.write_all(&delivered.payload)?;
         file.sync_data()?;
         let name = ciphertext_name(delivered.received_at_micros, &delivered.conversation, delivered.seq);
-        Ok(WrittenFile { temporary, name, length: u64::try_from(delivered.payload.len()).unwrap_or(u64::MAX) })
+        let length = u64::try_from(delivered.payload.len()).unwrap_or(u64::MAX);
+        Ok(WrittenFile { temporary, name, length, sha256: sha256(&delivered.payload) })
     }
 
     fn temporary(&self) -> Result<(String, Box<dyn DiskFile>), FetchError> {
@@ -302,7 +304,8 @@ impl<B: Blobs> Fetcher<B> {
         sync.await.unwrap_or(Err(FetchError::Died))?;
         let name = self.names.attachment(context.received_micros, &attachment.name)?;
         let length = verified.plaintext_size();
-        Ok(Outcome::Saved(WrittenFile { temporary, name, length }, verified))
+        let sha256 = *verified.sha256();
+        Ok(Outcome::Saved(WrittenFile { temporary, name, length, sha256 }, verified))
     }
 
     /// Outer error: this disk. Inner error: why the file will never come.
@@ -351,6 +354,12 @@ impl<B: Blobs> Fetcher<B> {
             }
         }
     }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0u8; 32];
+    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    out
 }
 
 enum Outcome {

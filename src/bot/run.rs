@@ -141,7 +141,14 @@ impl BotError {
     /// What to do about it.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Store(error) if error.is_configuration() => Fault::Configuration,
+            Self::Store(error)
+            | Self::Receive(ReceiveError::Store(error))
+            | Self::Decrypt(DecryptError::Store(error))
+            | Self::Commit(CommitError::Store(error)) => match error.is_configuration() {
+                true => Fault::Configuration,
+                // the disk, or what it holds: nothing that this program has got wrong
+                false => Fault::Temporary,
+            },
             Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => match error {
                 AccountError::Connection(error) if error.is_temporary() => Fault::Temporary,
                 AccountError::Connection(_)
@@ -158,7 +165,7 @@ impl BotError {
             Self::Random => Fault::Temporary,
             Self::Stalled(_) | Self::CutShort => Fault::Temporary,
             // the disk's errors: full, read-only, gone; the next start tells more
-            Self::Store(_) | Self::Fetch(FetchError::Disk(_)) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
+            Self::Fetch(FetchError::Disk(_)) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
         }
     }
@@ -261,6 +268,7 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
     };
     let Opened { store, by } = tokio::task::spawn_blocking(open).await.map_err(|_| BotError::Stage("state"))??;
     state::prepare(&store)?;
+    store.verify()?;
     own_state(&store, &options.user, &options.events)?;
 
     let names = Arc::new(Names::new(options.disk.clone(), &options.directories.files));

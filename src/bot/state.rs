@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use super::batch::WrittenFile;
 use super::disk::{Disk, DiskError};
 use super::segment::{FoundFile, SegmentRow, SegmentState};
 use super::ship::{Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Taken, Token};
-use crate::device::store::{Store, StoreError, Writer};
+use crate::device::store::{Guard, Store, StoreError, Writer, guard};
 
 /// How long a look at the queue waits for whoever keeps the file locked; readers meet nobody while all is well.
 const LOOK_TIME: Duration = Duration::from_secs(1);
@@ -19,14 +20,15 @@ const LOOK_TIME: Duration = Duration::from_secs(1);
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS segment (
         number INTEGER PRIMARY KEY, state TEXT NOT NULL, length INTEGER NOT NULL, records INTEGER NOT NULL,
-        chain BLOB NOT NULL, sealed_name TEXT, first_micros INTEGER, last_micros INTEGER, settled INTEGER NOT NULL
+        chain BLOB NOT NULL, sealed_name TEXT, first_micros INTEGER, last_micros INTEGER, settled INTEGER NOT NULL,
+        guard BLOB NOT NULL
     ) STRICT;
     CREATE TABLE IF NOT EXISTS unsettled_file (
-        name TEXT PRIMARY KEY, temporary TEXT NOT NULL, length INTEGER NOT NULL) STRICT;
+        name TEXT PRIMARY KEY, temporary TEXT NOT NULL, length INTEGER NOT NULL, sha256 BLOB NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS latest_name (one INTEGER PRIMARY KEY CHECK (one = 1), millis INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS ship (
         id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL,
-        length INTEGER NOT NULL, parked TEXT) STRICT;
+        length INTEGER NOT NULL, hash BLOB, parked TEXT) STRICT;
     CREATE TABLE IF NOT EXISTS ship_stored (item INTEGER PRIMARY KEY) STRICT;
     CREATE TABLE IF NOT EXISTS ship_attempt (item INTEGER PRIMARY KEY, token TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS ship_upload (item INTEGER NOT NULL, upload TEXT NOT NULL, PRIMARY KEY (item, upload)) STRICT;
@@ -59,7 +61,23 @@ pub fn prepare(store: &Store) -> Result<(), StoreError> {
 
 /// Segments that recovery has to know: the open one, and sealed ones whose names are not settled.
 pub fn segments(store: &Store) -> Result<Vec<SegmentRow>, StoreError> {
-    store.rows("SELECT * FROM segment WHERE settled=0 OR state='open' ORDER BY number", segment_row)
+    // whatever is not certainly sealed and settled, so that no flipped bit hides the open one
+    let rows = store.rows("SELECT * FROM segment WHERE settled<>1 OR state<>'sealed' ORDER BY number", |row| {
+        Ok((segment_row(row)?, row.get::<_, String>("state")?, row.get::<_, Guard>("guard")?))
+    })?;
+    let whole = |(row, state, guard): (SegmentRow, String, Guard)| {
+        if guard_of_segment(&row, &state) == guard { Ok(row) } else { Err(StoreError::Damaged("segment")) }
+    };
+    rows.into_iter().map(whole).collect()
+}
+
+/// A length that the disk has changed would have committed records cut off.
+fn guard_of_segment(row: &SegmentRow, state: &str) -> Guard {
+    let SegmentRow { number, state: _, length, records, chain, sealed_name, first_micros, last_micros, settled } = row;
+    let chain = HEXLOWER.encode(chain);
+    let (first, last) = (first_micros.unwrap_or(-1), last_micros.unwrap_or(-1));
+    let name = sealed_name.as_deref().unwrap_or_default();
+    guard(&format!("{number} {state} {length} {records} {chain} {first} {last} {settled} {name}"))
 }
 
 fn segment_row(row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
@@ -84,7 +102,7 @@ pub fn settle_segments(tx: &Writer<'_>, directory: &Path, rows: &[SegmentRow]) -
     put_segments(tx, rows)?;
     for row in rows.iter().filter(|row| row.state == SegmentState::Sealed) {
         if let Some(name) = &row.sealed_name {
-            enqueue(tx, ShipKind::Message, directory, name, row.length)?;
+            enqueue(tx, ShipKind::Message, directory, name, row.length, Some(&row.chain))?;
         }
     }
     Ok(())
@@ -92,7 +110,7 @@ pub fn settle_segments(tx: &Writer<'_>, directory: &Path, rows: &[SegmentRow]) -
 
 /// Files of an earlier bot whose state is gone: may be shipped like sealed segments.
 pub fn enqueue_found(tx: &Writer<'_>, directory: &Path, files: &[FoundFile]) -> Result<(), StoreError> {
-    files.iter().try_for_each(|file| enqueue(tx, ShipKind::Message, directory, &file.name, file.length))
+    files.iter().try_for_each(|file| enqueue(tx, ShipKind::Message, directory, &file.name, file.length, None))
 }
 
 /// Stores segments as they are after this transaction.
@@ -103,7 +121,7 @@ pub fn put_segments(tx: &Writer<'_>, rows: &[SegmentRow]) -> Result<(), StoreErr
             SegmentState::Sealed => "sealed",
         };
         tx.execute(
-            "INSERT OR REPLACE INTO segment VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT OR REPLACE INTO segment VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             params![
                 row.number,
                 state,
@@ -113,7 +131,8 @@ pub fn put_segments(tx: &Writer<'_>, rows: &[SegmentRow]) -> Result<(), StoreErr
                 row.sealed_name,
                 row.first_micros,
                 row.last_micros,
-                row.settled
+                row.settled,
+                guard_of_segment(row, state)
             ],
         )?;
     }
@@ -122,8 +141,8 @@ pub fn put_segments(tx: &Writer<'_>, rows: &[SegmentRow]) -> Result<(), StoreErr
 
 /// Files whose names are valid but perhaps not yet theirs.
 pub fn unsettled_files(store: &Store) -> Result<Vec<WrittenFile>, StoreError> {
-    store.rows("SELECT name, temporary, length FROM unsettled_file", |row| {
-        Ok(WrittenFile { name: row.get(0)?, temporary: row.get(1)?, length: row.get(2)? })
+    store.rows("SELECT name, temporary, length, sha256 FROM unsettled_file", |row| {
+        Ok(WrittenFile { name: row.get(0)?, temporary: row.get(1)?, length: row.get(2)?, sha256: row.get(3)? })
     })
 }
 
@@ -138,8 +157,8 @@ pub fn put_files(tx: &Writer<'_>, files: &[WrittenFile], latest_millis: i64) -> 
         tx.execute("INSERT OR REPLACE INTO latest_name VALUES (1, ?1)", [latest_millis])?;
     }
     files.iter().try_for_each(|file| {
-        let sql = "INSERT INTO unsettled_file (name, temporary, length) VALUES (?1, ?2, ?3)";
-        tx.execute(sql, params![file.name, file.temporary, file.length])
+        let sql = "INSERT INTO unsettled_file (name, temporary, length, sha256) VALUES (?1, ?2, ?3, ?4)";
+        tx.execute(sql, params![file.name, file.temporary, file.length, file.sha256])
     })
 }
 
@@ -147,20 +166,27 @@ pub fn put_files(tx: &Writer<'_>, files: &[WrittenFile], latest_millis: i64) -> 
 pub fn settle_files(tx: &Writer<'_>, directory: &Path, files: &[WrittenFile]) -> Result<(), StoreError> {
     files.iter().try_for_each(|file| {
         tx.execute("DELETE FROM unsettled_file WHERE name=?1", [&file.name])?;
-        enqueue(tx, ShipKind::File, directory, &file.name, file.length)
+        enqueue(tx, ShipKind::File, directory, &file.name, file.length, Some(&file.sha256))
     })
 }
 
-/// Queues something to be shipped.
-pub fn enqueue(tx: &Writer<'_>, kind: ShipKind, directory: &Path, name: &str, length: u64) -> Result<(), StoreError> {
+/// Queues something to be shipped. `hash`: see [`ShipItem::hash`].
+pub fn enqueue(
+    tx: &Writer<'_>,
+    kind: ShipKind,
+    directory: &Path,
+    name: &str,
+    length: u64,
+    hash: Option<&[u8; 32]>,
+) -> Result<(), StoreError> {
     let kind = match kind {
         ShipKind::Message => "message",
         ShipKind::File => "file",
     };
     let path = directory.join(name);
     tx.execute(
-        "INSERT INTO ship (kind, path, name, length) VALUES (?1, ?2, ?3, ?4)",
-        params![kind, path.to_string_lossy(), name, length],
+        "INSERT INTO ship (kind, path, name, length, hash) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![kind, path.to_string_lossy(), name, length, hash],
     )
 }
 
@@ -204,7 +230,7 @@ pub fn unshipped(path: &Path) -> rusqlite::Result<Unshipped> {
 /// `ship_attempt` and `ship_upload` are the ledger of what was begun at the destination and is not known to have ended.
 pub struct Queue(Mutex<Store>);
 
-const WAITING: &str = "SELECT id, kind, path, name, length FROM ship
+const WAITING: &str = "SELECT id, kind, path, name, length, hash FROM ship
     WHERE parked IS NULL AND id NOT IN (SELECT item FROM ship_stored)";
 
 impl Queue {
@@ -238,6 +264,7 @@ fn ship_item(row: &Row<'_>) -> rusqlite::Result<ShipItem> {
         path: row.get::<_, String>(2)?.into(),
         name: row.get(3)?,
         length: row.get(4)?,
+        hash: row.get(5)?,
     })
 }
 
@@ -312,7 +339,7 @@ impl ShipQueue for Queue {
 
     fn removable(&self, limit: usize) -> Result<Vec<ShipItem>, QueueError> {
         let sql = format!(
-            "SELECT id, kind, path, name, length FROM ship JOIN ship_stored ON item=id ORDER BY id LIMIT {limit}"
+            "SELECT id, kind, path, name, length, hash FROM ship JOIN ship_stored ON item=id ORDER BY id LIMIT {limit}"
         );
         self.store().rows(&sql, ship_item).map_err(failed)
     }
@@ -364,7 +391,7 @@ mod tests {
         assert_eq!(unshipped(&path).unwrap(), Unshipped::default());
         let all = store.transaction::<_, StoreError>(|tx| {
             for (name, length) in [("third", 5), ("first", 7), ("second", 11)] {
-                enqueue(tx, ShipKind::File, Path::new("/srv"), name, length)?;
+                enqueue(tx, ShipKind::File, Path::new("/srv"), name, length, None)?;
             }
             tx.execute("UPDATE ship SET parked='why' WHERE name='second'", [])
         });

@@ -5,11 +5,18 @@
 //! and ship queue of a batch are one transaction.
 //!
 //! In clear are only ids of conversations, cursors and sizes; keys, names and rosters are sealed, each to its row.
+//!
+//! **Damage.** A sealed value with one other bit does not open. What is in clear and decides what counts as archived has a
+//! [`guard`] beside it: a cursor that the disk has changed would acknowledge what nobody has. A file gets its name only with
+//! something in it, so that an empty one is a damaged one, and never taken for a new state. SQLite itself notices some of
+//! what else may happen to its pages.
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use prost::Message;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -34,7 +41,7 @@ pub enum StoreError {
     /// SQLite's word.
     #[error("state `{path}` cannot be {operation}, is the disk full or the file damaged?")]
     Sqlite {
-        /// `opened`, `read` or `written`.
+        /// `made`, `opened`, `read` or `written`.
         operation: &'static str,
         /// The file.
         path: String,
@@ -62,6 +69,30 @@ pub enum StoreError {
     /// A row does not decode.
     #[error("state holds a row that does not decode: {0}")]
     Malformed(&'static str),
+    /// A row is not what was written.
+    #[error(
+        "state is damaged: a row of `{0}` is not as it was written, by a fault of the disk or of the memory; nothing was \
+         acknowledged or changed on its word; restore the newest copy of the state directory, or begin anew as another device \
+         with an empty one"
+    )]
+    Damaged(&'static str),
+    /// There is nothing in the file.
+    #[error(
+        "state `{path}` is empty: it was cut, or the disk lost what it had confirmed; restore the state directory from a copy, or \
+         remove the file to begin anew as another device"
+    )]
+    Empty {
+        /// The file.
+        path: String,
+    },
+    /// A new file could not be made.
+    #[error("state `{path}` cannot be made, is the disk full?")]
+    NotMade {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 impl StoreError {
@@ -73,10 +104,10 @@ impl StoreError {
     /// Must something be put right first? Otherwise starting again may help.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Denied { .. } => true,
+            Self::Denied { .. } | Self::Empty { .. } => true,
             Self::Schema(error) => error.is_configuration(),
             Self::Vault(_) => self.is_wrong_password(),
-            Self::Sqlite { .. } | Self::Malformed(_) => false,
+            Self::Sqlite { .. } | Self::Malformed(_) | Self::Damaged(_) | Self::NotMade { .. } => false,
         }
     }
 }
@@ -169,13 +200,13 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS key_package (reference BLOB PRIMARY KEY, secret BLOB NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS session (
-        conversation TEXT PRIMARY KEY, cursor INTEGER NOT NULL, secrets BLOB) STRICT;
+        conversation TEXT PRIMARY KEY, cursor INTEGER NOT NULL, guard BLOB NOT NULL, secrets BLOB) STRICT;
     CREATE TABLE IF NOT EXISTS tree (conversation TEXT PRIMARY KEY, tree BLOB NOT NULL) STRICT;
 ";
 
 // updated where they lie: a replaced row would move to another page, and each commit write more pages
-const PUT_SESSION: &str = "INSERT INTO session VALUES (?1, ?2, ?3)
-    ON CONFLICT (conversation) DO UPDATE SET cursor=excluded.cursor, secrets=excluded.secrets";
+const PUT_SESSION: &str = "INSERT INTO session VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (conversation) DO UPDATE SET cursor=excluded.cursor, guard=excluded.guard, secrets=excluded.secrets";
 const PUT_TREE: &str = "INSERT INTO tree VALUES (?1, ?2) ON CONFLICT (conversation) DO UPDATE SET tree=excluded.tree";
 
 impl Store {
@@ -200,6 +231,7 @@ impl Store {
             let path = name.clone();
             move |source| StoreError::Sqlite { operation, path, source }
         };
+        begin_file(path)?;
         let connection = connect(path)?;
         let header = |name: &str| -> Result<Option<VaultHeader>, StoreError> {
             let header: Option<Vec<u8>> = connection
@@ -360,7 +392,9 @@ impl Store {
 
     /// Last processed `seq` of a conversation; `None` when nothing was ever processed.
     pub fn cursor(&self, conversation: &ConversationId) -> Result<Option<u64>, StoreError> {
-        self.row("SELECT cursor FROM session WHERE conversation=?1", conversation.as_str(), |row| row.get(0))
+        let id = conversation.as_str();
+        let row = self.row("SELECT cursor, guard FROM session WHERE conversation=?1", id, guarded_cursor)?;
+        row.map(|cursor| cursor.of(id)).transpose()
     }
 
     /// Stored state of a conversation: cursor, secrets, tree.
@@ -370,13 +404,13 @@ impl Store {
         conversation: &ConversationId,
     ) -> Result<Option<(u64, Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>)>, StoreError> {
         let id = conversation.as_str();
-        let sql = "SELECT cursor, secrets, tree FROM session JOIN tree USING (conversation)
+        let sql = "SELECT cursor, guard, secrets, tree FROM session JOIN tree USING (conversation)
                    WHERE conversation=?1 AND secrets IS NOT NULL";
         let row =
-            self.row(sql, id, |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?)))?;
+            self.row(sql, id, |row| Ok((guarded_cursor(row)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, Vec<u8>>(3)?)))?;
         let Some((cursor, secrets, tree)) = row else { return Ok(None) };
         Ok(Some((
-            cursor,
+            cursor.of(id)?,
             self.vault.open(&context("session", id.as_bytes()), &secrets)?,
             self.vault.open(&context("tree", id.as_bytes()), &tree)?,
         )))
@@ -386,14 +420,28 @@ impl Store {
     pub fn conversations(&self) -> Result<Vec<(ConversationId, u64)>, StoreError> {
         let failed = |e| self.failed("read", e);
         let mut statement =
-            self.connection.prepare_cached("SELECT conversation, cursor FROM session").map_err(failed)?;
-        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).map_err(failed)?;
+            self.connection.prepare_cached("SELECT cursor, guard, conversation FROM session").map_err(failed)?;
+        let rows =
+            statement.query_map([], |row| Ok((guarded_cursor(row)?, row.get::<_, String>(2)?))).map_err(failed)?;
         let mut all = Vec::new();
         for row in rows {
-            let (id, cursor) = row.map_err(failed)?;
+            let (cursor, id) = row.map_err(failed)?;
+            let cursor = cursor.of(&id)?;
             all.push((id.parse().map_err(|_| StoreError::Malformed("conversation id"))?, cursor));
         }
         Ok(all)
+    }
+
+    /// Looks at every guard: what a damaged cursor would have done is found out before anything is done.
+    pub fn verify(&self) -> Result<(), StoreError> {
+        let failed = |e| self.failed("read", e);
+        let mut statement =
+            self.connection.prepare("SELECT cursor, guard, conversation FROM session").map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            guarded_cursor(row).map_err(failed)?.of(&row.get::<_, String>(2).map_err(failed)?)?;
+        }
+        Ok(())
     }
 
     /// Runs `read` on one snapshot of the state: many look-ups cost hardly more than one.
@@ -490,7 +538,7 @@ impl Writer<'_> {
     ) -> Result<(), StoreError> {
         let id = conversation.as_str();
         let secrets = self.vault.seal(&context("session", id.as_bytes()), &session.secrets)?;
-        self.execute(PUT_SESSION, params![id, cursor, Some(secrets)])?;
+        self.execute(PUT_SESSION, params![id, cursor, guard_of_cursor(id, cursor), Some(secrets)])?;
         if let Some(tree) = &session.tree {
             let tree = self.vault.seal(&context("tree", id.as_bytes()), tree)?;
             self.execute(PUT_TREE, params![id, tree])?;
@@ -504,7 +552,7 @@ impl Writer<'_> {
     /// Forgets the keys of a conversation that this device is no member of (any more), and keeps the cursor.
     pub fn put_cursor(&self, conversation: &ConversationId, cursor: u64) -> Result<(), StoreError> {
         let id = conversation.as_str();
-        self.execute(PUT_SESSION, params![id, cursor, None::<Vec<u8>>])?;
+        self.execute(PUT_SESSION, params![id, cursor, guard_of_cursor(id, cursor), None::<Vec<u8>>])?;
         self.execute("DELETE FROM tree WHERE conversation=?1", [id])
     }
 }
@@ -550,6 +598,72 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
 /// Binds a sealed value to its table and row.
 fn context(table: &str, row: &[u8]) -> Vec<u8> {
     [table.as_bytes(), b"/", row].concat()
+}
+
+/// What a row in clear must come to, to notice that disk or memory has changed it. Who writes the file on purpose can
+/// write this as well.
+pub(crate) type Guard = [u8; 8];
+
+/// The guard of a row whose values are written out as `text`.
+pub(crate) fn guard(text: &str) -> Guard {
+    let mut guard = Guard::default();
+    guard.iter_mut().zip(digest(&SHA256, text.as_bytes()).as_ref()).for_each(|(byte, hash)| *byte = *hash);
+    guard
+}
+
+fn guard_of_cursor(conversation: &str, cursor: u64) -> Guard {
+    guard(&format!("{conversation} {cursor}"))
+}
+
+/// A cursor as it stands in its row.
+struct Guarded {
+    cursor: u64,
+    guard: Guard,
+}
+
+impl Guarded {
+    /// The cursor, if it is what was written for this conversation.
+    fn of(&self, conversation: &str) -> Result<u64, StoreError> {
+        if guard_of_cursor(conversation, self.cursor) == self.guard {
+            Ok(self.cursor)
+        } else {
+            Err(StoreError::Damaged("session"))
+        }
+    }
+}
+
+/// Of a row that begins with cursor and guard.
+fn guarded_cursor(row: &rusqlite::Row<'_>) -> rusqlite::Result<Guarded> {
+    Ok(Guarded { cursor: row.get(0)?, guard: row.get(1)? })
+}
+
+/// Makes a file that is not there, under its name only once there is something in it; refuses one in which there is
+/// nothing. Killed in between, a `.part` is left, which the next start makes anew.
+fn begin_file(path: &Path) -> Result<(), StoreError> {
+    let name = || path.display().to_string();
+    match std::fs::metadata(path) {
+        Ok(found) if found.len() == 0 => return Err(StoreError::Empty { path: name() }),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        // whatever else is wrong with it is told by who opens it
+        Ok(_) | Err(_) => return Ok(()),
+    }
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    let made = |source| StoreError::NotMade { path: name(), source };
+    match std::fs::remove_file(part) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(made(error)),
+        Ok(()) | Err(_) => {}
+    }
+    // the change of the mode writes the first page
+    Connection::open(part)
+        .and_then(|connection| connection.execute_batch("PRAGMA journal_mode=WAL;"))
+        .map_err(|source| StoreError::Sqlite { operation: "made", path: name(), source })?;
+    private_to_owner(part);
+    File::open(part).and_then(|file| file.sync_all()).map_err(made)?;
+    std::fs::rename(part, path).map_err(made)?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(made)
 }
 
 /// SQLite would only say that it cannot open the file. What else may be wrong it says better.

@@ -7,15 +7,13 @@ use data_encoding::BASE64;
 use retaind::device::conversations::Reading;
 use retaind::device::mls::{Received, Session};
 use retaind::protocol::content::{Body, Position};
-use retaind::protocol::credential::Role;
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 use retaind::protocol::limits::CONTENT_BYTES_MAX;
-use retaind::protocol::wire::{Register, Request, SendApplication};
 use rusqlite::Connection;
 use serde_json::Value;
 
 use super::{places, texts, without_gap};
-use crate::support::raw::{Raw, random};
+use crate::support::raw::Raw;
 use crate::support::traffic::{names, sha256};
 use crate::support::{BOT, Harness, content, text, user};
 
@@ -30,24 +28,11 @@ fn is_unreadable(harness: &Harness, record: &Value, ciphertext: &[u8]) {
     assert!(bytes == ciphertext, "the file beside the record is not the ciphertext");
 }
 
-/// A device without manners.
-async fn raw(harness: &Harness, name: &str) -> Raw {
-    let invite = harness.network.invite(&harness.endpoint, &user(name), Role::Normal).unwrap();
-    let register = Register { invite_code: invite.code, ..Register::default() };
-    Raw::register(&harness.endpoint, register).await.unwrap().publish(1).await
-}
-
 /// Mallory has none, and is in a room with the bot.
 async fn mallory(harness: &Harness) -> (Raw, Session) {
-    let mallory = raw(harness, "mallory").await;
+    let mallory = Raw::on(harness, "mallory").await;
     let session = mallory.create(&[BOT]).await;
     (mallory, session)
-}
-
-/// Sends this as it is; returns its place.
-async fn throw(device: &Raw, message: &[u8]) -> u64 {
-    let send = SendApplication { send_id: random::<16>().to_vec(), message: message.to_vec() };
-    device.connection.call_accepted(Request::SendApplication(send)).await.unwrap()
 }
 
 /// Contents that no honest device would encrypt.
@@ -84,8 +69,8 @@ async fn a_content_that_is_none_is_kept_with_its_plaintext_and_its_ciphertext() 
     let mut sent = BTreeMap::new();
     for garbage in garbage() {
         let message = session.encrypt(&garbage).unwrap();
-        sent.insert(throw(&mallory, &message).await, (garbage, message));
-        throw(&mallory, &session.encrypt(&text("after it").encode().unwrap()).unwrap()).await;
+        sent.insert(mallory.throw(&message).await, (garbage, message));
+        mallory.throw(&session.encrypt(&text("after it").encode().unwrap()).unwrap()).await;
     }
     bot.saved(2 * sent.len() as u64 + 1).await;
     assert_eq!(bot.counters.messages_failed.get(), sent.len() as u64);
@@ -116,22 +101,22 @@ async fn a_ciphertext_that_is_damaged_repeated_or_foreign_is_kept_and_nothing_is
     let mut damaged = two.clone();
     *damaged.last_mut().unwrap() ^= 1;
     let mut bad = BTreeMap::new();
-    throw(&mallory, &one).await;
+    mallory.throw(&one).await;
     for message in [one.clone(), damaged] {
-        bad.insert(throw(&mallory, &message).await, message);
+        bad.insert(mallory.throw(&message).await, message);
     }
     // the keys that the damaged one named are still there for the true one
-    throw(&mallory, &two).await;
+    mallory.throw(&two).await;
     for message in [two.clone(), one.clone()] {
-        bad.insert(throw(&mallory, &message).await, message);
+        bad.insert(mallory.throw(&message).await, message);
     }
-    throw(&mallory, &three).await;
+    mallory.throw(&three).await;
     // so many at once that their signatures are checked together
     for number in 0..40 {
         let message = say(&format!("number {number}"));
-        throw(&mallory, &message).await;
+        mallory.throw(&message).await;
         if number % 8 == 3 {
-            bad.insert(throw(&mallory, &message).await, message);
+            bad.insert(mallory.throw(&message).await, message);
         }
     }
     bot.saved(1 + 3 + 40 + bad.len() as u64).await;
@@ -151,7 +136,7 @@ async fn a_ciphertext_that_is_damaged_repeated_or_foreign_is_kept_and_nothing_is
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_and_repeated_messages_in_a_batch_cost_none_of_the_true_ones() {
     let harness = Harness::start_without_retention(|options| options);
-    let (alice, bob) = (raw(&harness, "alice").await, raw(&harness, "bob").await);
+    let (alice, bob) = (Raw::on(&harness, "alice").await, Raw::on(&harness, "bob").await);
     let mut session = alice.create(&["bob"]).await;
     let mut reader = bob.join(session.conversation()).await;
     let mut batch = Vec::new();

@@ -1,11 +1,14 @@
 //! A network and a bot for tests, in this process, on port 0 and in a directory that goes with the test.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod archive;
+pub mod asked;
 pub mod aws;
 pub mod bodies;
 pub mod clock;
 pub mod disk;
 pub mod docker;
+pub mod events;
 pub mod gate;
 pub mod http;
 pub mod openmls_device;

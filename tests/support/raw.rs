@@ -14,10 +14,17 @@ use retaind::protocol::credential::{Identity, Role, Verifier};
 use retaind::protocol::endpoint::Endpoint;
 use retaind::protocol::ids::{ConversationId, ConversationKind, UserName};
 use retaind::protocol::wire::*;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
+
+use super::Harness;
 
 pub const BOT: &str = "compliance_12345678_bot";
 pub const BOT_PASSWORD: &str = "a password for the bot";
@@ -128,6 +135,19 @@ impl Raw {
         connection.call_done(Request::Login(login)).await?;
         (self.connection, self.pushes) = (connection, pushes);
         Ok(())
+    }
+
+    /// A device of a new user on this network.
+    pub async fn on(harness: &Harness, name: &str) -> Self {
+        let invite = harness.network.invite(&harness.endpoint, &user(name), Role::Normal).unwrap();
+        let register = Register { invite_code: invite.code, ..Register::default() };
+        Self::register(&harness.endpoint, register).await.unwrap().publish(1).await
+    }
+
+    /// Sends this as it is; returns its place.
+    pub async fn throw(&self, message: &[u8]) -> u64 {
+        let send = SendApplication { send_id: random::<16>().to_vec(), message: message.to_vec() };
+        self.connection.call_accepted(Request::SendApplication(send)).await.unwrap()
     }
 
     pub async fn claim(&self, users: &[&str]) -> Result<Vec<ClaimedKeyPackage>, ConnectionError> {
@@ -262,4 +282,21 @@ pub fn refusal<T>(result: Result<T, ConnectionError>) -> RefusalCode {
         Ok(_) => panic!("the network accepted it"),
         Err(error) => error.refusal().unwrap_or_else(|| panic!("not a refusal: {error}")),
     }
+}
+
+/// A connection to the network below its protocol.
+pub async fn tls(
+    endpoint: &Endpoint,
+    versions: &[&'static SupportedProtocolVersion],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(endpoint.ca_der.clone())).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tcp = TcpStream::connect(&endpoint.address).await?;
+    let name = ServerName::try_from(endpoint.server_name.clone()).unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }

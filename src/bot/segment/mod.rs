@@ -43,7 +43,7 @@ mod writer;
 pub use error::SegmentError;
 pub use names::{Basename, Place};
 pub use recover::{FoundFile, Recovery};
-pub use row::{Policy, SegmentRow, SegmentState, chained};
+pub use row::{Chain, Policy, SegmentRow, SegmentState, chained};
 pub use writer::{Segments, Settled, Synced, WRITE_BYTES};
 
 /// Proof that a transaction with the rows in question is durable. Only the state's transaction makes this.

@@ -84,12 +84,50 @@ impl Policy {
 
 /// The next link of a segment's chain.
 pub fn chained(previous: &[u8; 32], line: &[u8]) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    context.update(previous);
-    context.update(line);
-    let mut next = [0u8; 32];
-    next.copy_from_slice(context.finish().as_ref());
-    next
+    let mut chain = Chain { link: *previous, line: None };
+    chain.extend_line(line);
+    chain.finish()
+}
+
+/// The chain of a file whose bytes come in pieces of any size.
+#[derive(Clone, Default)]
+pub struct Chain {
+    link: [u8; 32],
+    /// Of a line whose end has not come yet.
+    line: Option<Context>,
+}
+
+impl Chain {
+    /// The next bytes of the file.
+    pub fn update(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.extend_line(piece);
+            if piece.ends_with(b"\n") {
+                self.end_line();
+            }
+        }
+    }
+
+    /// The last link; what stands behind the last line feed counts as a line.
+    pub fn finish(mut self) -> [u8; 32] {
+        self.end_line();
+        self.link
+    }
+
+    fn extend_line(&mut self, bytes: &[u8]) {
+        let line = self.line.get_or_insert_with(|| {
+            let mut line = Context::new(&SHA256);
+            line.update(&self.link);
+            line
+        });
+        line.update(bytes);
+    }
+
+    fn end_line(&mut self) {
+        if let Some(line) = self.line.take() {
+            self.link.copy_from_slice(line.finish().as_ref());
+        }
+    }
 }
 
 fn bytes_of(line: &[u8]) -> u64 {

@@ -10,6 +10,9 @@
 //!                       └────────┘
 //! ```
 //!
+//! What is sent elsewhere is hashed on its way ([`ShipItem::hash`]): a file that is not what was committed, be it by one bit,
+//! does not become an object.
+//!
 //! Killed at any point: what is `waiting` is stored again, and an attempt whose outcome nobody knows is in the
 //! [ledger](ShipQueue), so that "something of this name is there already" can be told from a stranger's object; what is
 //! `done` has its file removed at the next start. So a file is removed only behind a committed proof, and an object is
@@ -63,6 +66,9 @@ pub struct ShipItem {
     pub name: String,
     /// Its committed length in bytes.
     pub length: u64,
+    /// What its content was committed as: a message file's [`Chain`](crate::bot::segment::Chain), an attachment's
+    /// SHA-256. `None`: a file that was found without its state, of which only the length is known.
+    pub hash: Option<[u8; 32]>,
 }
 
 impl ShipItem {
@@ -164,6 +170,15 @@ pub enum ShipError {
         /// Bytes that were committed.
         committed: u64,
     },
+    /// The file has other bytes than were committed.
+    #[error(
+        "{what} has the length that was committed, but not the content: the disk has damaged it, or somebody has altered it; \
+         restore it from a copy and restart the bot"
+    )]
+    Damaged {
+        /// See [`ShipItem::label`].
+        what: String,
+    },
     /// The disk did not answer.
     #[error("cannot look at {what}; it is tried again")]
     Disk {
@@ -236,6 +251,7 @@ impl ShipError {
             Self::Disk { .. } | Self::Destination { .. } => Handling::Retry,
             Self::Missing { .. }
             | Self::Altered { .. }
+            | Self::Damaged { .. }
             | Self::Taken { .. }
             | Self::TooLarge { .. }
             | Self::Refused { .. }
@@ -250,6 +266,7 @@ impl ShipError {
             Self::Destination { source, .. } | Self::Refused { source, .. } => source.to_string(),
             Self::Missing { .. } => "missing".to_owned(),
             Self::Altered { .. } => "altered".to_owned(),
+            Self::Damaged { .. } => "damaged".to_owned(),
             Self::Disk { .. } => "disk".to_owned(),
             Self::Taken { .. } => "taken".to_owned(),
             Self::TooLarge { .. } => "too large".to_owned(),
@@ -268,6 +285,7 @@ impl ShipError {
             },
             Self::Missing { .. }
             | Self::Altered { .. }
+            | Self::Damaged { .. }
             | Self::Taken { .. }
             | Self::TooLarge { .. }
             | Self::Refused { .. }
@@ -282,6 +300,7 @@ impl ShipError {
             Self::Destination { doubt, .. } | Self::Refused { doubt, .. } => *doubt,
             Self::Missing { .. }
             | Self::Altered { .. }
+            | Self::Damaged { .. }
             | Self::Taken { .. }
             | Self::TooLarge { .. }
             | Self::Disk { .. }

@@ -3,6 +3,9 @@
 //! Memory: all lanes share [`BUFFER_BYTES`]; a piece of a file is read, encrypted and hashed off the runtime, and holds
 //! its share until S3 has confirmed it. What is sent again after an error are the same bytes.
 //!
+//! **Damage.** Each file is hashed as it is read, and compared with what was committed before its last piece leaves: a small
+//! one is not sent at all, a large one's upload is aborted. S3 checks the way from there by the checksum of each piece.
+//!
 //! **412 and lost answers.** Writes never replace an object, so after an answer that was lost the same write is refused.
 //! Then the object is ours if its metadata holds the token of one of our attempts; where the bot may not read that
 //! (it need not be permitted to), it is ours if the ledger has an attempt whose outcome nobody knows. Otherwise it is a
@@ -21,7 +24,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Digest, SHA256, digest};
+use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -35,6 +38,7 @@ use crate::aws::kms::Kms;
 use crate::aws::s3::{Bucket, NewObject, OBJECT_BYTES_MAX, PARTS_MAX, Part};
 use crate::aws::{AwsError, Remedy};
 use crate::bot::encrypt::{EncryptError, Format, Sealer, overwrite_stack, sealed_len};
+use crate::bot::segment::Chain;
 
 /// Bytes of file content in memory, over all lanes.
 const BUFFER_BYTES: usize = 48 * 1024 * 1024;
@@ -378,11 +382,42 @@ struct Piece {
     _share: OwnedSemaphorePermit,
 }
 
+/// The hash of a file as it passes.
+enum Passing {
+    Message(Chain),
+    File(Context),
+}
+
+impl Passing {
+    fn of(kind: ShipKind) -> Self {
+        match kind {
+            ShipKind::Message => Self::Message(Chain::default()),
+            ShipKind::File => Self::File(Context::new(&SHA256)),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Message(chain) => chain.update(bytes),
+            Self::File(context) => context.update(bytes),
+        }
+    }
+
+    /// Is what has passed what was committed?
+    fn is(&self, committed: &[u8; 32]) -> bool {
+        match self {
+            Self::Message(chain) => chain.clone().finish() == *committed,
+            Self::File(context) => context.clone().finish().as_ref() == committed,
+        }
+    }
+}
+
 /// A file on its way into an object.
 struct Source {
     item: ShipItem,
     file: File,
     left: u64,
+    passing: Passing,
     sealer: Option<Sealer>,
 }
 
@@ -391,7 +426,9 @@ impl Source {
         let what = || item.label();
         let opened = File::open(&item.path).and_then(|file| Ok((file.metadata()?.len(), file)));
         match opened {
-            Ok((found, file)) if found == item.length => Ok(Self { left: found, item, file, sealer: None }),
+            Ok((found, file)) if found == item.length => {
+                Ok(Self { left: found, passing: Passing::of(item.kind), item, file, sealer: None })
+            }
             Ok((found, _)) => Err(ShipError::Altered { what: what(), found, committed: item.length }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ShipError::Missing { what: what() }),
             Err(source) => Err(ShipError::Disk { what: what(), source }),
@@ -415,6 +452,11 @@ impl Source {
             if more > 0 {
                 return Err(altered(self.item.length.saturating_add(1)));
             }
+        }
+        // before the last piece is sent: without it there is no object
+        self.passing.update(&body);
+        if self.left == 0 && self.item.hash.is_some_and(|committed| !self.passing.is(&committed)) {
+            return Err(ShipError::Damaged { what: what() });
         }
         if let Some(sealer) = &mut self.sealer {
             let sealed = sealer.update(&mut body);

@@ -129,7 +129,7 @@ fn runner(queue: &Arc<Queue>, destination: impl Destination + 'static, backoff: 
 }
 
 fn item(id: i64) -> ShipItem {
-    ShipItem { id, kind: ShipKind::Message, path: PathBuf::from("/none"), name: "none".into(), length: 0 }
+    ShipItem { id, kind: ShipKind::Message, path: PathBuf::from("/none"), name: "none".into(), length: 0, hash: None }
 }
 
 fn away(doubt: Doubt) -> ShipError {
@@ -152,7 +152,7 @@ async fn the_local_destination_keeps_whole_files_and_parks_others() {
         if let Some(content) = content {
             std::fs::write(&path, content).unwrap();
         }
-        queue.put(ShipItem { id, kind: ShipKind::File, path, name: name.into(), length });
+        queue.put(ShipItem { id, kind: ShipKind::File, path, name: name.into(), length, hash: None });
     }
     let bell = Bell::default();
     bell.finish();
@@ -253,7 +253,7 @@ async fn a_local_copy_goes_only_behind_the_committed_proof() {
     let put = |id: i64| {
         let path = dir.path().join(format!("{id}"));
         std::fs::write(&path, "x").unwrap();
-        ShipItem { id, kind: ShipKind::Message, path, name: "x".into(), length: 1 }
+        ShipItem { id, kind: ShipKind::Message, path, name: "x".into(), length: 1, hash: None }
     };
     let (earlier, now) = (put(1), put(2));
     // an earlier run was killed between the proof and the removal

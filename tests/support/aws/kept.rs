@@ -127,6 +127,19 @@ impl Moto {
         })
     }
 
+    /// The sum of a metric, whatever its dimensions are. 0 if it was never put.
+    pub async fn sum_of(&self, namespace: &str, name: &str) -> f64 {
+        let cloudwatch = aws_sdk_cloudwatch::Client::new(&self.operator().config());
+        let listed = cloudwatch.list_metrics().namespace(namespace).metric_name(name).send().await.unwrap();
+        let mut sum = 0.0;
+        for metric in listed.metrics.unwrap_or_default() {
+            let dimensions = metric.dimensions.unwrap_or_default();
+            let dimensions: Vec<_> = dimensions.iter().map(|one| (one.name().unwrap(), one.value().unwrap())).collect();
+            sum += self.metric(namespace, name, &dimensions).await.map_or(0.0, |measured| measured.sum);
+        }
+        sum
+    }
+
     /// A metric's values; `None` if there are none under exactly these dimensions.
     pub async fn metric(&self, namespace: &str, name: &str, dimensions: &[(&str, &str)]) -> Option<Measured> {
         const DAY: Duration = Duration::from_secs(86_400);

@@ -10,6 +10,7 @@
 //! the test, also with one that is killed.
 
 pub mod checksum;
+pub mod cloud;
 pub mod fault;
 pub mod http;
 pub mod kept;

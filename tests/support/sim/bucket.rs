@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use retaind::aws::{AwsError, Call};
+use retaind::bot::segment::Chain;
 use retaind::bot::ship::{Destination, Doubt, LocalCopy, ShipError, ShipKind, ShipQueue, Stored, Storing, Taken};
 
 use super::disk::SimDisk;
@@ -70,6 +72,17 @@ impl Bucket {
         let (found, committed) = (u64::try_from(bytes.len()).unwrap(), taken.item.length);
         if found != committed {
             return Err(ShipError::Altered { what: what(), found, committed });
+        }
+        let hash = match taken.item.kind {
+            ShipKind::Message => {
+                let mut chain = Chain::default();
+                chain.update(&bytes);
+                chain.finish()
+            }
+            ShipKind::File => digest(&SHA256, &bytes).as_ref().try_into().unwrap(),
+        };
+        if taken.item.hash.is_some_and(|committed| committed != hash) {
+            return Err(ShipError::Damaged { what: what() });
         }
         match inner.objects.get(&taken.item.name) {
             // an earlier attempt of the same item
