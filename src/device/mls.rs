@@ -42,6 +42,7 @@ use zeroize::Zeroizing;
 use super::deferred::{Desk, Provider};
 use crate::protocol::credential::{CredentialError, Identity, Verifier, signing_identity};
 use crate::protocol::ids::{ConversationId, DeviceId, IdError};
+use crate::protocol::shape::{self, ShapeError};
 
 /// Why MLS refused.
 #[derive(Debug, Error)]
@@ -52,6 +53,9 @@ pub enum EngineError {
     /// Bytes of a stored state or message do not decode.
     #[error("MLS bytes do not decode: {0}")]
     Codec(#[from] mls_rs::mls_rs_codec::Error),
+    /// A message would unpack to too much, or to nothing.
+    #[error("message is not unpacked: {0}")]
+    Shape(ShapeError),
     /// Somebody's credential is not believed.
     #[error(transparent)]
     Credential(#[from] CredentialError),
@@ -274,7 +278,12 @@ impl Engine {
 
     /// Joins by a Welcome. The used key package is listed by the next [`Session::save`].
     pub fn join(&self, welcome: &[u8]) -> Result<Session, EngineError> {
-        let message = MlsMessage::from_bytes(welcome)?;
+        let message = parse(welcome)?;
+        // the library would unpack the tree before it knows whose it is
+        let info = self.client.examine_welcome_message(&message)?;
+        for extension in info.extensions().iter().filter(|e| e.extension_type.raw_value() == shape::RATCHET_TREE) {
+            shape::check_tree(&extension.extension_data).map_err(EngineError::Shape)?;
+        }
         let (group, _) = self.client.join_group(None, &message, None)?;
         self.session(group)
     }
@@ -333,6 +342,7 @@ pub struct Session {
 }
 
 fn parse(message: &[u8]) -> Result<MlsMessage, EngineError> {
+    shape::check(message).map_err(EngineError::Shape)?;
     Ok(MlsMessage::from_bytes(message)?)
 }
 
@@ -583,7 +593,7 @@ impl Session {
         }
         let mut builder = self.group.commit_builder();
         for package in add {
-            builder = builder.add_member(MlsMessage::from_bytes(package)?)?;
+            builder = builder.add_member(parse(package)?)?;
         }
         for index in indexes {
             builder = builder.remove_member(index)?;
