@@ -179,7 +179,7 @@ impl AwsError {
         let status = response.map(|response| response.status().as_u16());
         let words = printable(code, CODE_CHARS_MAX);
         let message = shortened(&message, &words, status);
-        let header = |name| response.and_then(|response| response.headers().get(name)).map(str::to_owned);
+        let header = |name| Some(printable(response?.headers().get(name)?, CODE_CHARS_MAX));
         match (status, code) {
             (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException")
             | (Some(301 | 307), _) => Self::WrongRegion { call, setting, right: header("x-amz-bucket-region") },

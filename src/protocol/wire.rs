@@ -52,7 +52,7 @@ pub struct ServerFrame {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// What is answered or pushed.
-    #[prost(oneof = "Answer", tags = "2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17")]
+    #[prost(oneof = "Answer", tags = "2,3,4,5,6,7,8,9,10,11,12,13,15,16,17")]
     pub answer: Option<Answer>,
 }
 

@@ -1,0 +1,3 @@
+//! What comes from outside may be anything, and whatever can fail does.
+
+mod decoders;
