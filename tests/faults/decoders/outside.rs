@@ -182,11 +182,8 @@ pub fn health_request(bytes: &[u8]) -> Fate {
     });
     assert!(answer.len() < 64 * 1024);
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1."), "not an answer of HTTP");
-    if answer.starts_with(b"HTTP/1.1 200 ") || answer.starts_with(b"HTTP/1.1 503 ") {
-        Fate::Taken
-    } else {
-        Fate::Refused
-    }
+    let is_page = answer.get(8..13).is_some_and(|status| [b" 200 ", b" 503 "].iter().any(|page| status == *page));
+    if is_page { Fate::Taken } else { Fate::Refused }
 }
 
 /// As `retaind status` reads it.

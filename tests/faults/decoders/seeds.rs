@@ -11,11 +11,15 @@ use std::sync::{Arc, Mutex};
 use data_encoding::BASE64URL_NOPAD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use mls_rs::extension::ExtensionType;
 use mls_rs::mls_rs_codec::MlsEncode;
+use mls_rs::mls_rules::{CommitOptions, DefaultMlsRules};
+use mls_rs::{CipherSuite, Client, Extension, ExtensionList, MlsMessage};
+use mls_rs_core::crypto::SignatureSecretKey;
+use mls_rs_crypto_awslc::AwsLcCryptoProvider;
 use prost::Message;
 use retaind::bot::encrypt::Format;
-use retaind::config::aws::Updates;
-use retaind::device::mls::{Engine, KeyPackageUse, KeyPackages, generate_signature_key};
+use retaind::device::mls::{Engine, EngineError, KeyPackageUse, KeyPackages, generate_signature_key};
 use retaind::device::store::{StoredBeginning, StoredIdentity};
 use retaind::device::vault::Vault;
 use retaind::protocol::attachment::AttachmentKey;
@@ -24,6 +28,7 @@ use retaind::protocol::credential::{AuthenticationKey, CredentialBody, Identity,
 use retaind::protocol::endpoint::{Endpoint, Invite};
 use retaind::protocol::ids::{ConversationId, DeviceId, MessageId, UserName};
 use retaind::protocol::limits::{CONTENT_BYTES_MAX, FRAME_BYTES_MAX};
+use retaind::protocol::shape::{self, ShapeError};
 use retaind::protocol::wire::*;
 use zeroize::Zeroizing;
 
@@ -527,7 +532,6 @@ fn settings(kept: &mut Kept) {
             [environment(&[]), b"WICKRIO_COMP_MESGDEST=\xff\xfe\0\xff=1\0=\0".to_vec()].concat(),
         ],
     );
-    let _ = Updates::On;
     let secret = |json: &str| json.as_bytes().to_vec();
     kept.valid("secret_json", [
         secret(r#"{"password":"7h1s-1s-s3cr3t"}"#),
@@ -775,4 +779,40 @@ pub fn large(decoder: &str) -> Vec<Vec<u8>> {
         "registry_answer" => vec![[&b"\0{\"tags\":["[..], &b"\"\",".repeat(15_000), b"\"\"]}"].concat()],
         _ => vec![],
     }
+}
+
+/// Alice's, for a device that joins by it: it says nothing that is false, but its tree has `places` empty places.
+fn welcome_with_tree(authority: &AuthenticationKey, package: &[u8], places: usize) -> Vec<u8> {
+    let (secret, public) = generate_signature_key(SUITE).unwrap();
+    let credential = authority.sign(&identity("alice", Role::Normal, 9, &public)).unwrap();
+    let client = Client::builder()
+        .identity_provider(Verifier::new(NETWORK, authority.public_key()))
+        .crypto_provider(AwsLcCryptoProvider::new())
+        .mls_rules(DefaultMlsRules::new().with_commit_options(CommitOptions::new().with_ratchet_tree_extension(false)))
+        .signing_identity(
+            signing_identity(credential, &public),
+            SignatureSecretKey::new_slice(&secret),
+            CipherSuite::new(SUITE),
+        )
+        .build();
+    let id = conversation().as_bytes().to_vec();
+    let mut group = client.create_group_with_id(id, ExtensionList::new(), ExtensionList::new(), None).unwrap();
+    let mut extensions = ExtensionList::new();
+    extensions.set(Extension::new(ExtensionType::RATCHET_TREE, vector(&vec![0; places])));
+    let builder = group.commit_builder().add_member(MlsMessage::from_bytes(package).unwrap()).unwrap();
+    let commit = builder.set_group_info_ext(extensions).build().unwrap();
+    commit.welcome_messages()[0].to_bytes().unwrap()
+}
+
+#[test]
+fn a_welcome_with_a_tree_of_empty_places_is_refused_before_they_are_made() {
+    let authority = AuthenticationKey::generate().unwrap();
+    let bot = Device::new(&authority, "bot", Role::Bot, 1);
+    let join = |places| {
+        let package = bot.package(KeyPackageUse::Once).2;
+        bot.engine.join(&welcome_with_tree(&authority, &package, places)).map(drop).unwrap_err()
+    };
+    assert!(matches!(join(shape::ITEMS_MAX + 1), EngineError::Shape(ShapeError::Items)));
+    // fewer are left to MLS, which does not believe in them
+    assert!(matches!(join(3), EngineError::Mls(_)));
 }
