@@ -180,7 +180,7 @@ struct Sealed {
 }
 
 static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
-    let plaintext: Vec<u8> = (0..PLAINTEXT_BYTES).map(|i| (i * 31 >> 3) as u8).collect();
+    let plaintext: Vec<u8> = (0..PLAINTEXT_BYTES).map(|i| (i * 31 / 8) as u8).collect();
     let mut reader = EncryptingReader::new(plaintext.as_slice(), plaintext.len() as u64).unwrap();
     let (mut blob, mut block) = (Vec::new(), Vec::new());
     while reader.next_block(&mut block).unwrap().is_some() {

@@ -1,5 +1,5 @@
 //! What an operator gives: variables and the files that they name, the secret, certificates, arguments.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::ffi::OsString;
 use std::fs;
