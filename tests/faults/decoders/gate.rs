@@ -3,6 +3,8 @@
 //! The process is this test program again. Before each input it writes it to a file, which is what is left when it panics, is
 //! killed for its CPU time, or ends because no memory is given to it. To look at such an input again:
 //! `RETAIND_DECODER=<name> RETAIND_INPUT=<file> cargo nextest run 'the_process_of_a_decoder'`.
+//!
+//! `RETAIND_MUTATIONS=<number>` tries so many times as many mutations, and others: the campaign where libFuzzer is not to be had.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, File};
@@ -17,7 +19,7 @@ use super::{DECODERS, Decoder, Fate, find, seeds};
 
 /// CPU time of one input, in seconds: none takes a tenth of a second.
 const INPUT_SECONDS_MAX: u64 = 4;
-/// CPU time of one process, in seconds: a decoder that does not return.
+/// CPU time of one process, in seconds: a decoder that does not return. Times `RETAIND_MUTATIONS`.
 const PROCESS_SECONDS_MAX: u64 = 60;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const KIB: u64 = 1024;
@@ -82,7 +84,8 @@ fn the_process_of_a_decoder() {
     }
     let runner = Runner { decoder, current: File::create(std::env::var_os("RETAIND_CURRENT").unwrap()).unwrap() };
     limit(Resource::Core, 0);
-    limit(Resource::Cpu, PROCESS_SECONDS_MAX);
+    let times: u32 = std::env::var("RETAIND_MUTATIONS").map_or(1, |times| times.parse().unwrap());
+    limit(Resource::Cpu, PROCESS_SECONDS_MAX * u64::from(times));
     let corpus = corpus(decoder.name);
     let large = seeds::large(decoder.name);
     // what is made once a process is made now
@@ -96,8 +99,8 @@ fn the_process_of_a_decoder() {
     for input in corpus.iter().map(|(_, input)| input).chain(&large) {
         runner.run(input);
     }
-    let mut dice = Dice::named(decoder.name);
-    for _ in 0..decoder.mutations {
+    let mut dice = Dice::named(&format!("{}{times}", decoder.name));
+    for _ in 0..decoder.mutations * times {
         let (a, b) = (dice.below(corpus.len()), dice.below(corpus.len()));
         runner.run(&mutated(&mut dice, &corpus[a].1, &corpus[b].1, decoder.bytes_max));
     }
