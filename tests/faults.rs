@@ -1,4 +1,5 @@
 //! Faults of every kind, made on purpose: nothing that was acknowledged is lost, and nothing is there twice.
 
+mod decoders;
 mod others;
 mod simulation;

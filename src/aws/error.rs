@@ -13,6 +13,8 @@ use thiserror::Error;
 
 /// Longest text of AWS that is passed on, in characters.
 const MESSAGE_CHARS_MAX: usize = 500;
+/// Longest error code that is passed on, in characters; AWS's longest has about 50.
+const CODE_CHARS_MAX: usize = 100;
 
 /// A call as an operator knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,8 +177,9 @@ impl AwsError {
             None => ("", with_sources(error)),
         };
         let status = response.map(|response| response.status().as_u16());
-        let message = shortened(&message, code, status);
-        let header = |name| response.and_then(|response| response.headers().get(name)).map(str::to_owned);
+        let words = printable(code, CODE_CHARS_MAX);
+        let message = shortened(&message, &words, status);
+        let header = |name| Some(printable(response?.headers().get(name)?, CODE_CHARS_MAX));
         match (status, code) {
             (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException")
             | (Some(301 | 307), _) => Self::WrongRegion { call, setting, right: header("x-amz-bucket-region") },
@@ -204,7 +207,7 @@ impl AwsError {
             | (_, "BadDigest" | "InvalidDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch") => {
                 Self::Away { call, message }
             }
-            (Some(400..=499), _) => Self::Refused { call, code: code.to_owned(), message },
+            (Some(400..=499), _) => Self::Refused { call, code: words, message },
             _ if message.contains("credentials") => Self::Credentials { call, message },
             _ => Self::Away { call, message },
         }
@@ -217,8 +220,13 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
+/// In one line of a log, whoever wrote it.
+fn printable(text: &str, chars_max: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(chars_max).collect()
+}
+
 fn shortened(message: &str, code: &str, status: Option<u16>) -> String {
-    let mut text: String = message.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS_MAX).collect();
+    let mut text = printable(message, MESSAGE_CHARS_MAX);
     if !code.is_empty() {
         text = if text.is_empty() { code.to_owned() } else { format!("{code}: {text}") };
     }

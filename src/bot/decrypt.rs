@@ -58,6 +58,16 @@ pub enum DecryptError {
         /// Why.
         source: EngineError,
     },
+    /// The state could not be read when a Welcome asked for its key: the message is not to blame.
+    #[error(
+        "the key for a welcome to conversation `{conversation}` cannot be read from the state, does its disk work?"
+    )]
+    Unread {
+        /// Which.
+        conversation: ConversationId,
+        /// Why.
+        source: EngineError,
+    },
     /// [`Worker::open`] has not opened it: a defect, and nothing of it may be passed over.
     #[error("conversation `{conversation}` was not opened before its messages were processed")]
     NotOpen {
@@ -438,9 +448,8 @@ impl Worker {
         let session = match self.engine.join(&delivered.payload) {
             Ok(session) if *session.conversation() == delivered.conversation => session,
             Ok(_) => return Ok(self.unreadable(delivered, "welcome is of another conversation".to_owned())),
-            // the state does not answer: that says nothing about the message
-            Err(source @ EngineError::KeyPackages(_)) => {
-                return Err(DecryptError::Session { conversation: delivered.conversation, source });
+            Err(source) if source.is_of_state() => {
+                return Err(DecryptError::Unread { conversation: delivered.conversation, source });
             }
             Err(error) if error.is_unknown_key_package() => {
                 let (conversation, seq) = (delivered.conversation, delivered.seq);

@@ -168,20 +168,25 @@ pub(super) fn certificate(text: &str) -> Result<Authority, Invalid> {
 }
 
 fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    CertificateDer::pem_file_iter(file)
-        .and_then(|certificates| certificates.collect())
-        .map_err(|error| error.to_string())
+    let pem = read_bundle(file)?;
+    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+/// At most [`BUNDLE_BYTES_MAX`] of it, whatever it is.
+fn read_bundle(file: &Path) -> Result<Vec<u8>, String> {
+    let mut pem = Vec::new();
+    File::open(file)
+        .and_then(|file| file.take(BUNDLE_BYTES_MAX.saturating_add(1)).read_to_end(&mut pem))
+        .map_err(|error| error.to_string())?;
+    if pem.len() as u64 > BUNDLE_BYTES_MAX {
+        return Err(format!("it is larger than {BUNDLE_BYTES_MAX} bytes"));
+    }
+    Ok(pem)
 }
 
 pub(super) fn bundle(text: &str) -> Result<Bundle, Invalid> {
     let file = path(text)?;
-    let mut pem = Vec::new();
-    File::open(&file)
-        .and_then(|file| file.take(BUNDLE_BYTES_MAX.saturating_add(1)).read_to_end(&mut pem))
-        .map_err(|error| Invalid::Bundle(error.to_string()))?;
-    if pem.len() as u64 > BUNDLE_BYTES_MAX {
-        return Err(Invalid::Bundle(format!("it is larger than {BUNDLE_BYTES_MAX} bytes")));
-    }
+    let pem = read_bundle(&file).map_err(Invalid::Bundle)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(Bundle { file, pem }),

@@ -281,7 +281,7 @@ fn start(
     let reader = tokio::spawn(async move {
         while let Some(Ok(bytes)) = stream.next().await {
             heard.fetch_add(1, Ordering::Relaxed);
-            let Ok(ServerFrame { id, answer: Some(answer) }) = ServerFrame::decode(bytes) else { break };
+            let Ok(ServerFrame { id, answer: Some(answer) }) = ServerFrame::read(&bytes) else { break };
             let pushed = match (id, answer) {
                 (0, Answer::Delivery(delivery)) => pushes.try_send(Push::Delivery(delivery)),
                 (0, Answer::Notice(notice)) => pushes.try_send(Push::Notice(notice)),

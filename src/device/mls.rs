@@ -33,6 +33,7 @@ use mls_rs::{
     CipherSuite, CipherSuiteProvider, Client, CryptoProvider, ExtensionList, MlsMessage, MlsMessageDescription,
 };
 use mls_rs_core::crypto::SignatureSecretKey;
+use mls_rs_core::error::IntoAnyError;
 use mls_rs_core::group::{EpochRecord, GroupState, GroupStateStorage};
 use mls_rs_core::key_package::{KeyPackageData, KeyPackageStorage};
 use mls_rs_crypto_awslc::AwsLcCryptoProvider;
@@ -42,6 +43,7 @@ use zeroize::Zeroizing;
 use super::deferred::{Desk, Provider};
 use crate::protocol::credential::{CredentialError, Identity, Verifier, signing_identity};
 use crate::protocol::ids::{ConversationId, DeviceId, IdError};
+use crate::protocol::shape::{self, ShapeError};
 
 /// Why MLS refused.
 #[derive(Debug, Error)]
@@ -52,6 +54,9 @@ pub enum EngineError {
     /// Bytes of a stored state or message do not decode.
     #[error("MLS bytes do not decode: {0}")]
     Codec(#[from] mls_rs::mls_rs_codec::Error),
+    /// A message would unpack to too much, or to nothing.
+    #[error("message is not unpacked: {0}")]
+    Shape(ShapeError),
     /// Somebody's credential is not believed.
     #[error(transparent)]
     Credential(#[from] CredentialError),
@@ -67,9 +72,6 @@ pub enum EngineError {
     /// The sender named in the message is not in the tree.
     #[error("sender of the message is not a member")]
     NoSender,
-    /// The device's key packages could not be looked at: nothing is known of the Welcome.
-    #[error("key packages of this device cannot be read")]
-    KeyPackages(#[source] LookUpError),
     /// The group does not name the network as external sender.
     #[error("conversation does not name this network as external sender")]
     ExternalSender,
@@ -79,6 +81,11 @@ impl EngineError {
     /// Is this the answer to a Welcome whose key package this device does not hold?
     pub fn is_unknown_key_package(&self) -> bool {
         matches!(self, Self::Mls(MlsError::WelcomeKeyPackageNotFound))
+    }
+
+    /// Could this device's own state not be read? Then the message is as good as before, and nothing is known of it.
+    pub fn is_of_state(&self) -> bool {
+        matches!(self, Self::Mls(MlsError::KeyPackageRepoError(_)))
     }
 }
 
@@ -93,13 +100,22 @@ type Config = WithMlsRules<
     >,
 >;
 
-/// Why a key package could not be looked for.
-pub type LookUpError = Box<dyn std::error::Error + Send + Sync>;
+/// A key package could not be looked up: what is kept of this device cannot be read.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct NotRead(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+
+impl IntoAnyError for NotRead {
+    fn into_dyn_error(self) -> Result<Box<dyn std::error::Error + Send + Sync>, Self> {
+        Ok(self.0)
+    }
+}
 
 /// Where the private parts of this device's key packages are found.
 pub trait KeyPackages: Send + Sync {
-    /// The stored bytes ([`NewKeyPackage::secret`]) of the package with this reference; `None` if there certainly is none.
-    fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, LookUpError>;
+    /// The stored bytes ([`NewKeyPackage::secret`]) of the package with this reference; `None`: there is none. What could not be
+    /// looked up is an error: a Welcome that is taken for one to a package of nobody is a conversation that is never archived.
+    fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, NotRead>;
 }
 
 /// Holds what MLS wrote until the session's owner takes it.
@@ -114,8 +130,6 @@ struct Slots {
     states: HashMap<Vec<u8>, Zeroizing<Vec<u8>>>,
     new_packages: Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>,
     used_packages: Vec<Vec<u8>>,
-    /// MLS's own errors have no room for it.
-    look_up_failed: Option<LookUpError>,
 }
 
 impl Mailbox {
@@ -160,11 +174,9 @@ impl KeyPackageStorage for Mailbox {
     }
 
     fn get(&self, id: &[u8]) -> Result<Option<KeyPackageData>, MlsError> {
-        let found = self.key_packages.secret(id).unwrap_or_else(|error| {
-            self.with(|slots| slots.look_up_failed = Some(error));
-            None
-        });
-        let Some(bytes) = found else { return Ok(None) };
+        let looked_up =
+            self.key_packages.secret(id).map_err(|error| MlsError::KeyPackageRepoError(error.into_any_error()))?;
+        let Some(bytes) = looked_up else { return Ok(None) };
         Ok(Some(KeyPackageData::mls_decode(&mut bytes.as_slice())?))
     }
 }
@@ -286,12 +298,13 @@ impl Engine {
 
     /// Joins by a Welcome. The used key package is listed by the next [`Session::save`].
     pub fn join(&self, welcome: &[u8]) -> Result<Session, EngineError> {
-        let message = MlsMessage::from_bytes(welcome)?;
-        let joined = self.client.join_group(None, &message, None);
-        if let Some(error) = self.mailbox.with(|slots| slots.look_up_failed.take()) {
-            return Err(EngineError::KeyPackages(error));
+        let message = parse(welcome)?;
+        // the library would unpack the tree before it knows whose it is
+        let info = self.client.examine_welcome_message(&message)?;
+        for extension in info.extensions().iter().filter(|e| e.extension_type.raw_value() == shape::RATCHET_TREE) {
+            shape::check_tree(&extension.extension_data).map_err(EngineError::Shape)?;
         }
-        let (group, _) = joined?;
+        let (group, _) = self.client.join_group(None, &message, None)?;
         self.session(group)
     }
 
@@ -349,6 +362,7 @@ pub struct Session {
 }
 
 fn parse(message: &[u8]) -> Result<MlsMessage, EngineError> {
+    shape::check(message).map_err(EngineError::Shape)?;
     Ok(MlsMessage::from_bytes(message)?)
 }
 
@@ -599,7 +613,7 @@ impl Session {
         }
         let mut builder = self.group.commit_builder();
         for package in add {
-            builder = builder.add_member(MlsMessage::from_bytes(package)?)?;
+            builder = builder.add_member(parse(package)?)?;
         }
         for index in indexes {
             builder = builder.remove_member(index)?;

@@ -23,7 +23,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::mls::{KeyPackages, LookUpError, NewKeyPackage, StoredSession};
+use super::mls::{KeyPackages, NewKeyPackage, NotRead, StoredSession};
 use super::vault::{Vault, VaultError, VaultHeader};
 use crate::protocol::endpoint::Endpoint;
 use crate::protocol::ids::ConversationId;
@@ -561,15 +561,17 @@ impl Writer<'_> {
 pub struct StoredKeyPackages(pub Arc<Mutex<Store>>);
 
 impl KeyPackages for StoredKeyPackages {
-    fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, LookUpError> {
+    fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, NotRead> {
         let store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = |e| store.failed("read", e);
-        let mut statement =
-            store.connection.prepare_cached("SELECT secret FROM key_package WHERE reference=?1").map_err(failed)?;
-        let sealed: Option<Vec<u8>> =
-            statement.query_row([reference], |row| row.get(0)).optional().map_err(failed)?;
+        let sealed: Option<Vec<u8>> = store
+            .connection
+            .prepare_cached("SELECT secret FROM key_package WHERE reference=?1")
+            .and_then(|mut statement| statement.query_row([reference], |row| row.get(0)).optional())
+            .map_err(|e| NotRead(store.failed("read", e).into()))?;
         let Some(sealed) = sealed else { return Ok(None) };
-        Ok(Some(store.vault.open(&context("key_package", reference), &sealed)?))
+        // altered on the disk: there is no such key any more, now or later
+        let opened = store.vault.open(&context("key_package", reference), &sealed);
+        Ok(opened.inspect_err(|error| tracing::error!(%error, "a key package in the state is damaged")).ok())
     }
 }
 

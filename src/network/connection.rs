@@ -82,14 +82,14 @@ type Frames<R> = FramedRead<R, LengthDelimitedCodec>;
 async fn next<R: AsyncRead + Unpin>(frames: &mut Frames<R>, outbound: &Outbound) -> Option<(ClientFrame, usize)> {
     let refused = |refusal: Refusal| answer(outbound, 0, Err(refusal), None);
     match frames.next().await? {
-        Ok(bytes) => match ClientFrame::decode(bytes.as_ref()) {
+        Ok(bytes) => match ClientFrame::read(&bytes) {
             Ok(frame) if frame.id != 0 => Some((frame, bytes.len())),
             Ok(_) => {
                 refused(Refusal::invalid("a request has the id 0"));
                 None
             }
             Err(error) => {
-                refused(Refusal::invalid(format!("frame does not decode: {error}")));
+                refused(Refusal::invalid(error.to_string()));
                 None
             }
         },

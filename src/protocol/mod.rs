@@ -4,6 +4,8 @@ pub mod attachment;
 pub mod content;
 pub mod credential;
 pub mod endpoint;
+mod fields;
 pub mod ids;
 pub mod limits;
+pub mod shape;
 pub mod wire;

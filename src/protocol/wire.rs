@@ -15,9 +15,16 @@
 //! - What was accepted is on stable storage before the answer is sent, and is kept for a device until that
 //!   device has acknowledged it.
 //!
+//! Bytes of a peer become frames by [`ClientFrame::read`] and [`ServerFrame::read`] alone, which count the items of a frame's
+//! lists before they decode it: two bytes of a list can be a structure of a hundred.
+//!
 //! Not here: any plaintext. The network sees membership, sizes and times.
 
-use prost::{Enumeration, Message, Oneof};
+use prost::{DecodeError, Enumeration, Message, Oneof};
+use thiserror::Error;
+
+use super::fields;
+use super::limits::LIST_ITEMS_MAX;
 
 /// Version of this protocol; a network refuses what it does not know.
 pub const WIRE_VERSION: u32 = 1;
@@ -45,8 +52,56 @@ pub struct ServerFrame {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// What is answered or pushed.
-    #[prost(oneof = "Answer", tags = "2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17")]
+    #[prost(oneof = "Answer", tags = "2,3,4,5,6,7,8,9,10,11,12,13,15,16,17")]
     pub answer: Option<Answer>,
+}
+
+/// Why bytes are not a frame.
+#[derive(Debug, Error, Clone, PartialEq)]
+pub enum FrameError {
+    /// Not the schema.
+    #[error("frame does not decode: {0}")]
+    Malformed(DecodeError),
+    /// Not a message of any schema.
+    #[error("frame does not decode: it is not made of fields")]
+    NoFields,
+    /// More list items than [`LIST_ITEMS_MAX`].
+    #[error("frame has {found} fields and list items, at most {LIST_ITEMS_MAX} are allowed: send it in parts")]
+    TooManyItems {
+        /// How many.
+        found: usize,
+    },
+}
+
+/// Lists stand one level down, in the request or answer.
+fn check_items(bytes: &[u8]) -> Result<(), FrameError> {
+    match fields::count_inner(bytes) {
+        None => Err(FrameError::NoFields),
+        Some(found) if found > LIST_ITEMS_MAX => Err(FrameError::TooManyItems { found }),
+        Some(_) => Ok(()),
+    }
+}
+
+impl ClientFrame {
+    /// Reads what a device sent. What it takes in memory is bounded by the frame's length and [`LIST_ITEMS_MAX`].
+    ///
+    /// # Errors
+    /// See [`FrameError`].
+    pub fn read(bytes: &[u8]) -> Result<Self, FrameError> {
+        check_items(bytes)?;
+        Self::decode(bytes).map_err(FrameError::Malformed)
+    }
+}
+
+impl ServerFrame {
+    /// Reads what the network sent, as [`ClientFrame::read`] does.
+    ///
+    /// # Errors
+    /// See [`FrameError`].
+    pub fn read(bytes: &[u8]) -> Result<Self, FrameError> {
+        check_items(bytes)?;
+        Self::decode(bytes).map_err(FrameError::Malformed)
+    }
 }
 
 /// All that a device may ask.

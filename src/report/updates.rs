@@ -11,6 +11,7 @@
 //!
 //! Off where `RETAIND_UPDATES=off`, where `RETAIND_IMAGE` is not set, and where its tag is not a version (`latest`, a digest).
 
+pub mod answer;
 mod reference;
 mod registry;
 #[cfg(test)]

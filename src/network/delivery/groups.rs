@@ -26,12 +26,15 @@ use crate::network::keys::{Keys, MlsConfig, Suite};
 use crate::protocol::credential::Identity;
 use crate::protocol::ids::{ConversationId, DeviceId};
 use crate::protocol::limits::CIPHERTEXT_BYTES_MAX;
+use crate::protocol::shape;
 use crate::protocol::wire::RefusalCode;
 
 pub(crate) type Group = ExternalGroup<MlsConfig>;
 
 /// Loaded groups: some kilobytes each, more for large rooms.
 const GROUPS_LOADED_MAX: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
+/// Longest GroupInfo of a new conversation: one leaf of some KiB, and room for extensions.
+const GROUP_INFO_BYTES_MAX: usize = 64 * 1024;
 /// Proposals that may wait for a commit in one epoch.
 const PROPOSALS_MAX: usize = 1024;
 
@@ -105,6 +108,7 @@ impl Ciphertext {
 }
 
 fn decode(bytes: &[u8]) -> Result<MlsMessage, Refusal> {
+    shape::check(bytes).map_err(|error| Refusal::invalid(format!("not an MLS message to be unpacked: {error}")))?;
     MlsMessage::from_bytes(bytes).map_err(|error| Refusal::invalid(format!("not an MLS message: {error}")))
 }
 
@@ -123,6 +127,10 @@ pub(crate) struct Committed {
 
 /// Starts to track a conversation: `group_info` is of epoch 0 and `creator` alone in it.
 pub(crate) fn observe(keys: &Keys, group_info: &[u8], creator: &DeviceId) -> Result<(ConversationId, Group), Refusal> {
+    if group_info.len() > GROUP_INFO_BYTES_MAX {
+        let message = format!("`group_info` of {} bytes: at most {GROUP_INFO_BYTES_MAX} are allowed", group_info.len());
+        return Err(Refusal::new(RefusalCode::Limit, message));
+    }
     let message = decode(group_info)?;
     let Some(context) = message.as_group_info().map(|info| info.group_context()) else {
         return Err(Refusal::invalid("`group_info` is not an MLS GroupInfo"));

@@ -13,6 +13,7 @@ use crate::network::keys::Keys;
 use crate::network::store::now_micros;
 use crate::protocol::ids::UserName;
 use crate::protocol::limits::{CLAIM_USERS_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX};
+use crate::protocol::shape;
 use crate::protocol::wire::{ClaimedKeyPackage, KeyPackageCount, RefusalCode};
 
 /// A package is a few hundred bytes and a credential; a larger one carries something else.
@@ -39,6 +40,7 @@ pub(crate) fn check(keys: &Keys, device: &DeviceRow, package: Vec<u8>) -> Result
         return Err(Refusal::new(RefusalCode::Limit, message));
     }
     let invalid = |why: &dyn std::fmt::Display| Refusal::invalid(format!("key package is not valid: {why}"));
+    shape::check(&package).map_err(|error| invalid(&error))?;
     let message = MlsMessage::from_bytes(&package).map_err(|error| invalid(&error))?;
     let decoded = message.as_key_package().ok_or_else(|| invalid(&"it is another kind of MLS message"))?;
     let identity = keys

@@ -6,7 +6,6 @@ use prost::Message;
 use zeroize::Zeroizing;
 
 use super::encode::encode_body;
-use super::fields;
 use super::schema::{self, Envelope};
 use super::{
     Attachment, AttachmentKind, Attribute, Body, CONTENT_VERSION, Call, CallOutcome, CallPhase, CallRoute, Content,
@@ -15,6 +14,7 @@ use super::{
     changemask, kind,
 };
 use crate::protocol::attachment::AttachmentKey;
+use crate::protocol::fields;
 use crate::protocol::ids::{MessageId, UserName};
 use crate::protocol::limits::{ATTACHMENT_BYTES_MAX, CONTENT_BYTES_MAX, FILE_NAME_BYTES_MAX, LIST_ITEMS_MAX};
 

@@ -20,7 +20,6 @@
 mod body;
 mod decode;
 mod encode;
-mod fields;
 mod salvage;
 mod schema;
 #[cfg(test)]

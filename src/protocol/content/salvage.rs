@@ -4,12 +4,15 @@
 //! are overwritten with zeros; so is whatever follows in a body that carries keys and cannot be walked over to its end.
 //! In kinds that this version does not know nothing is overwritten: nobody can tell what is a key there.
 
-use super::{fields, kind};
+use super::kind;
+use crate::protocol::fields;
 
 /// Field of the envelope.
 const KIND: usize = 2;
 /// Field of the envelope.
 const BODY: usize = 3;
+/// A kind has 32 bits.
+const KIND_BITS: usize = 0xffff_ffff;
 
 /// What can be told of a plaintext that [`Content::decode`](super::Content::decode) refuses.
 pub struct Salvage {
@@ -48,7 +51,8 @@ fn claimed_kind(mut bytes: &[u8]) -> Option<u32> {
         let (head, rest) = bytes.split_at_checked(field.end)?;
         if field.number == KIND {
             let value = head.get(field.start..).and_then(|value| prost::decode_length_delimiter(value).ok());
-            kind = value.and_then(|kind| u32::try_from(kind).ok());
+            // as decoders do: of a longer number its lower half
+            kind = value.and_then(|kind| u32::try_from(kind & KIND_BITS).ok());
         }
         bytes = rest;
     }

@@ -18,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener as Listener;
 use tokio::sync::Semaphore;
 
@@ -72,19 +73,24 @@ impl Server {
             };
             let health = health.clone();
             tokio::spawn(async move {
-                let service = service_fn(move |request| answer(health.clone(), request));
-                let connection = http1::Builder::new()
-                    .keep_alive(false)
-                    .header_read_timeout(None)
-                    .max_buf_size(HEAD_BYTES_MAX)
-                    .max_headers(HEADERS_MAX)
-                    .serve_connection(TokioIo::new(stream), service);
-                // who breaks off, or is too slow, has chosen to
-                let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
+                converse(health, stream).await;
                 drop(place);
             });
         }
     }
+}
+
+/// One connection, to its end.
+pub async fn converse(health: Arc<Health>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let service = service_fn(move |request| answer(health.clone(), request));
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    // who breaks off, or is too slow, has chosen to
+    let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
 }
 
 async fn answer(health: Arc<Health>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {

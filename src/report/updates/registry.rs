@@ -14,10 +14,9 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::WWW_AUTHENTICATE;
-use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -26,6 +25,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::answer;
 use super::reference::{Repository, Scheme, is_loopback};
 
 /// One request, from the name's look-up to the last byte.
@@ -88,18 +88,6 @@ pub enum RegistryError {
     },
 }
 
-#[derive(Deserialize)]
-struct Page {
-    /// Null where a repository has no tags.
-    tags: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    token: Option<String>,
-    access_token: Option<String>,
-}
-
 /// Answer of a request, as far as it is looked at.
 struct Answer {
     status: StatusCode,
@@ -117,13 +105,12 @@ pub async fn tags(repository: &Repository) -> Result<Vec<String>, RegistryError>
     for _ in 0..PAGES_MAX {
         let Some(uri) = next.take() else { break };
         let answer = client.get_as_anybody(&uri).await?;
-        let page: Page = serde_json::from_slice(&answer.body).map_err(|_| client.answer("not a list of tags"))?;
-        tags.extend(page.tags.unwrap_or_default());
+        tags.extend(answer::tags(&answer.body).ok_or_else(|| client.answer("not a list of tags"))?);
         if tags.len() >= TAGS_MAX {
             tags.truncate(TAGS_MAX);
             break;
         }
-        next = match next_page(&answer.headers) {
+        next = match answer::next_page(&answer.headers) {
             Some(target) => Some(client.on_from(&uri, target, Leads::Here)?),
             None => None,
         };
@@ -170,7 +157,7 @@ impl Client<'_> {
         let mut answer = self.get(uri, TAGS_BODY_BYTES_MAX).await?;
         if answer.status == StatusCode::UNAUTHORIZED && self.authorization.is_none() {
             let challenge = answer.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-            let challenge = challenge.and_then(|text| challenge_of(text, &self.repository.name));
+            let challenge = challenge.and_then(|text| answer::challenge_of(text, &self.repository.name));
             let token_at = challenge.ok_or(RegistryError::Status { host: self.host(), status: 401 })?;
             self.authorization = Some(self.token(&token_at).await?);
             answer = self.get(uri, TAGS_BODY_BYTES_MAX).await?;
@@ -188,13 +175,7 @@ impl Client<'_> {
         if answer.status != StatusCode::OK {
             return Err(RegistryError::Status { host: self.host(), status: answer.status.as_u16() });
         }
-        let token: Token = serde_json::from_slice(&answer.body).map_err(|_| self.answer("not a token"))?;
-        let token = token.token.or(token.access_token).filter(|token| !token.is_empty());
-        let mut value = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
-        if let Some(value) = &mut value {
-            value.set_sensitive(true);
-        }
-        value.ok_or_else(|| self.answer("not a token"))
+        answer::authorization(&answer.body).ok_or_else(|| self.answer("not a token"))
     }
 
     /// One GET, with its redirects.
@@ -330,53 +311,4 @@ impl Client<'_> {
             .with_no_client_auth();
         Ok(self.tls.insert(TlsConnector::from(Arc::new(config))).clone())
     }
-}
-
-/// Target of `Link: <target>; rel="next"`.
-fn next_page(headers: &HeaderMap) -> Option<&str> {
-    let name: HeaderName = LINK;
-    let links = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    let next = |link: &&str| link.replace(['"', ' '], "").to_ascii_lowercase().contains(";rel=next");
-    let link = links.flat_map(|value| value.split(',')).find(next)?;
-    link.trim().strip_prefix('<')?.split_once('>').map(|(target, _)| target)
-}
-
-/// The URL at which a challenge's token is to be had.
-fn challenge_of(challenge: &str, name: &str) -> Option<String> {
-    let (scheme, parameters) = challenge.trim().split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return None;
-    }
-    let (mut realm, mut service, mut scope) = (None, None, format!("repository:{name}:pull"));
-    let mut rest = parameters;
-    // `name="value"`, commas between; a value may hold commas
-    while let Some((key, after)) = rest.split_once('=') {
-        let (value, after) = match after.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"')?,
-            None => after.split_once(',').unwrap_or((after, "")),
-        };
-        match key.trim_matches([',', ' ']).to_ascii_lowercase().as_str() {
-            "realm" => realm = Some(value),
-            "service" => service = Some(value),
-            "scope" => scope = value.to_owned(),
-            _ => {}
-        }
-        rest = after;
-    }
-    let realm = realm?;
-    let between = if realm.contains('?') { '&' } else { '?' };
-    let service = service.map(|service| format!("service={}&", escaped(service))).unwrap_or_default();
-    Some(format!("{realm}{between}{service}scope={}", escaped(&scope)))
-}
-
-/// For a query: everything but unreserved characters as `%XX`.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(char::from(byte)),
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }

@@ -1,0 +1,283 @@
+//! How much an MLS message unpacks to, found out before anything is unpacked.
+//!
+//! The MLS library checks who signed a message after it has decoded it, and what it decodes can be a hundred times larger than
+//! what was sent: an empty place of a ratchet tree is one byte on the wire and some hundred in memory, so that a tree of 16 MiB of
+//! zeros would take gigabytes; it looks through a list of extensions for each further one, so that 60,000 of them take seconds.
+//! Any member of a conversation can send such things to any other. So every MLS message of a peer is walked over here
+//! first, by the grammar of RFC 9420, and refused if it has more than [`ITEMS_MAX`] list items or a list of more than
+//! [`EXTENSIONS_MAX`] extensions.
+//!
+//! Nothing is allocated, nothing recurses: the grammar is finite. What does not follow it is refused too; the library would
+//! say the same, later. Not here: whether anything is valid or authentic.
+#![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use thiserror::Error;
+
+use super::limits::LIST_ITEMS_MAX;
+
+/// Most list items of one message: nodes of a tree, proposals, ciphertexts of a path, receivers of a Welcome, extensions.
+/// A conversation that fills a frame has some 24,000 devices and twice as many nodes.
+pub const ITEMS_MAX: usize = 2 * LIST_ITEMS_MAX;
+/// Most extensions of one list; RFC 9420 has five, this program uses three.
+pub const EXTENSIONS_MAX: usize = 64;
+
+/// Why a message is not unpacked.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+pub enum ShapeError {
+    /// Cut off, or not by the grammar.
+    #[error("it is not built as RFC 9420 says")]
+    Grammar,
+    /// More than [`ITEMS_MAX`].
+    #[error("it has more than {ITEMS_MAX} list items")]
+    Items,
+    /// More than [`EXTENSIONS_MAX`].
+    #[error("it has a list of more than {EXTENSIONS_MAX} extensions")]
+    Extensions,
+}
+
+/// Type of the extension that holds a ratchet tree.
+pub const RATCHET_TREE: u16 = 2;
+/// Type of the extension that lists external senders.
+const EXTERNAL_SENDERS: u16 = 5;
+
+/// Checks an encoded `MLSMessage`, all of it. What is encrypted (a Welcome's GroupInfo) cannot be seen: see [`check_tree`].
+pub fn check(message: &[u8]) -> Result<(), ShapeError> {
+    let mut walk = Walk { bytes: message, items: ITEMS_MAX };
+    walk.u16()?;
+    match walk.u16()? {
+        1 => return walk.public_message(),
+        // a ciphertext has no lists
+        2 => return Ok(()),
+        3 => {
+            walk.u16()?;
+            walk.list(|secrets| secrets.opaques(3))?;
+            walk.opaque()?;
+        }
+        4 => {
+            walk.skip(4)?;
+            walk.opaque()?;
+            walk.skip(8)?;
+            walk.opaques(2)?;
+            walk.extensions()?;
+            walk.extensions()?;
+            walk.opaque()?;
+            walk.skip(4)?;
+            walk.opaque()?;
+        }
+        5 => walk.key_package()?,
+        _ => return Err(ShapeError::Grammar),
+    }
+    if walk.bytes.is_empty() { Ok(()) } else { Err(ShapeError::Grammar) }
+}
+
+/// Checks the data of a ratchet tree's extension.
+pub fn check_tree(tree: &[u8]) -> Result<(), ShapeError> {
+    Walk { bytes: tree, items: ITEMS_MAX }.tree()
+}
+
+/// What is still to be walked over, and how many items it may have.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    items: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn take(&mut self, bytes: usize) -> Result<&'a [u8], ShapeError> {
+        let (taken, rest) = self.bytes.split_at_checked(bytes).ok_or(ShapeError::Grammar)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    fn skip(&mut self, bytes: usize) -> Result<(), ShapeError> {
+        self.take(bytes).map(drop)
+    }
+
+    fn u8(&mut self) -> Result<u8, ShapeError> {
+        match self.take(1)? {
+            [byte] => Ok(*byte),
+            _ => Err(ShapeError::Grammar),
+        }
+    }
+
+    fn u16(&mut self) -> Result<u16, ShapeError> {
+        Ok(u16::from_be_bytes([self.u8()?, self.u8()?]))
+    }
+
+    /// A vector with its length in front: RFC 9420 §2.1.2.
+    fn opaque(&mut self) -> Result<&'a [u8], ShapeError> {
+        let first = self.u8()?;
+        let more = match first >> 6 {
+            0 => 0u8,
+            1 => 1,
+            2 => 3,
+            _ => return Err(ShapeError::Grammar),
+        };
+        let mut length = usize::from(first & 0x3f);
+        for _ in 0..more {
+            length = (length << 8) | usize::from(self.u8()?);
+        }
+        self.take(length)
+    }
+
+    fn opaques(&mut self, count: usize) -> Result<(), ShapeError> {
+        (0..count).try_for_each(|_| self.opaque().map(drop))
+    }
+
+    fn count(&mut self) -> Result<(), ShapeError> {
+        self.items = self.items.checked_sub(1).ok_or(ShapeError::Items)?;
+        Ok(())
+    }
+
+    /// A vector of what `item` walks over.
+    fn list(&mut self, item: impl Fn(&mut Walk<'a>) -> Result<(), ShapeError>) -> Result<(), ShapeError> {
+        let mut inner = Walk { bytes: self.opaque()?, items: self.items };
+        while !inner.bytes.is_empty() {
+            inner.count()?;
+            item(&mut inner)?;
+        }
+        self.items = inner.items;
+        Ok(())
+    }
+
+    fn optional(&mut self) -> Result<Presence, ShapeError> {
+        match self.u8()? {
+            0 => Ok(Presence::Absent),
+            1 => Ok(Presence::Present),
+            _ => Err(ShapeError::Grammar),
+        }
+    }
+
+    fn extensions(&mut self) -> Result<(), ShapeError> {
+        let mut inner = Walk { bytes: self.opaque()?, items: self.items };
+        let mut count = 0usize;
+        while !inner.bytes.is_empty() {
+            inner.count()?;
+            count = count.saturating_add(1);
+            if count > EXTENSIONS_MAX {
+                return Err(ShapeError::Extensions);
+            }
+            let kind = inner.u16()?;
+            let mut data = Walk { bytes: inner.opaque()?, items: inner.items };
+            match kind {
+                RATCHET_TREE => data.tree()?,
+                EXTERNAL_SENDERS => data.list(|sender| {
+                    sender.opaques(1)?;
+                    sender.u16()?;
+                    sender.opaques(1)
+                })?,
+                _ => {}
+            }
+            inner.items = data.items;
+        }
+        self.items = inner.items;
+        Ok(())
+    }
+
+    fn tree(&mut self) -> Result<(), ShapeError> {
+        self.list(|node| match node.optional()? {
+            Presence::Absent => Ok(()),
+            Presence::Present => match node.u8()? {
+                1 => node.leaf(),
+                // unmerged leaves are numbers of four bytes, in memory too
+                2 => node.opaques(3),
+                _ => Err(ShapeError::Grammar),
+            },
+        })
+    }
+
+    fn leaf(&mut self) -> Result<(), ShapeError> {
+        self.opaques(2)?;
+        // credential
+        self.u16()?;
+        self.opaque()?;
+        // capabilities: lists of numbers of two bytes, in memory too
+        self.opaques(5)?;
+        match self.u8()? {
+            1 => self.skip(16)?,
+            2 => {}
+            3 => self.opaques(1)?,
+            _ => return Err(ShapeError::Grammar),
+        }
+        self.extensions()?;
+        self.opaques(1)
+    }
+
+    fn key_package(&mut self) -> Result<(), ShapeError> {
+        self.skip(4)?;
+        self.opaques(1)?;
+        self.leaf()?;
+        self.extensions()?;
+        self.opaques(1)
+    }
+
+    /// What follows the content (signature, tags) has no lists.
+    fn public_message(&mut self) -> Result<(), ShapeError> {
+        self.opaques(1)?;
+        self.skip(8)?;
+        match self.u8()? {
+            1 | 2 => self.skip(4)?,
+            3 | 4 => {}
+            _ => return Err(ShapeError::Grammar),
+        }
+        self.opaques(1)?;
+        match self.u8()? {
+            1 => self.opaques(1),
+            2 => self.proposal(),
+            3 => self.commit(),
+            _ => Err(ShapeError::Grammar),
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), ShapeError> {
+        self.list(|item| match item.u8()? {
+            1 => item.proposal(),
+            2 => item.opaques(1),
+            _ => Err(ShapeError::Grammar),
+        })?;
+        match self.optional()? {
+            Presence::Absent => Ok(()),
+            Presence::Present => {
+                self.leaf()?;
+                self.list(|node| {
+                    node.opaques(1)?;
+                    node.list(|ciphertext| ciphertext.opaques(2))
+                })
+            }
+        }
+    }
+
+    fn proposal(&mut self) -> Result<(), ShapeError> {
+        match self.u16()? {
+            1 => self.key_package(),
+            2 => self.leaf(),
+            3 => self.skip(4),
+            4 => {
+                match self.u8()? {
+                    1 => self.opaques(1)?,
+                    2 => {
+                        self.skip(1)?;
+                        self.opaques(1)?;
+                        self.skip(8)?;
+                    }
+                    _ => return Err(ShapeError::Grammar),
+                }
+                self.opaques(1)
+            }
+            5 => {
+                self.opaques(1)?;
+                self.skip(4)?;
+                self.extensions()
+            }
+            6 => self.opaques(1),
+            7 => self.extensions(),
+            // of the library: any other is one vector
+            _ => self.opaques(1),
+        }
+    }
+}
+
+/// Does something optional follow?
+enum Presence {
+    Absent,
+    Present,
+}
