@@ -9,6 +9,7 @@ mod crash;
 mod deliver;
 mod demo;
 mod docker;
+mod faults;
 mod health;
 mod interop;
 mod logs;

@@ -6,6 +6,7 @@ pub mod bodies;
 pub mod clock;
 pub mod disk;
 pub mod docker;
+pub mod faults;
 pub mod gate;
 pub mod http;
 pub mod openmls_device;
@@ -97,6 +98,12 @@ impl Harness {
         let directory = tempfile::tempdir().unwrap();
         let network = Network::open(change(network::Options::new(directory.path().join("network")))).unwrap();
         network.ensure_bot(&user(BOT), PASSWORD).unwrap();
+        Self::serve(directory, network, TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// The network that is in `directory` already, with whatever else is there.
+    pub fn found(directory: tempfile::TempDir) -> Self {
+        let network = Network::open(network::Options::new(directory.path().join("network"))).unwrap();
         Self::serve(directory, network, TcpListener::bind("127.0.0.1:0").unwrap())
     }
 
@@ -231,6 +238,11 @@ pub struct Away {
 }
 
 impl Away {
+    /// Where everything is.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Serves it again, at the same address.
     pub fn come_back(self) -> Harness {
         let network = Network::open(network::Options::new(self.directory.path().join("network"))).unwrap();

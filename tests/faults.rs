@@ -1,0 +1,4 @@
+//! Nothing is lost under faults of real processes, disks and networks.
+
+mod calls;
+mod processes;
