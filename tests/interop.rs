@@ -9,7 +9,7 @@ use mls_rs::mls_rs_codec::MlsEncode;
 use retaind::device::connection::{Connection, Push};
 use retaind::device::conversations::{Reading, What, random};
 use retaind::device::mls::{
-    Engine, KeyPackageUse, KeyPackages, Membership, Proposed, Received, generate_signature_key,
+    Engine, KeyPackageUse, KeyPackages, Membership, NotRead, Proposed, Received, generate_signature_key,
 };
 use retaind::protocol::content::Content;
 use retaind::protocol::credential::{AuthenticationKey, Identity, Role, Verifier, signing_identity};
@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Secrets(Mutex<HashMap<Vec<u8>, Zeroizing<Vec<u8>>>>);
 
 impl KeyPackages for Secrets {
-    fn secret(&self, reference: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        self.0.lock().unwrap().get(reference).cloned()
+    fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, NotRead> {
+        Ok(self.0.lock().unwrap().get(reference).cloned())
     }
 }
 

@@ -57,6 +57,14 @@ pub enum DecryptError {
         /// Why.
         source: EngineError,
     },
+    /// The state could not be read when a Welcome asked for its key: the message is not to blame.
+    #[error("the key for a welcome to conversation `{conversation}` cannot be read from the state, does its disk work?")]
+    Unread {
+        /// Which.
+        conversation: ConversationId,
+        /// Why.
+        source: EngineError,
+    },
     /// [`Worker::open`] has not opened it: a defect, and nothing of it may be passed over.
     #[error("conversation `{conversation}` was not opened before its messages were processed")]
     NotOpen {
@@ -264,7 +272,7 @@ impl Worker {
                     deliveries = deliveries.saturating_add(1);
                     self.hole(&entry, &delivered, made.records())?;
                     entry.cursor = delivered.seq;
-                    let read = self.record(&mut entry, &delivered);
+                    let read = self.record(&mut entry, &delivered)?;
                     self.put(&mut made, &delivered, read)?;
                 }
                 Run::Applications(run) => {
@@ -372,12 +380,12 @@ impl Worker {
         }
     }
 
-    fn record(&self, entry: &mut Entry, delivered: &Delivered) -> Read {
-        match delivered.kind {
-            DeliveryKind::Welcome => self.join(entry, delivered),
+    fn record(&self, entry: &mut Entry, delivered: &Delivered) -> Result<Read, DecryptError> {
+        Ok(match delivered.kind {
+            DeliveryKind::Welcome => self.join(entry, delivered)?,
             DeliveryKind::Application | DeliveryKind::Handshake => self.receive(entry, delivered),
             DeliveryKind::Unspecified => self.unreadable(delivered, "delivery of an unknown kind".to_owned()),
-        }
+        })
     }
 
     fn unreadable(&self, delivered: &Delivered, reason: String) -> Read {
@@ -386,26 +394,29 @@ impl Worker {
         Read::Unreadable(self.context(delivered, delivered.seq), reason, None)
     }
 
-    fn join(&self, entry: &mut Entry, delivered: &Delivered) -> Read {
+    fn join(&self, entry: &mut Entry, delivered: &Delivered) -> Result<Read, DecryptError> {
         let session = match self.engine.join(&delivered.payload) {
             Ok(session) if *session.conversation() == delivered.conversation => session,
-            Ok(_) => return self.unreadable(delivered, "welcome is of another conversation".to_owned()),
+            Ok(_) => return Ok(self.unreadable(delivered, "welcome is of another conversation".to_owned())),
+            Err(source) if source.is_of_state() => {
+                return Err(DecryptError::Unread { conversation: delivered.conversation, source });
+            }
             Err(error) if error.is_unknown_key_package() => {
                 let (conversation, seq) = (delivered.conversation, delivered.seq);
                 self.events.raise(Event::UnknownFallbackKey { conversation, seq });
                 let reason = "welcome to a key package that this device does not hold".to_owned();
-                return Read::Unreadable(self.context(delivered, seq), reason, None);
+                return Ok(Read::Unreadable(self.context(delivered, seq), reason, None));
             }
-            Err(error) => return self.unreadable(delivered, format!("welcome cannot be used: {error}")),
+            Err(error) => return Ok(self.unreadable(delivered, format!("welcome cannot be used: {error}"))),
         };
         let members = match session.members() {
             Ok(members) => members,
-            Err(error) => return self.unreadable(delivered, format!("members cannot be verified: {error}")),
+            Err(error) => return Ok(self.unreadable(delivered, format!("members cannot be verified: {error}"))),
         };
         let epoch = session.epoch();
         entry.session = Some(session);
         entry.others = None;
-        Read::Line(self.context(delivered, delivered.seq), Line::Joined { members: users(&members), epoch })
+        Ok(Read::Line(self.context(delivered, delivered.seq), Line::Joined { members: users(&members), epoch }))
     }
 
     fn receive(&self, entry: &mut Entry, delivered: &Delivered) -> Read {

@@ -145,7 +145,9 @@ impl BotError {
                 | AccountError::NotRegistered
                 | AccountError::OtherNetwork { .. }
                 | AccountError::NoSuite => Fault::Configuration,
-                AccountError::Store(_) | AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
+                AccountError::Store(error) if error.is_configuration() => Fault::Configuration,
+                AccountError::Store(_) => Fault::Temporary,
+                AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
             },
             Self::Gone(_) => Fault::Temporary,
             Self::OtherBot { .. } | Self::ConfiguredPassword(_) => Fault::Configuration,
@@ -154,7 +156,12 @@ impl BotError {
             Self::Random => Fault::Temporary,
             Self::Stalled(_) | Self::CutShort => Fault::Temporary,
             // the disk's errors: full, read-only, gone; the next start tells more
-            Self::Store(_) | Self::Fetch(FetchError::Disk { .. }) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
+            Self::Store(_)
+            | Self::Fetch(FetchError::Disk { .. })
+            | Self::Commit(_)
+            | Self::Ship(_)
+            | Self::Receive(ReceiveError::Store(_))
+            | Self::Decrypt(DecryptError::Store(_) | DecryptError::Unread { .. } | DecryptError::Keep(_)) => Fault::Temporary,
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
         }
     }

@@ -33,6 +33,7 @@ use mls_rs::{
     CipherSuite, CipherSuiteProvider, Client, CryptoProvider, ExtensionList, MlsMessage, MlsMessageDescription,
 };
 use mls_rs_core::crypto::SignatureSecretKey;
+use mls_rs_core::error::IntoAnyError;
 use mls_rs_core::group::{EpochRecord, GroupState, GroupStateStorage};
 use mls_rs_core::key_package::{KeyPackageData, KeyPackageStorage};
 use mls_rs_crypto_awslc::AwsLcCryptoProvider;
@@ -77,6 +78,11 @@ impl EngineError {
     pub fn is_unknown_key_package(&self) -> bool {
         matches!(self, Self::Mls(MlsError::WelcomeKeyPackageNotFound))
     }
+
+    /// Could this device's own state not be read? Then the message is as good as before, and nothing is known of it.
+    pub fn is_of_state(&self) -> bool {
+        matches!(self, Self::Mls(MlsError::KeyPackageRepoError(_)))
+    }
 }
 
 /// Fewer messages than this are not worth a copy of the state and a thread.
@@ -90,10 +96,22 @@ type Config = WithMlsRules<
     >,
 >;
 
+/// A key package could not be looked up: what is kept of this device cannot be read.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct NotRead(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+
+impl IntoAnyError for NotRead {
+    fn into_dyn_error(self) -> Result<Box<dyn std::error::Error + Send + Sync>, Self> {
+        Ok(self.0)
+    }
+}
+
 /// Where the private parts of this device's key packages are found.
 pub trait KeyPackages: Send + Sync {
-    /// The stored bytes ([`NewKeyPackage::secret`]) of the package with this reference.
-    fn secret(&self, reference: &[u8]) -> Option<Zeroizing<Vec<u8>>>;
+    /// The stored bytes ([`NewKeyPackage::secret`]) of the package with this reference; `None`: there is none. What could not be
+    /// looked up is an error: a Welcome that is taken for one to a package of nobody is a conversation that is never archived.
+    fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, NotRead>;
 }
 
 /// Holds what MLS wrote until the session's owner takes it.
@@ -152,7 +170,8 @@ impl KeyPackageStorage for Mailbox {
     }
 
     fn get(&self, id: &[u8]) -> Result<Option<KeyPackageData>, MlsError> {
-        let Some(bytes) = self.key_packages.secret(id) else { return Ok(None) };
+        let looked_up = self.key_packages.secret(id).map_err(|error| MlsError::KeyPackageRepoError(error.into_any_error()))?;
+        let Some(bytes) = looked_up else { return Ok(None) };
         Ok(Some(KeyPackageData::mls_decode(&mut bytes.as_slice())?))
     }
 }

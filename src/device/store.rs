@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::mls::{KeyPackages, NewKeyPackage, StoredSession};
+use super::mls::{KeyPackages, NewKeyPackage, NotRead, StoredSession};
 use super::vault::{Vault, VaultError, VaultHeader};
 use crate::protocol::endpoint::Endpoint;
 use crate::protocol::ids::ConversationId;
@@ -516,19 +516,17 @@ impl Writer<'_> {
 pub struct StoredKeyPackages(pub Arc<Mutex<Store>>);
 
 impl KeyPackages for StoredKeyPackages {
-    fn secret(&self, reference: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, NotRead> {
         let store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sealed: Vec<u8> = store
+        let sealed: Option<Vec<u8>> = store
             .connection
             .prepare_cached("SELECT secret FROM key_package WHERE reference=?1")
-            .and_then(|mut statement| statement.query_row([reference], |row| row.get(0)))
-            .inspect_err(|error| {
-                if !matches!(error, rusqlite::Error::QueryReturnedNoRows) {
-                    tracing::error!(%error, "key package cannot be read");
-                }
-            })
-            .ok()?;
-        store.vault.open(&context("key_package", reference), &sealed).ok()
+            .and_then(|mut statement| statement.query_row([reference], |row| row.get(0)).optional())
+            .map_err(|e| NotRead(store.failed("read", e).into()))?;
+        let Some(sealed) = sealed else { return Ok(None) };
+        // altered on the disk: there is no such key any more, now or later
+        let opened = store.vault.open(&context("key_package", reference), &sealed);
+        Ok(opened.inspect_err(|error| tracing::error!(%error, "a key package in the state is damaged")).ok())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use retaind::device::connection::{Connection, ConnectionError, Push};
-use retaind::device::mls::{self, Engine, KeyPackageUse, KeyPackages, PendingCommit, Session};
+use retaind::device::mls::{self, Engine, KeyPackageUse, KeyPackages, NotRead, PendingCommit, Session};
 use retaind::network::{Network, NetworkError, Options};
 use retaind::protocol::credential::{Identity, Role, Verifier};
 use retaind::protocol::endpoint::Endpoint;
@@ -76,8 +76,8 @@ impl Served {
 struct Packages(Mutex<HashMap<Vec<u8>, Vec<u8>>>);
 
 impl KeyPackages for Packages {
-    fn secret(&self, reference: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        self.0.lock().unwrap().get(reference).cloned().map(Zeroizing::new)
+    fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, NotRead> {
+        Ok(self.0.lock().unwrap().get(reference).cloned().map(Zeroizing::new))
     }
 }
 

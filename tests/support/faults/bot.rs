@@ -76,8 +76,11 @@ pub fn ended_sensibly(code: Option<i32>, log: &str, home: &Path) -> String {
     if code == 0 {
         return "0".to_owned();
     }
-    let said: Vec<&str> = log.split("error: ").skip(1).collect();
-    let [error] = said[..] else { panic!("{} errors are told, not one:\n{log}", said.len()) };
+    let said: Vec<usize> = log.match_indices("error: ").map(|(at, _)| at).collect();
+    let begins = |at: &usize| *at == 0 || log[..*at].ends_with('\n');
+    let said: Vec<usize> = said.into_iter().filter(begins).collect();
+    let [at] = said[..] else { panic!("{} errors are told, not one:\n{log}", said.len()) };
+    let error = &log[at..];
     let lines = error.lines().take_while(|line| !line.contains(" INFO ") && !line.contains(" WARN "));
     let error = lines.collect::<Vec<_>>().join(" /").replace(home.to_str().unwrap(), "");
     let digits = |c: char| if c.is_ascii_digit() { '#' } else { c };

@@ -24,7 +24,7 @@ use super::calls::{self, Fault, Tracer, kinds};
 use super::{Figures, Progress, words};
 use crate::support::program::{Program, run_on_at};
 use crate::support::traffic::{Accepted, Traffic};
-use crate::support::Harness;
+use crate::support::{CHOSEN, Harness};
 
 /// Runs without a fault that calls are counted in.
 const COUNTS: usize = 3;
@@ -97,13 +97,20 @@ impl Prepared {
         Harness::found(home)
     }
 
+    /// A bot that has its password already: to try two of them is half of a short life.
+    fn registered(&self, harness: &Harness) -> std::process::Command {
+        let mut command = bot(&self.program, harness.path(), &harness.endpoint);
+        command.env("WICKRIO_BOT_PASSWORD", CHOSEN).env_remove("WICKRIO_ROTATE_PASSWORD");
+        command
+    }
+
     /// How often each call is made on each object, when nothing fails.
     pub async fn count(&self) -> BTreeMap<String, u64> {
         let mut highest = BTreeMap::new();
         for _ in 0..COUNTS {
             let harness = self.copy();
             let (home, report) = (harness.path().to_owned(), harness.path().join("report"));
-            let mut plain = bot(&self.program, &home, &harness.endpoint);
+            let mut plain = self.registered(&harness);
             let (code, log) =
                 live(&mut self.tracer.command(&home, &report, None, &plain), &home.join("network")).await;
             assert_eq!(code, Some(0), "{log}");
@@ -122,7 +129,7 @@ impl Prepared {
         let mut figures = Figures { runs: 1, ..Figures::default() };
         let harness = self.copy();
         let (home, report) = (harness.path().to_owned(), harness.path().join("report"));
-        let mut plain = bot(&self.program, &home, &harness.endpoint);
+        let mut plain = self.registered(&harness);
         let mut traced = self.tracer.command(&home, &report, Some(fault), &plain);
         let (code, log) = live(&mut traced, &home.join("network")).await;
         let told = calls::told(&report);
