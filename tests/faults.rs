@@ -1,4 +1,5 @@
 //! Nothing is lost under faults of real processes, disks and networks.
 
 mod calls;
+mod campaigns;
 mod processes;

@@ -373,7 +373,7 @@ async fn two_devices_of_one_bot_each_archive_all_of_it() {
     one.says("receives").await;
     // the first one has put its own password in force
     let mut command = bot(&second, &harness.endpoint);
-    command.env("WICKRIO_BOT_PASSWORD", CHOSEN);
+    command.env("WICKRIO_BOT_PASSWORD", CHOSEN).env_remove("WICKRIO_ROTATE_PASSWORD");
     let mut two = Program::start(&mut command);
     two.says("receives").await;
     let sending = Sending::begin(traffic(&harness, 12).await);

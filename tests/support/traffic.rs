@@ -30,7 +30,6 @@ impl Dice {
 }
 
 /// What must stand in the record of a message.
-#[derive(Clone)]
 enum Sent {
     Text(String),
     File { name: String, sha256: String },
@@ -46,32 +45,27 @@ pub struct Traffic {
     conversations: Vec<ConversationId>,
     carol_is_in: bool,
     number: u64,
-    accepted: Accepted,
+    sent: HashMap<ConversationId, BTreeMap<u64, Sent>>,
 }
-
-/// All that the network has accepted from a device: what an archive owes.
-#[derive(Clone, Default)]
-pub struct Accepted(HashMap<ConversationId, BTreeMap<u64, Sent>>);
 
 impl Traffic {
     /// Begins a room, a group and a direct conversation.
-    pub async fn begin(device: Device, seed: u64, scratch: &Path) -> Self {
+    pub async fn begin(mut device: Device, seed: u64, scratch: &Path) -> Self {
+        let mut conversations = Vec::new();
+        for kind in [ConversationKind::Room, ConversationKind::Group, ConversationKind::Direct] {
+            conversations.push(device.create(kind, &[user("bob")]).await.unwrap());
+        }
+        let sent = conversations.iter().map(|id| (*id, BTreeMap::new())).collect();
         let upload = scratch.join("upload");
         std::fs::create_dir(&upload).unwrap();
-        let (conversations, accepted) = (Vec::new(), Accepted::default());
-        let dice = Dice(seed);
-        let mut this = Self { device, dice, upload, conversations, carol_is_in: false, number: 0, accepted };
-        for kind in [ConversationKind::Room, ConversationKind::Group, ConversationKind::Direct] {
-            this.begin_another(kind).await;
-        }
-        this
+        Self { device, dice: Dice(seed), upload, conversations, carol_is_in: false, number: 0, sent }
     }
 
     /// Begins one more conversation, which the bot will join.
     pub async fn begin_another(&mut self, kind: ConversationKind) {
         let conversation = self.device.create(kind, &[user("bob")]).await.unwrap();
         self.conversations.push(conversation);
-        self.accepted.0.insert(conversation, BTreeMap::new());
+        self.sent.insert(conversation, BTreeMap::new());
     }
 
     /// Sends as many messages as it is told to, each time it is told, until nobody tells any more.
@@ -108,7 +102,7 @@ impl Traffic {
     }
 
     fn remember(&mut self, conversation: ConversationId, seq: u64, sent: Sent) {
-        let before = self.accepted.0.get_mut(&conversation).unwrap().insert(seq, sent);
+        let before = self.sent.get_mut(&conversation).unwrap().insert(seq, sent);
         assert!(before.is_none(), "two messages at {seq} of {conversation}");
     }
 
@@ -161,32 +155,15 @@ impl Traffic {
         self.remember(conversation, changed.unwrap(), sent);
     }
 
-    /// How many records there must be in all.
-    pub fn places(&self) -> usize {
-        self.accepted.places()
-    }
-
-    /// See [`Accepted::is_archived`].
-    pub fn is_archived(&self, messages: &Path, files: &Path) {
-        self.accepted.is_archived(messages, files);
-    }
-
-    /// Sends no more.
-    pub fn finish(self) -> Accepted {
-        self.accepted
-    }
-}
-
-impl Accepted {
     /// How many records there must be in all: what was sent, and the bot's joining.
     pub fn places(&self) -> usize {
-        self.0.values().map(|sent| sent.len() + 1).sum()
+        self.sent.values().map(|sent| sent.len() + 1).sum()
     }
 
     /// Everything that was sent is in the archive once, in order and whole, and nothing else is.
     pub fn is_archived(&self, messages: &Path, files: &Path) {
         let all = records(messages);
-        for (conversation, sent) in &self.0 {
+        for (conversation, sent) in &self.sent {
             let records: Vec<&Value> =
                 all.iter().filter(|record| record["vgroupid"] == conversation.as_str()).collect();
             let seqs: Vec<u64> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
@@ -202,7 +179,7 @@ impl Accepted {
         let archived: BTreeSet<String> =
             all.iter().filter_map(|record| Some(record["file"].get("localfilename")?.as_str()?.to_owned())).collect();
         assert_eq!(names(files), archived, "files without a record, or unfinished");
-        let sent = self.0.values().flat_map(BTreeMap::values);
+        let sent = self.sent.values().flat_map(BTreeMap::values);
         assert_eq!(archived.len(), sent.filter(|sent| matches!(sent, Sent::File { .. })).count());
     }
 }

@@ -13,7 +13,7 @@ use retaind::network::Admin;
 use retaind::protocol::credential::Role;
 
 use crate::support::program::Program;
-use crate::support::traffic::{Accepted, is_sealed};
+use crate::support::traffic::{Traffic, is_sealed};
 use crate::support::{unacknowledged, user, vault};
 
 /// Small, so that faults meet rotations.
@@ -88,11 +88,11 @@ pub fn ended_sensibly(code: Option<i32>, log: &str, home: &Path) -> String {
 }
 
 /// Runs without a fault to its end, and then the archive is what is owed.
-pub async fn heals(command: &mut Command, home: &Path, accepted: &Accepted) {
+pub async fn heals(command: &mut Command, home: &Path, traffic: &Traffic) {
     let network = home.join("network");
     let (code, log) = live(command, &network).await;
     assert_eq!((code, unacknowledged(&network)), (Some(0), 0), "the run after it:\n{log}");
-    accepted.is_archived(&home.join("messages"), &home.join("attachments"));
+    traffic.is_archived(&home.join("messages"), &home.join("attachments"));
     is_sealed(&home.join("messages"), FILE_KIB * 1024);
 }
 

@@ -46,7 +46,8 @@ pub fn kinds(call: &str, object: &str) -> &'static [&'static str] {
             &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "after:EIO", "kill"]
         }
         ("ftruncate" | "fallocate", _) => &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EINTR", "after:EIO", "kill"],
-        ("flock" | "fcntl", _) => &["EIO", "ENOLCK", "EINTR", "kill"],
+        // neither waits, so neither is interrupted
+        ("flock" | "fcntl", _) => &["EIO", "ENOLCK", "kill"],
         ("read" | "pread64", _) => &["EIO", "EINTR", "kill"],
         ("mmap", _) => &["ENOMEM", "kill"],
         ("fchmod" | "fchmodat" | "chmod" | "fchown", _) => &["EIO", "EPERM", "EROFS", "kill"],

@@ -23,7 +23,7 @@ use super::bot::{acknowledged_but, ended_sensibly, ends_well, heals, in_small_fi
 use super::calls::{self, Fault, Tracer, kinds};
 use super::{Figures, Progress, words};
 use crate::support::program::{Program, run_on_at};
-use crate::support::traffic::{Accepted, Traffic};
+use crate::support::traffic::Traffic;
 use crate::support::{CHOSEN, Harness};
 
 /// Runs without a fault that calls are counted in.
@@ -44,7 +44,8 @@ pub struct Prepared {
     directory: tempfile::TempDir,
     program: PathBuf,
     tracer: Tracer,
-    accepted: Accepted,
+    /// Has said all that it says.
+    traffic: Traffic,
 }
 
 /// Prepares a bot. `Err`: why no program can be traced here.
@@ -76,13 +77,12 @@ pub async fn prepare(program: &Path) -> Result<Prepared, String> {
     traffic.file().await;
     traffic.member().await;
     traffic.texts(6).await;
-    let accepted = traffic.finish();
     let directory = tempfile::tempdir().unwrap();
     copy(harness.leave().await.path(), directory.path());
     for folder in ["upload", "logs"] {
         fs::remove_dir_all(directory.path().join(folder)).unwrap();
     }
-    Ok(Prepared { directory, program: program.to_owned(), tracer, accepted })
+    Ok(Prepared { directory, program: program.to_owned(), tracer, traffic })
 }
 
 fn bot(program: &Path, home: &Path, endpoint: &Endpoint) -> std::process::Command {
@@ -118,7 +118,7 @@ impl Prepared {
                 let before = highest.entry(key).or_default();
                 *before = count.max(*before);
             }
-            heals(&mut plain, &home, &self.accepted).await;
+            heals(&mut plain, &home, &self.traffic).await;
             harness.stop().await;
         }
         highest
@@ -148,8 +148,8 @@ impl Prepared {
             figures.struck(fault.kind);
         }
         *figures.ends.entry(format!("{} {}: {end}", fault.call, fault.object)).or_default() += 1;
-        heals(&mut plain, &home, &self.accepted).await;
-        figures.obligations += self.accepted.places() as u64;
+        heals(&mut plain, &home, &self.traffic).await;
+        figures.obligations += self.traffic.places() as u64;
         harness.stop().await;
         figures
     }
