@@ -3,3 +3,4 @@
 mod calls;
 mod campaigns;
 mod processes;
+mod state;

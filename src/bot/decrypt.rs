@@ -58,7 +58,9 @@ pub enum DecryptError {
         source: EngineError,
     },
     /// The state could not be read when a Welcome asked for its key: the message is not to blame.
-    #[error("the key for a welcome to conversation `{conversation}` cannot be read from the state, does its disk work?")]
+    #[error(
+        "the key for a welcome to conversation `{conversation}` cannot be read from the state, does its disk work?"
+    )]
     Unread {
         /// Which.
         conversation: ConversationId,

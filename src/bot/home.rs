@@ -128,10 +128,11 @@ impl HomeError {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { directory, source },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { directory, source },
-            // of a parent that is none, or that may not be looked into
-            io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput => {
-                Self::Unwritable { directory, source }
-            }
+            // the last three: what `/proc` and its like say of what nobody may make there
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidInput => Self::Unwritable { directory, source },
             _ => Self::Broken { directory, source },
         }
     }

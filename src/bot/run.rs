@@ -161,7 +161,9 @@ impl BotError {
             | Self::Commit(_)
             | Self::Ship(_)
             | Self::Receive(ReceiveError::Store(_))
-            | Self::Decrypt(DecryptError::Store(_) | DecryptError::Unread { .. } | DecryptError::Keep(_)) => Fault::Temporary,
+            | Self::Decrypt(DecryptError::Store(_) | DecryptError::Unread { .. } | DecryptError::Keep(_)) => {
+                Fault::Temporary
+            }
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
         }
     }

@@ -170,7 +170,8 @@ impl KeyPackageStorage for Mailbox {
     }
 
     fn get(&self, id: &[u8]) -> Result<Option<KeyPackageData>, MlsError> {
-        let looked_up = self.key_packages.secret(id).map_err(|error| MlsError::KeyPackageRepoError(error.into_any_error()))?;
+        let looked_up =
+            self.key_packages.secret(id).map_err(|error| MlsError::KeyPackageRepoError(error.into_any_error()))?;
         let Some(bytes) = looked_up else { return Ok(None) };
         Ok(Some(KeyPackageData::mls_decode(&mut bytes.as_slice())?))
     }

@@ -295,6 +295,11 @@ impl Bot {
         self.counters.messages_saved.reaches(records).await;
     }
 
+    /// Waits until it ends by itself.
+    pub async fn ends(self) -> Result<Shipped, BotError> {
+        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap()
+    }
+
     /// Stops it as SIGTERM does.
     pub async fn stop(self) -> Result<Shipped, BotError> {
         self.stop.cancel();

@@ -60,7 +60,11 @@ pub async fn live(command: &mut Command, network: &Path) -> (Option<i32>, String
     if bot.runs() {
         bot.signal("TERM");
     }
-    let end = async { while bot.runs() { tokio::time::sleep(LOOK_EVERY).await } };
+    let end = async {
+        while bot.runs() {
+            tokio::time::sleep(LOOK_EVERY).await
+        }
+    };
     if tokio::time::timeout(LIFE_MAX, end).await.is_err() {
         panic!("it does not end as told:\n{}", bot.log());
     }

@@ -41,7 +41,9 @@ pub fn kinds(call: &str, object: &str) -> &'static [&'static str] {
             &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EINTR", "short", "after:EIO", "kill"]
         }
         ("fsync" | "fdatasync", _) => &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EINTR", "after:EIO", "kill"],
-        ("open" | "openat", _) => &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EMFILE", "EINTR", "after:EIO", "kill"],
+        ("open" | "openat", _) => {
+            &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EMFILE", "EINTR", "after:EIO", "kill"]
+        }
         ("rename" | "renameat" | "renameat2" | "unlink" | "unlinkat" | "mkdir" | "mkdirat" | "rmdir", _) => {
             &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "after:EIO", "kill"]
         }
@@ -66,9 +68,6 @@ pub struct Tracer {
 impl Tracer {
     /// `Err`: why nothing can be traced here.
     pub fn find() -> Result<Self, String> {
-        if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
-            return Err("system calls are injected on x86_64 Linux alone".to_owned());
-        }
         let path = std::env::var_os("PATH").unwrap_or_default();
         let found = std::env::split_paths(&path).map(|folder| folder.join("python3")).find(|python| python.exists());
         let this = Self { python: found.ok_or("there is no `python3` in the path")? };
