@@ -7,7 +7,7 @@
 //!
 //! `RETAIND_SWEEP` may be a part of a fault's name instead: `fdatasync`, `state/bot.db-wal`. `RETAIND_LANES`: runs at once.
 //! `RETAIND_PROGRAM`: another program than the one that was built with the tests.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! Processes that are stopped, cut off, killed at random, upgraded, and have no room on their disks: the archive is what is owed.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -84,8 +84,15 @@ class Tracer:
         os.waitpid(self.child, WALL)
         self.known.add(self.child)
         ptrace(SETOPTIONS, self.child, SYSGOOD | FORK | VFORK | CLONE | EXEC | SECCOMP | EXITKILL)
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(self.child, signal.SIGTERM))
+        signal.signal(signal.SIGTERM, self.pass_on)
         ptrace(CONT, self.child)
+
+    def pass_on(self, *_):
+        """Whoever tells it to stop may be late: it has ended by itself."""
+        try:
+            os.kill(self.child, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
 
     def run(self):
         """Until the program has ended: its exit status."""
@@ -211,6 +218,8 @@ def main():
     wish = None if wish == ["count"] else (wish[0], wish[1], int(wish[2]), wish[3])
     tracer = Tracer(home, wish, sys.argv[sys.argv.index("--") + 1:])
     status = tracer.run()
+    # the same; an interpreter that is ending would die of it
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with open(report, "w") as file:
         json.dump({"counts": tracer.counts, "met": tracer.met, "thread": tracer.thread}, file)
     sys.exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
