@@ -3,27 +3,19 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use retaind::device::account::{self, Proof};
-use retaind::device::conversations::Device;
-use retaind::device::patience::Patience;
-use retaind::device::store::Store;
 use retaind::network::Admin;
-use retaind::protocol::credential::Role;
 use retaind::protocol::endpoint::Endpoint;
 use retaind::protocol::ids::ConversationKind;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
+use crate::support::faults::bot::{FILE_KIB, acknowledged_but, ends_well, in_small_files, patient_device};
+use crate::support::faults::storm;
 use crate::support::program::{self, Program, retaind};
 use crate::support::traffic::{Dice, Traffic, is_sealed, names};
-use crate::support::{self, BOT, Harness, PASSWORD, text, unacknowledged, user, vault};
-
-/// Small, so that kills meet rotations.
-const FILE_KIB: u64 = 4;
-/// How long a device of a test waits for a network that is killed again and again.
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::support::{self, BOT, Harness, PASSWORD, text, unacknowledged, user};
 
 /// `retaind run` with everything below `home`, in small files.
 fn run(home: &Path) -> Command {
@@ -35,73 +27,12 @@ fn run_on(home: &Path, network: &Endpoint) -> Command {
     in_small_files(program::run_on(home, network))
 }
 
-fn in_small_files(mut command: Command) -> Command {
-    command.env("WICKRIO_COMP_FILESIZE", FILE_KIB.to_string());
-    command
-}
-
-/// Waits until the network keeps at most `places` for the bot. Another process knows: there is nothing but to look again.
-async fn acknowledged_but(directory: &Path, places: i64) {
-    while unacknowledged(directory) > places {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Ends as after SIGTERM, with nothing left to do.
-async fn ends_well(bot: Program) {
-    bot.signal("TERM");
-    let (code, log) = bot.ends().await;
-    assert_eq!(code, Some(0), "{log}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bot_killed_at_200_random_instants_loses_and_doubles_nothing() {
     const KILLS: u64 = 200;
     const SEED: u64 = 20_260_801;
     println!("seed {SEED}");
-    let mut dice = Dice(SEED);
-    let harness = Harness::start();
-    let (home, network) = (harness.path(), harness.path().join("network"));
-    let mut command = run_on(home, &harness.endpoint);
-    let started = Instant::now();
-    let mut bot = Program::start(&mut command);
-    bot.says("receives").await;
-    let mut log_in = started.elapsed();
-    let (_bob, _carol) = (harness.device("bob").await, harness.device("carol").await);
-    let traffic = Traffic::begin(harness.device("alice").await, SEED, home).await;
-    let (turns, told) = mpsc::unbounded_channel();
-    let sending = tokio::spawn(traffic.run(told));
-    bot.kill();
-
-    for _ in 0..KILLS {
-        turns.send(3 + dice.below(6)).unwrap();
-        let started = Instant::now();
-        let mut bot = Program::start(&mut command);
-        let instant = if dice.below(3) == 0 {
-            // while it starts: state, recovery, log-in
-            log_in.mul_f64(0.001 * dice.below(1000) as f64)
-        } else {
-            // while it works
-            bot.says("Logged in").await;
-            log_in = started.elapsed();
-            Duration::from_micros(dice.below(100_000))
-        };
-        // the instant is what is tested; nothing is waited for
-        tokio::time::sleep(instant).await;
-        bot.kill();
-    }
-
-    drop(turns);
-    let traffic = sending.await.unwrap();
-    let mut bot = Program::start(&mut command);
-    // all may be acknowledged already: then this life must at least have begun before it is told to stop
-    bot.says("Logged in").await;
-    acknowledged_but(&network, 0).await;
-    ends_well(bot).await;
-    assert_eq!(unacknowledged(&network), 0);
-    traffic.is_archived(&harness.messages(), &harness.files());
-    is_sealed(&harness.messages(), FILE_KIB * 1024);
-    harness.stop().await;
+    println!("{}", storm::one(program::built(), SEED, KILLS).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -159,18 +90,6 @@ async fn a_second_bot_on_the_same_state_is_refused_and_the_first_goes_on() {
     ends_well(first).await;
     traffic.is_archived(&harness.messages(), &harness.files());
     harness.stop().await;
-}
-
-/// Registers a device on the network in `directory` which waits for that network wherever it is served next.
-async fn patient_device(directory: &Path, name: &str) -> Device {
-    let invite = Admin::open(directory).unwrap().invite(&user(name), Role::Normal, None).unwrap();
-    let store = Store::in_memory(vault()).unwrap();
-    let account = account::register(store, &invite.endpoint, Proof::Invite(&invite.code), 0).await.unwrap();
-    let mut device = Device::start_with_key_packages(account, 4).await.unwrap();
-    let directory = directory.to_owned();
-    let whereabouts = move || Admin::open(&directory).unwrap().endpoint().unwrap();
-    device.be_patient(Patience::lasting(PATIENCE).looking_at(whereabouts));
-    device
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

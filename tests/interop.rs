@@ -9,7 +9,7 @@ use mls_rs::mls_rs_codec::MlsEncode;
 use retaind::device::connection::{Connection, Push};
 use retaind::device::conversations::{Reading, What, random};
 use retaind::device::mls::{
-    Engine, KeyPackageUse, KeyPackages, NotRead, Membership, Proposed, Received, generate_signature_key,
+    Engine, KeyPackageUse, KeyPackages, Membership, NotRead, Proposed, Received, generate_signature_key,
 };
 use retaind::protocol::content::Content;
 use retaind::protocol::credential::{AuthenticationKey, Identity, Role, Verifier, signing_identity};

@@ -77,6 +77,17 @@ pub enum HomeError {
         /// What failed.
         source: io::Error,
     },
+    /// The system fails, and not because of whom the directory belongs to.
+    #[error(
+        "the {} directory `{}` cannot be used, does its disk work? if it goes on, set `{}` to a path on another disk",
+        directory.what, directory.path.display(), directory.variable
+    )]
+    Broken {
+        /// The directory.
+        directory: Directory,
+        /// What failed.
+        source: io::Error,
+    },
     /// No space, or none left for this user.
     #[error(
         "the disk of the {} directory `{}` is full: free some space, or set `{}` to a path on another disk",
@@ -108,6 +119,7 @@ impl HomeError {
             Self::NotADirectory { .. } | Self::Unwritable { .. } | Self::ReadOnly { .. } => Fault::Configuration,
             // space is freed, and another bot stops, without a change here
             Self::Full { .. } | Self::InUse { .. } => Fault::Temporary,
+            Self::Broken { .. } => Fault::Temporary,
         }
     }
 
@@ -116,7 +128,12 @@ impl HomeError {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { directory, source },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { directory, source },
-            _ => Self::Unwritable { directory, source },
+            // the last three: what `/proc` and its like say of what nobody may make there
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidInput => Self::Unwritable { directory, source },
+            _ => Self::Broken { directory, source },
         }
     }
 }

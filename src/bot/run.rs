@@ -156,7 +156,9 @@ impl BotError {
                 | AccountError::NotRegistered
                 | AccountError::OtherNetwork { .. }
                 | AccountError::NoSuite => Fault::Configuration,
-                AccountError::Store(_) | AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
+                AccountError::Store(error) if error.is_configuration() => Fault::Configuration,
+                AccountError::Store(_) => Fault::Temporary,
+                AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
             },
             Self::Gone(_) | Self::Log(_) => Fault::Temporary,
             Self::OtherBot { .. } | Self::ConfiguredPassword(_) => Fault::Configuration,
@@ -165,7 +167,10 @@ impl BotError {
             Self::Random => Fault::Temporary,
             Self::Stalled(_) | Self::CutShort => Fault::Temporary,
             // the disk's errors: full, read-only, gone; the next start tells more
-            Self::Fetch(FetchError::Disk(_)) | Self::Commit(_) | Self::Ship(_) => Fault::Temporary,
+            Self::Fetch(FetchError::Disk(_))
+            | Self::Commit(_)
+            | Self::Ship(_)
+            | Self::Decrypt(DecryptError::Unread { .. } | DecryptError::Keep(_)) => Fault::Temporary,
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A reader task takes frames apart: answers wake whoever asked, pushes go into a bounded queue. The queue has room for
 //! the whole window that was subscribed to, so a well-behaved network never blocks the reader; one that pushes more than
-//! the window is cut off rather than allowed to fill memory. When the connection ends, everybody who waits is told.
+//! the window is cut off rather than allowed to fill memory. When the connection ends, everybody who waits is told; and it ends
+//! when either direction does.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -14,9 +15,10 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use prost::Message;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -34,6 +36,8 @@ use crate::protocol::wire::{
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Requests that may wait for the socket.
 const REQUESTS_QUEUED_MAX: usize = 256;
+/// How long a connection on which nothing can be said any more is still listened to: what was on its way comes in.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Pushes that may wait when nothing was subscribed to: notices.
 const NOTICES_QUEUED_MAX: usize = 64;
 
@@ -255,14 +259,17 @@ async fn connect(endpoint: &Endpoint) -> Result<TlsStream<TcpStream>, Connection
 }
 
 fn start(
-    framed: Framed<TlsStream<TcpStream>, LengthDelimitedCodec>,
+    framed: Framed<impl AsyncRead + AsyncWrite + Send + 'static, LengthDelimitedCodec>,
     mut outgoing: mpsc::Receiver<Bytes>,
     pushes: mpsc::Sender<Push>,
     waiting: Waiting,
     heard: Arc<AtomicU64>,
 ) -> [JoinHandle<()>; 2] {
     let (mut sink, mut stream) = framed.split();
+    let (broken, mut last_words) = watch::channel(());
     let writer = tokio::spawn(async move {
+        // dropped when nothing can be said any more
+        let _broken = broken;
         while let Some(frame) = outgoing.recv().await {
             if sink.feed(frame).await.is_err() {
                 return;
@@ -279,7 +286,19 @@ fn start(
         }
     });
     let reader = tokio::spawn(async move {
-        while let Some(Ok(bytes)) = stream.next().await {
+        let mut over = std::pin::pin!(async move {
+            while last_words.changed().await.is_ok() {}
+            tokio::time::sleep(LAST_WORDS).await;
+        });
+        loop {
+            let bytes = tokio::select! {
+                read = stream.next() => match read {
+                    Some(Ok(bytes)) => bytes,
+                    Some(Err(_)) | None => break,
+                },
+                // whoever asked would wait for an answer to what was never said, and acknowledgements for ever
+                () = &mut over => break,
+            };
             heard.fetch_add(1, Ordering::Relaxed);
             let Ok(ServerFrame { id, answer: Some(answer) }) = ServerFrame::read(&bytes) else { break };
             let pushed = match (id, answer) {
@@ -313,4 +332,52 @@ fn start(
         waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
     });
     [writer, reader]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// Nothing can be said, and nothing is heard: not even that it has ended.
+    struct Deaf;
+
+    impl AsyncRead for Deaf {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Deaf {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(ErrorKind::TimedOut.into()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(ErrorKind::TimedOut.into()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_on_which_nothing_can_be_said_ends_for_all_who_wait_on_it() {
+        let (requests, outgoing) = mpsc::channel(REQUESTS_QUEUED_MAX);
+        let (pushes, mut pushed) = mpsc::channel(1);
+        let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
+        let heard = Arc::new(AtomicU64::new(0));
+        let framed = LengthDelimitedCodec::builder().new_framed(Deaf);
+        let tasks = start(framed, outgoing, pushes, waiting.clone(), heard.clone());
+        let connection =
+            Connection { info: NetworkInfo::default(), requests, waiting, next_id: AtomicU64::new(1), heard, tasks };
+        let asked = connection.call(Request::Hello(Hello { version: WIRE_VERSION }));
+        let answered = tokio::time::timeout(Duration::from_secs(60), asked).await.unwrap();
+        assert!(matches!(answered, Err(ConnectionError::Closed)), "{answered:?}");
+        assert!(pushed.recv().await.is_none(), "whoever receives finds the end as well");
+    }
 }

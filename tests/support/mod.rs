@@ -9,6 +9,7 @@ pub mod clock;
 pub mod disk;
 pub mod docker;
 pub mod events;
+pub mod faults;
 pub mod gate;
 pub mod http;
 pub mod openmls_device;
@@ -101,6 +102,12 @@ impl Harness {
         let directory = tempfile::tempdir().unwrap();
         let network = Network::open(change(network::Options::new(directory.path().join("network")))).unwrap();
         network.ensure_bot(&user(BOT), PASSWORD).unwrap();
+        Self::serve(directory, network, TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// The network that is in `directory` already, with whatever else is there.
+    pub fn found(directory: tempfile::TempDir) -> Self {
+        let network = Network::open(network::Options::new(directory.path().join("network"))).unwrap();
         Self::serve(directory, network, TcpListener::bind("127.0.0.1:0").unwrap())
     }
 
@@ -235,6 +242,11 @@ pub struct Away {
 }
 
 impl Away {
+    /// Where everything is.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Serves it again, at the same address.
     pub fn come_back(self) -> Harness {
         let network = Network::open(network::Options::new(self.directory.path().join("network"))).unwrap();
@@ -285,6 +297,11 @@ impl Bot {
     /// Waits until this many records are safe in this run.
     pub async fn saved(&self, records: u64) {
         self.counters.messages_saved.reaches(records).await;
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ends(self) -> Result<Shipped, BotError> {
+        tokio::time::timeout(PATIENCE, self.running).await.unwrap().unwrap()
     }
 
     /// Stops it as SIGTERM does.

@@ -15,7 +15,17 @@ use super::{BOT, CHOSEN, PASSWORD};
 /// `retaind ARGUMENTS` with no environment but what the test gives it: text for [`Program::says`], and neither files nor a
 /// port that another test's bot would meet. A test that wants them puts them into its own directory, and on port 0.
 pub fn retaind(arguments: &[&str]) -> Command {
-    let mut command = Command::new(option_env!("CARGO_BIN_EXE_retaind").unwrap_or("retaind"));
+    retaind_at(built(), arguments)
+}
+
+/// The program that these tests were built with. Only tests and benches have one.
+pub fn built() -> &'static Path {
+    Path::new(option_env!("CARGO_BIN_EXE_retaind").unwrap_or("retaind"))
+}
+
+/// The same of a program that lies elsewhere.
+pub fn retaind_at(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).env_clear().envs([
         ("RUST_LOG", "info"),
         ("RETAIND_LOG_FORMAT", "text"),
@@ -27,7 +37,12 @@ pub fn retaind(arguments: &[&str]) -> Command {
 
 /// `retaind run` with everything below `home`, also its log files.
 pub fn run(home: &Path) -> Command {
-    let mut command = retaind(&["run"]);
+    run_at(built(), home)
+}
+
+/// The same of a program that lies elsewhere.
+pub fn run_at(program: &Path, home: &Path) -> Command {
+    let mut command = retaind_at(program, &["run"]);
     command
         .env("WICKRIO_BOT_NAME", BOT)
         .env("WICKRIO_BOT_PASSWORD", PASSWORD)
@@ -42,9 +57,14 @@ pub fn run(home: &Path) -> Command {
 
 /// The same, on a network that is another process (or the test's).
 pub fn run_on(home: &Path, network: &Endpoint) -> Command {
+    run_on_at(built(), home, network)
+}
+
+/// The same of a program that lies elsewhere.
+pub fn run_on_at(program: &Path, home: &Path, network: &Endpoint) -> Command {
     let authority = home.join("ca.pem");
     write_pem(&authority, &network.ca_der);
-    let mut command = run(home);
+    let mut command = run_at(program, home);
     command.env("RETAIND_NETWORK", &network.address).env("RETAIND_NETWORK_CA", authority);
     command
 }

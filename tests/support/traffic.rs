@@ -53,6 +53,13 @@ impl Traffic {
         Self { device, dice: Dice(seed), upload, conversations, carol_is_in: false, number: 0, obligations }
     }
 
+    /// Begins one more conversation, which the bot will join.
+    pub async fn begin_another(&mut self, kind: ConversationKind) {
+        let conversation = self.device.create(kind, &[user("bob")]).await.unwrap();
+        self.conversations.push(conversation);
+        self.obligations.owe(conversation, 1, &Said::Joined);
+    }
+
     /// Sends as many messages as it is told to, each time it is told, until nobody tells any more.
     pub async fn run(mut self, mut turns: mpsc::UnboundedReceiver<u64>) -> Self {
         while let Some(messages) = turns.recv().await {
@@ -98,7 +105,8 @@ impl Traffic {
         self.obligations.owe(conversation, seq, &Said::Text { sender: self.sender(), text: words });
     }
 
-    async fn file(&mut self) {
+    /// Sends a file.
+    pub async fn file(&mut self) {
         // all have the same time, and many the same name
         let name = format!("file {}.bin", self.dice.below(3));
         let size = match self.dice.below(8) {
@@ -128,7 +136,8 @@ impl Traffic {
         self.obligations.owe(conversation, seq, &said);
     }
 
-    async fn member(&mut self) {
+    /// Adds a member to the room, or removes it again.
+    pub async fn member(&mut self) {
         let conversation = self.conversations[0];
         let carol = [user("carol")];
         let (add, remove): (&[_], &[_]) = if self.carol_is_in { (&[], &carol) } else { (&carol, &[]) };

@@ -122,6 +122,10 @@ fn full() -> io::Error {
     fs::OpenOptions::new().write(true).open("/dev/full").unwrap().write_all(b"x").unwrap_err()
 }
 
+fn broken() -> io::Error {
+    rustix::io::Errno::IO.into()
+}
+
 fn denied() -> io::Error {
     io::Error::from(io::ErrorKind::PermissionDenied)
 }
@@ -195,7 +199,7 @@ fn a_file_in_the_way_is_named_and_nothing_is_made() {
 fn a_full_or_failing_disk_is_one_clear_error_at_whichever_call_and_leaves_nothing_behind() {
     let mut failures = 0;
     for call in 0.. {
-        for error in [full as fn() -> io::Error, denied] {
+        for error in [full as fn() -> io::Error, denied, broken] {
             let root = tempfile::tempdir().unwrap();
             let disk: &'static FailingDisk =
                 Box::leak(Box::new(FailingDisk { calls_left: Mutex::new(Some(call)), error }));
@@ -203,16 +207,19 @@ fn a_full_or_failing_disk_is_one_clear_error_at_whichever_call_and_leaves_nothin
             if disk.calls_left.lock().unwrap().is_some() {
                 result.map(drop).unwrap();
                 // 5 directories made, then 3 probed by four calls each
-                assert_eq!(failures, 2 * (5 + 3 * 4));
+                assert_eq!(failures, 3 * (5 + 3 * 4));
                 return;
             }
             failures += 1;
             let failed = result.unwrap_err();
-            let is_full = error().kind() == io::ErrorKind::StorageFull;
-            let words =
-                if is_full { " is full: free some space, or set `" } else { " cannot be written: give it to the user" };
+            let (words, fault) = match error().kind() {
+                io::ErrorKind::StorageFull => (" is full: free some space, or set `", Fault::Temporary),
+                io::ErrorKind::PermissionDenied => (" cannot be written: give it to the user", Fault::Configuration),
+                // whose directory it is has nothing to do with it
+                _ => (" cannot be used, does its disk work? if it goes on, set `", Fault::Temporary),
+            };
             assert!(failed.to_string().contains(words), "call {call}: {failed}");
-            assert_eq!(failed.fault(), if is_full { Fault::Temporary } else { Fault::Configuration });
+            assert_eq!(failed.fault(), fault);
             assert!(failed.source().is_some());
             assert_eq!(tree(root.path()), BTreeMap::new(), "call {call}");
         }
