@@ -49,7 +49,10 @@ pub async fn ends_well(bot: Program) {
 pub async fn live(command: &mut Command, network: &Path) -> (Option<i32>, String) {
     let mut bot = Program::start(command);
     let life = async {
-        bot.works_or_ends("Logged in").await;
+        if unacknowledged(network) == 0 {
+            // nothing else shows that it has begun
+            bot.works_or_ends("Logged in").await;
+        }
         while bot.runs() && unacknowledged(network) > 0 {
             tokio::time::sleep(LOOK_EVERY).await;
         }
