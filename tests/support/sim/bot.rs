@@ -84,6 +84,7 @@ impl Bot {
         state::renew_log(&*setting.disk, &setting.state_file)?;
         let store = Store::open_unlocked(&setting.state, setting.vault.clone())?;
         state::prepare(&store)?;
+        store.verify()?;
         let names = Arc::new(Names::new(setting.disk.clone(), &setting.directories.files));
         let committed: Vec<Committed> = (0..setting.workers).map(|_| Committed::default()).collect();
         let counters = Arc::new(Counters::default());
