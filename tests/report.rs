@@ -298,8 +298,12 @@ async fn a_gap_and_a_message_that_cannot_be_read_are_told_without_content() {
         assert!(!event.to_string().contains("whisper"));
         told.push((event["eventCode"].as_str().unwrap().to_owned(), event["message"].as_str().unwrap().to_owned()));
     }
+    // once more for the connection on which the bot asks whether the message is really missing
+    let logged_in = told.iter().filter(|(code, _)| code == "logged_in").count();
+    assert_eq!(logged_in, 2);
+    told.retain(|(code, _)| code != "logged_in");
     let codes: Vec<&str> = told.iter().map(|(code, _)| code.as_str()).collect();
-    assert_eq!(codes, ["logged_in", "message_gap", "undecryptable_message", "shutting_down"]);
-    assert_eq!(told[1].1, format!("Messages 3 to 3 of conversation {room} were not delivered by the network"));
+    assert_eq!(codes, ["message_gap", "undecryptable_message", "shutting_down"]);
+    assert_eq!(told[0].1, format!("Messages 3 to 3 of conversation {room} were not delivered by the network"));
     harness.stop().await;
 }

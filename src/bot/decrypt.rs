@@ -204,11 +204,7 @@ impl Worker {
 
     /// One turn: what is delivered is sorted by conversation, and what becomes of each goes to `hand_on`, which says
     /// whether anybody still takes it. `false`: nobody does.
-    pub fn turn(
-        &mut self,
-        inputs: Vec<Input>,
-        hand_on: &mut dyn FnMut(Output) -> bool,
-    ) -> Result<bool, DecryptError> {
+    pub fn turn(&mut self, inputs: Vec<Input>, hand_on: &mut dyn FnMut(Output) -> bool) -> Result<bool, DecryptError> {
         let mut order: Vec<ConversationId> = Vec::new();
         let mut ready: HashMap<ConversationId, VecDeque<Delivered>> = HashMap::new();
         for input in inputs {
@@ -552,9 +548,10 @@ impl Worker {
     fn evict(&mut self) {
         let committed = self.committed.get();
         while self.entries.len() > SESSIONS_OPEN_MAX {
-            let may_go = self.entries.peek_lru().is_some_and(|(_, entry)| {
-                entry.turn < committed && entry.waiting.is_none() && entry.gap == Gap::None
-            });
+            let may_go = self
+                .entries
+                .peek_lru()
+                .is_some_and(|(_, entry)| entry.turn < committed && entry.waiting.is_none() && entry.gap == Gap::None);
             if !may_go {
                 return;
             }

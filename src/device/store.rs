@@ -584,7 +584,9 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     private_to_owner(path);
     // temporaries in memory: in a container with a read-only root there is no other place than the state's directory
     connection
-        .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY;")
+        .execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY;",
+        )
         .and_then(|()| keep_plans(&connection))
         .map_err(failed)?;
     schema::bring_up(&mut connection, path, STEPS)?;

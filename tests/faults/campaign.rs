@@ -77,7 +77,10 @@ fn main() -> ExitCode {
     if arguments.table || arguments.calls {
         let jobs: Vec<Job> = SWEPT.into_iter().flat_map(|seed| sweep(seed, 1)).collect();
         let sum = shown("every call fails once", &jobs, threads);
-        rows.push((format!("simulation, every call of the lives {} and {} fails once, in each way", SWEPT[0], SWEPT[1]), sum));
+        rows.push((
+            format!("simulation, every call of the lives {} and {} fails once, in each way", SWEPT[0], SWEPT[1]),
+            sum,
+        ));
     }
     if arguments.table {
         write_table(&rows);
@@ -109,7 +112,12 @@ fn wrong(seeds: u64, threads: NonZeroUsize) -> ExitCode {
     let mut caught = true;
     for build in Build::WRONG {
         let sum = run(&jobs, threads, build, &|_| ());
-        println!("{build:?}: caught by {} of {} lives, first by {:?}", sum.broken.len(), sum.lives, sum.broken.first().map(|(name, _)| name));
+        println!(
+            "{build:?}: caught by {} of {} lives, first by {:?}",
+            sum.broken.len(),
+            sum.lives,
+            sum.broken.first().map(|(name, _)| name)
+        );
         caught &= !sum.broken.is_empty();
     }
     if caught { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -122,10 +130,12 @@ fn write_table(rows: &[(String, Sum)]) {
     let (before, rest) = readme.split_once(TABLE_BEGINS).expect("README.md has the table");
     let (table, after) = rest.split_once(TABLE_ENDS).expect("the table ends");
     let date = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
-    let mut lines: Vec<String> = table.lines().filter(|line| !line.starts_with("| simulation")).map(str::to_owned).collect();
+    let mut lines: Vec<String> =
+        table.lines().filter(|line| !line.starts_with("| simulation")).map(str::to_owned).collect();
     for (what, sum) in rows.iter().rev() {
         let Sum { lives, owed, starts, power, kills, errors, cuts, broken } = sum;
-        let faults = format!("{power} losses of power, {kills} kills, {errors} ends by an error, {cuts} cut connections");
+        let faults =
+            format!("{power} losses of power, {kills} kills, {errors} ends by an error, {cuts} cut connections");
         let row = format!("| {what} | {lives} | {starts} | {faults} | {owed} | **{}** | {date} |", broken.len());
         lines.insert(2, row);
     }

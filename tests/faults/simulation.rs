@@ -87,7 +87,9 @@ fn rows_behind_a_commit_that_failed(between: impl Fn(&SimDisk, &Path)) -> i64 {
     let disk = mounted.disk().clone();
     let open = || {
         let state = Connection::open(mounted.database("bot.db")).unwrap();
-        state.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE IF NOT EXISTS t (a)").unwrap();
+        state
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE IF NOT EXISTS t (a)")
+            .unwrap();
         state
     };
     drop(open());

@@ -88,11 +88,8 @@ impl Bot {
         let names = Arc::new(Names::new(setting.disk.clone(), &setting.directories.files));
         let committed: Vec<Committed> = (0..setting.workers).map(|_| Committed::default()).collect();
         let counters = Arc::new(Counters::default());
-        let neighbours = Neighbours {
-            committed: committed.clone(),
-            ship: Arc::new(Bell::default()),
-            counters: counters.clone(),
-        };
+        let neighbours =
+            Neighbours { committed: committed.clone(), ship: Arc::new(Bell::default()), counters: counters.clone() };
         let committer = Committer::recover(
             store.again(Access::Write)?,
             setting.disk.clone(),
@@ -116,7 +113,16 @@ impl Bot {
                 Arc::new(StoredKeyPackages(reader.clone())),
             )?;
             let (counters, events) = (counters.clone(), Events::only_logged());
-            workers.push(Worker::new(index, engine, reader, committed, names.clone(), counters, events, recall.clone()));
+            workers.push(Worker::new(
+                index,
+                engine,
+                reader,
+                committed,
+                names.clone(),
+                counters,
+                events,
+                recall.clone(),
+            ));
         }
         let (health, healthy) = watch::channel(Health::default());
         let (connection, connected) = watch::channel(Some(setting.blobs.clone()));
@@ -182,8 +188,10 @@ impl Bot {
     /// A worker takes up to `most` of what it has. `false`: it has nothing.
     pub fn decrypt(&mut self, worker: usize, most: usize) -> Result<bool, Ended> {
         let worker = worker % self.workers.len();
-        let inputs: Vec<Input> =
-            { let queue = &mut self.inputs[worker]; queue.drain(..queue.len().min(most)).collect() };
+        let inputs: Vec<Input> = {
+            let queue = &mut self.inputs[worker];
+            queue.drain(..queue.len().min(most)).collect()
+        };
         if inputs.is_empty() {
             return Ok(false);
         }

@@ -65,7 +65,8 @@ impl Network {
 
     /// Somebody says something. `false`: all has been said.
     pub fn accept(&mut self, dice: &mut Dice) -> bool {
-        let open: Vec<usize> = (0..self.lines.len()).filter(|line| self.lines[*line].head < self.length(*line)).collect();
+        let open: Vec<usize> =
+            (0..self.lines.len()).filter(|line| self.lines[*line].head < self.length(*line)).collect();
         let Some(line) = pick(&open, dice) else { return false };
         self.lines[line].head += 1;
         true

@@ -91,8 +91,7 @@ impl Recording {
     /// What opens the state; once a process, because to derive a key is slow on purpose.
     pub fn vault(&self) -> Arc<Vault> {
         static VAULT: OnceLock<Arc<Vault>> = OnceLock::new();
-        let unlock =
-            || Arc::new(Vault::unlock(PASSWORD_OF_STATE, &VaultHeader::decode(&self.vault).unwrap()).unwrap());
+        let unlock = || Arc::new(Vault::unlock(PASSWORD_OF_STATE, &VaultHeader::decode(&self.vault).unwrap()).unwrap());
         VAULT.get_or_init(unlock).clone()
     }
 
@@ -177,7 +176,8 @@ impl Talk {
         let others = [harness.device("bob").await, harness.device("carol").await];
         let mut alice = harness.device("alice").await;
         let mut conversations = Vec::new();
-        for kind in [ConversationKind::Room, ConversationKind::Group, ConversationKind::Direct, ConversationKind::Room] {
+        for kind in [ConversationKind::Room, ConversationKind::Group, ConversationKind::Direct, ConversationKind::Room]
+        {
             conversations.push(alice.create(kind, &[user("bob")]).await.unwrap());
         }
         let said = conversations.iter().map(|id| (*id, vec![Said::Joined])).collect();
@@ -208,8 +208,7 @@ impl Talk {
                     "originalmessageid": about.message_id.to_string(), "reaction": "👍", "reactAdded": true,
                     "type": "reaction"
                 });
-                let body =
-                    Body::Reaction(Reaction {
+                let body = Body::Reaction(Reaction {
                     original: about.message_id,
                     reaction: "👍".to_owned(),
                     change: ReactionChange::Added,

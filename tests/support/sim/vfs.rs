@@ -242,9 +242,8 @@ unsafe extern "C" fn read(
     offset: ffi::sqlite3_int64,
 ) -> c_int {
     // SAFETY: SQLite gives `length` bytes of room.
-    let (open, into) = unsafe {
-        (opened(file), std::slice::from_raw_parts_mut(into.cast::<u8>(), usize::try_from(length).unwrap()))
-    };
+    let (open, into) =
+        unsafe { (opened(file), std::slice::from_raw_parts_mut(into.cast::<u8>(), usize::try_from(length).unwrap())) };
     let offset = usize::try_from(offset).unwrap();
     match open.disk.call(Call::Read, |sim, _| Ok(sim.read(open.file, offset, into))) {
         Ok(read) if read == into.len() => ffi::SQLITE_OK,

@@ -168,8 +168,11 @@ impl World {
         let clock = HandClock::at(NOON_MICROS);
         let bucket = Bucket::new(disk.clone(), seed);
         let ships_to_bucket = dice.below(3) > 0;
-        let destination: Arc<dyn Destination> =
-            if ships_to_bucket { Arc::new(bucket.clone()) } else { Arc::new(LocalDestination::new(Arc::new(disk.clone()))) };
+        let destination: Arc<dyn Destination> = if ships_to_bucket {
+            Arc::new(bucket.clone())
+        } else {
+            Arc::new(LocalDestination::new(Arc::new(disk.clone())))
+        };
         let blobs = Arc::new(SimBlobs::new(recording.clone()));
         let setting = Setting {
             state: mounted.database("state/bot.db"),
@@ -375,21 +378,19 @@ impl World {
     /// The bot goes about its work, in whatever order.
     fn work(&mut self) -> Result<(), String> {
         let (what, much) = (self.dice.below(4), 1 + usize::try_from(self.dice.below(20)).unwrap());
-        self.step(|world, bot| {
-            match what {
-                0 => bot.decrypt(usize::try_from(world.dice.below(8)).unwrap(), much).map(drop),
-                1 => {
-                    bot.pass();
-                    Ok(())
+        self.step(|world, bot| match what {
+            0 => bot.decrypt(usize::try_from(world.dice.below(8)).unwrap(), much).map(drop),
+            1 => {
+                bot.pass();
+                Ok(())
+            }
+            2 => bot.fetch(&world.runtime, &mut world.dice).map(drop),
+            _ => {
+                if world.build == Build::AcknowledgesFirst {
+                    bot.acknowledge_too_early();
+                    return Ok(());
                 }
-                2 => bot.fetch(&world.runtime, &mut world.dice).map(drop),
-                _ => {
-                    if world.build == Build::AcknowledgesFirst {
-                        bot.acknowledge_too_early();
-                        return Ok(());
-                    }
-                    bot.commit(much).map(drop)
-                }
+                bot.commit(much).map(drop)
             }
         })?;
         if self.build == Build::AcknowledgesFirst && self.dice.below(3) == 0 {
