@@ -7,7 +7,7 @@
 //! cargo run --release --example campaign -- --seed 38          one life; with RETAIND_TRACE=1 it tells what happens
 //! cargo run --release --example campaign -- --table            the first two with 10,000 seeds, written into README.md
 //! ```
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -26,7 +26,6 @@ const WRONG_SEEDS: u64 = 60;
 
 #[track_caller]
 fn is_whole(sum: &Sum) {
-    println!("{} lives, {} starts, {} losses of power, {} kills", sum.lives, sum.starts, sum.power, sum.kills);
     assert!(sum.broken.is_empty(), "{:#?}", sum.broken);
 }
 

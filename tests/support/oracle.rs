@@ -65,9 +65,12 @@ impl Said {
     }
 }
 
+/// Digests by place, by conversation.
+type Owed = HashMap<ConversationId, BTreeMap<u64, [u8; 32]>>;
+
 /// All that is owed.
 #[derive(Clone, Default)]
-pub struct Obligations(Arc<Mutex<HashMap<ConversationId, BTreeMap<u64, [u8; 32]>>>>);
+pub struct Obligations(Arc<Mutex<Owed>>);
 
 /// What an archive holds.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -323,13 +326,7 @@ impl Obligations {
 }
 
 impl Verdict {
-    fn record(
-        &mut self,
-        line: &Line,
-        place: &str,
-        owed: &mut HashMap<ConversationId, BTreeMap<u64, [u8; 32]>>,
-        previous: u64,
-    ) {
+    fn record(&mut self, line: &Line, place: &str, owed: &mut Owed, previous: u64) {
         let said = line.said();
         self.kept.records += 1;
         self.kept.texts += u64::from(line.msgtype == 1000);

@@ -91,7 +91,6 @@ impl Network {
             conversation: line.id.to_string(),
             head_seq: line.head,
             acknowledged_seq: line.acknowledged,
-            ..ConversationState::default()
         };
         known.map(state).collect()
     }
