@@ -24,14 +24,19 @@
 //! Whatever a crash leaves beyond it is cut off at the next start, and the network delivers the same messages again
 //! to the same MLS states. There is no other start-up than this recovery.
 //!
+//! A call of the disk that fails ends the bot, and what a failed sync has left behind is trusted by nobody: message files are cut
+//! to what was committed, and the state's log is written anew before anything is built on it ([`bot::state::renew_log`]).
+//! How that is tried, with power lost at every call, is in `tests/support/sim`; the table of what came of it in README.md.
+//!
 //! What is sealed leaves the disk by the same rule: first the destination's proof, then its commit, then the removal. Nothing is
 //! ever overwritten there, and the queue's ledger tells a lost answer from a stranger's object ([`bot::ship`]). While S3 or KMS is
 //! away the disk is the queue, and the bot goes on archiving.
 //!
 //! Exactly once follows from three facts: the network gives each conversation gap-free places (`seq`) and keeps every
 //! message for a device until that device acknowledges it ([`protocol::wire`]); the cursor of a conversation is in the same
-//! transaction as the records up to it; a place at or below the cursor is passed over, a place that never came is recorded
-//! as a hole. So every place of a conversation has exactly one record.
+//! transaction as the records up to it; a place at or below the cursor is passed over, a place that did not come is asked for on
+//! a new connection, and recorded as a hole if it does not come there either. So every place of a conversation has exactly one
+//! record.
 //!
 //! # Map
 //!
