@@ -155,7 +155,8 @@ fn with_rows(
     Ok(Recovery { rows: settled, cut_bytes, removed_parts, found: Vec::new(), segments })
 }
 
-/// Cuts the open file to its committed length; returns how many bytes went.
+/// Cuts the open file to its committed length; returns how many bytes went. Also where it has that length: an earlier start
+/// may have cut it and then failed to sync it, and then the rest would come back with the power.
 fn cut(disk: &dyn Disk, place: &Place, open: &SegmentRow) -> Result<u64, SegmentError> {
     let (path, committed) = (place.open(), open.length);
     let Some(found) = disk.len(&path)? else {
@@ -163,9 +164,8 @@ fn cut(disk: &dyn Disk, place: &Place, open: &SegmentRow) -> Result<u64, Segment
     };
     match found.checked_sub(committed) {
         None => Err(SegmentError::Short { path, found, committed }),
-        Some(0) if committed > 0 => Ok(0),
         // an empty file that something else made: nothing to keep
-        Some(0) => {
+        Some(0) if committed == 0 => {
             disk.remove(&path)?;
             Ok(0)
         }
