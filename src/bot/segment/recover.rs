@@ -134,6 +134,8 @@ fn with_rows(
     {
         return Err(SegmentError::StateOlder { file: file.clone(), number: open.number });
     }
+    // nothing finished has a higher number, and what was deleted never had a name: numbers have no gaps
+    let next = after(&place, Some(open.number))?;
     let settled = settle(&*disk, &place, rows)?;
     let mut open = open.clone();
     open.settled = true;
@@ -149,8 +151,6 @@ fn with_rows(
     if removed_parts > 0 {
         disk.sync_dir(place.dir())?;
     }
-    // nothing finished has a higher number, and what was deleted never had a name: numbers have no gaps
-    let next = after(&place, Some(open.number))?;
     let segments = Segments::new(disk, place, policy, open, next);
     Ok(Recovery { rows: settled, cut_bytes, removed_parts, found: Vec::new(), segments })
 }
