@@ -238,9 +238,12 @@ fn renew(path: &Path) -> io::Result<()> {
     let copy = renewed(path);
     // what an earlier start has left is written over
     let mut new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&copy)?;
-    io::copy(&mut old, &mut new)?;
-    new.sync_all()?;
-    fs::rename(&copy, path)?;
+    let written = io::copy(&mut old, &mut new).and_then(|_| new.sync_all()).and_then(|()| fs::rename(&copy, path));
+    if written.is_err() {
+        // half a copy would hold room on a full disk; what cannot be removed the next start writes over
+        let _ = fs::remove_file(&copy);
+    }
+    written?;
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()
 }
