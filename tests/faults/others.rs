@@ -20,6 +20,7 @@ use retaind::device::conversations::Device;
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 
 use crate::support::Harness;
+use crate::support::archive::{acknowledged, say};
 use crate::support::program::{Program, run_on};
 
 /// No bot takes so long to end.
@@ -28,6 +29,18 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// `retaind run` on the test's network.
 fn program(harness: &Harness) -> Command {
     run_on(harness.path(), &harness.endpoint)
+}
+
+/// A program that has archived five texts of a room and was killed; five more wait for it with the network.
+async fn killed_between(harness: &Harness) -> (Device, ConversationId) {
+    let mut first = Program::start(&mut program(harness));
+    first.says("receives").await;
+    let (mut alice, room) = room(harness).await;
+    say(&mut alice, &room, 0..5).await;
+    acknowledged(harness).await;
+    first.kill();
+    say(&mut alice, &room, 5..10).await;
+    (alice, room)
 }
 
 /// A device that has made a room with the bot in it.

@@ -18,7 +18,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{contents, ends, program, room, stops};
+use super::{contents, ends, killed_between, program, room, stops};
 use crate::support::archive::{acknowledged, are_archived, noise, places, say, upload, without_gap};
 use crate::support::asked::{AskedDisk, Durable};
 use crate::support::aws::cloud::{BUCKET, Cloud};
@@ -227,13 +227,7 @@ async fn a_bot_that_was_killed_while_it_was_full_goes_on_at_once_when_there_is_r
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_torn_tail_is_cut_off_and_its_message_comes_again() {
     let harness = Harness::start();
-    let mut first = Program::start(&mut program(&harness));
-    first.says("receives").await;
-    let (mut alice, room) = room(&harness).await;
-    say(&mut alice, &room, 0..5).await;
-    acknowledged(&harness).await;
-    first.kill();
-    say(&mut alice, &room, 5..10).await;
+    let (_alice, room) = killed_between(&harness).await;
     // as if it had been killed in the middle of the next batch
     let open = harness.messages().join("receivedMessages.txt");
     let text = fs::read_to_string(&open).unwrap();
@@ -319,13 +313,7 @@ async fn a_sealed_file_that_was_cut_to_nothing_is_named_and_becomes_no_object() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_file_that_was_cut_to_nothing_stops_the_bot_before_it_takes_anything() {
     let harness = Harness::start();
-    let mut first = Program::start(&mut program(&harness));
-    first.says("receives").await;
-    let (mut alice, room) = room(&harness).await;
-    say(&mut alice, &room, 0..5).await;
-    acknowledged(&harness).await;
-    first.kill();
-    say(&mut alice, &room, 5..10).await;
+    let (_alice, room) = killed_between(&harness).await;
     let open = harness.messages().join("receivedMessages.txt");
     let good = fs::read(&open).unwrap();
     fs::write(&open, b"").unwrap();

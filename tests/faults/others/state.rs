@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{contents, ends, program, room, stops};
+use super::{contents, ends, killed_between, program, room, stops};
 use crate::support::Harness;
 use crate::support::archive::{acknowledged, are_archived, say};
 use crate::support::gate::Gate;
@@ -25,13 +25,7 @@ fn put_back(directory: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flipped_bit_in_the_state_is_told_and_nothing_is_acknowledged_cut_or_skipped_on_its_word() {
     let harness = Harness::start();
-    let mut first = Program::start(&mut program(&harness));
-    first.says("receives").await;
-    let (mut alice, room) = room(&harness).await;
-    say(&mut alice, &room, 0..5).await;
-    acknowledged(&harness).await;
-    first.kill();
-    say(&mut alice, &room, 5..10).await;
+    let (_alice, room) = killed_between(&harness).await;
     let state = harness.path().join("state");
     let (good, archive) = (contents(std::slice::from_ref(&state)), contents(&[harness.messages()]));
     let flips = [
