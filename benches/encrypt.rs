@@ -9,7 +9,7 @@ use std::time::Instant;
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce as LcNonce, UnboundKey};
-use retaind::bot::encrypt::gcm::GcmSealer;
+use retaind::archive::encrypt::gcm::GcmSealer;
 
 const BYTES: usize = 64 * 1024 * 1024;
 /// As the ship stage reads a file.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use retaind::archive::record::{Record, RecordBody, RecordContext, SenderType};
 use retaind::bot::disk::{Disk, RealDisk};
-use retaind::bot::record::{Record, RecordBody, RecordContext, SenderType};
 use retaind::bot::segment::{Basename, Committed, Place, Policy, Segments};
 use retaind::protocol::content::{Body, Content, Text};
 use retaind::protocol::ids::{ConversationId, ConversationKind, DeviceId, MessageId, UserName};

@@ -89,14 +89,17 @@
 //! - **Logs, metrics, events and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.
 #![forbid(unsafe_code)]
 
-pub mod aws;
-pub mod bot;
 pub mod cli;
 pub mod config;
-pub mod device;
 pub mod lifecycle;
-pub mod network;
-pub mod protocol;
 pub mod replay;
-pub mod report;
-pub mod schema;
+
+pub use retaind_archive as archive;
+pub use retaind_aws as aws;
+pub use retaind_bot as bot;
+pub use retaind_core as core;
+pub use retaind_device as device;
+pub use retaind_network as network;
+pub use retaind_protocol as protocol;
+pub use retaind_report as report;
+pub use retaind_state as state;

@@ -15,8 +15,8 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::bot::grace::{Grace, Part};
-use crate::report::logs::files::LogFiles;
+use retaind_bot::grace::{Grace, Part};
+use retaind_report::logs::files::LogFiles;
 
 /// Exit code of a drain that was cut short (`EX_TEMPFAIL`).
 const EXIT_CUT_SHORT: i32 = 75;

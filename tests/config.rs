@@ -10,6 +10,7 @@
 
 mod deploy;
 mod environment;
+mod permissions;
 mod sbom;
 mod unit;
 

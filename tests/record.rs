@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use cases::{BLOB, GROUP, KEY, ROOM, UNICODE, a_room, goldens, text};
 use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
-use retaind::bot::record::handshake_message_id;
+use retaind::archive::record::handshake_message_id;
 use serde_json::Value;
 
 fn folder() -> PathBuf {

@@ -13,13 +13,13 @@ use retaind::device::conversations::{Device, Reading, What};
 use retaind::device::mls::Received;
 use retaind::device::patience::Patience;
 use retaind::device::store::Store;
-use retaind::device::vault::Vault;
 use retaind::network::{Network, NetworkError, Options as NetworkOptions};
 use retaind::protocol::content::Body;
 use retaind::protocol::credential::Role;
 use retaind::protocol::endpoint::{Endpoint, Invite};
 use retaind::protocol::ids::{ConversationId, UserName};
 use retaind::replay::{Corpus, Grouping, Options, ReplayReport, Sent, SentWhat, replay};
+use retaind::state::vault::Vault;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 

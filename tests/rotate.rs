@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
-use retaind::bot::disk::{Disk, DiskCall, Handling, RealDisk};
+use retaind::bot::disk::{Disk, DiskCall, RealDisk};
 use retaind::bot::segment::{
     Basename, Committed, Place, Policy, Recovery, SegmentError, SegmentRow, SegmentState, Segments, WRITE_BYTES,
     chained,
 };
+use retaind::core::fault::Handling;
 
 use crate::support::disk::{Done, Fault, FaultyDisk};
 use crate::support::sim::disk::SimDisk;

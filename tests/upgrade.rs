@@ -7,7 +7,7 @@ use std::process::Command;
 
 use retaind::device::store::STEPS;
 use retaind::protocol::ids::ConversationKind;
-use retaind::schema::{self, Step};
+use retaind::state::schema::{self, Step};
 use rusqlite::Connection;
 
 use crate::support::archive::acknowledged;

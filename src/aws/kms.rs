@@ -15,8 +15,8 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::types::DataKeySpec;
 use zeroize::Zeroizing;
 
-use super::data_key::{Context, DataKey, DataKeyError, PlainKey};
 use super::{Aws, AwsError, Call};
+use retaind_archive::data_key::{Context, DataKey, DataKeyError, PlainKey};
 
 /// The variable that sets the key's region.
 const REGION_SETTING: &str = "WICKRIO_KMS_REGION";
@@ -36,7 +36,7 @@ impl Kms {
     }
 
     /// A fresh data key, wrapped under `context`
-    /// ([`Format::encryption_context`](crate::bot::encrypt::Format::encryption_context)).
+    /// ([`Format::encryption_context`](retaind_archive::encrypt::Format::encryption_context)).
     pub async fn generate_data_key(&self, context: Context) -> Result<DataKey, AwsError> {
         let (name, value) = context;
         let request = self.client.generate_data_key().key_id(&self.key).key_spec(DataKeySpec::Aes256);

@@ -2,7 +2,7 @@
 //!
 //! Every write carries the SHA-256 of its bytes, so that S3 refuses what the wire has altered, and `If-None-Match: *`, so
 //! that it refuses to replace an object. The SDK does not retry in here: whether a lost answer may be repeated is
-//! decided where the [ledger](crate::bot::ship) is.
+//! decided where the [ledger](retaind_bot::ship) is.
 //!
 //! The payload is not hashed a second time for the signature: its SHA-256 header is signed, which binds it as well.
 //!

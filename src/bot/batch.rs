@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::record::{RecordContext, RecordError, SenderType};
-use crate::device::mls::StoredSession;
-use crate::protocol::ids::{ConversationId, DeviceId, MessageId, UserName};
-use crate::protocol::wire::DeliveryKind;
+use retaind_archive::record::{RecordContext, RecordError, SenderType};
+use retaind_device::mls::StoredSession;
+use retaind_protocol::ids::{ConversationId, DeviceId, MessageId, UserName};
+use retaind_protocol::wire::DeliveryKind;
 
 /// A message as it was delivered, its names parsed.
 #[derive(Debug)]

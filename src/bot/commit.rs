@@ -26,9 +26,9 @@ use super::segment::{self, Basename, Place, Policy, SegmentError, Segments};
 use super::ship::Bell;
 use super::state;
 use super::watchdog::Pulse;
-use crate::device::store::{Store, StoreError};
-use crate::protocol::ids::ConversationId;
-use crate::report::counters::Counters;
+use retaind_device::store::{Store, StoreError};
+use retaind_protocol::ids::ConversationId;
+use retaind_report::counters::Counters;
 
 /// Records of one batch: enough to make a sync cheap for each, few enough for memory.
 const BATCH_RECORDS_MAX: usize = 8192;

@@ -24,18 +24,18 @@ use tokio::sync::mpsc;
 
 use super::batch::{Chunk, Context, Delivered, Recall, RecordBuffer, SessionChange, Turn, WrittenFile};
 use super::fetch::{FileJob, Names, WantedFile};
-use super::record::{
+use super::watchdog::Pulse;
+use retaind_archive::record::{
     Ciphertext, KeyAction, Record, RecordBody, RecordError, SenderType, Unreadable, handshake_message_id,
 };
-use super::watchdog::Pulse;
-use crate::device::mls::{Engine, EngineError, Membership, Proposed, Received, Session};
-use crate::device::store::{Store, StoreError};
-use crate::protocol::content::{Body, Content};
-use crate::protocol::credential::{Identity, Role};
-use crate::protocol::ids::{ConversationId, ConversationKind, UserName};
-use crate::protocol::wire::DeliveryKind;
-use crate::report::counters::Counters;
-use crate::report::events::{Event, Events};
+use retaind_device::mls::{Engine, EngineError, Membership, Proposed, Received, Session};
+use retaind_device::store::{Store, StoreError};
+use retaind_protocol::content::{Body, Content};
+use retaind_protocol::credential::{Identity, Role};
+use retaind_protocol::ids::{ConversationId, ConversationKind, UserName};
+use retaind_protocol::wire::DeliveryKind;
+use retaind_report::counters::Counters;
+use retaind_report::events::{Event, Events};
 
 /// Messages taken in one turn: enough to share one state over many, few enough to be committed within a second.
 const TURN_MESSAGES_MAX: usize = 256;

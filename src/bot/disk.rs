@@ -26,17 +26,6 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// What a caller may do about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handling {
-    /// What failed is away for a while: wait, then do the same again. Nothing is skipped.
-    Retry,
-    /// Only this one thing cannot be done: keep it, say so, go on with the others.
-    Park,
-    /// Going on could lose or forge evidence: stop; the remedy is in the error's text.
-    Halt,
-}
-
 /// The calls of a [`Disk`], for errors and for tests that let one of them fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DiskCall {

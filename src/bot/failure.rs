@@ -7,11 +7,11 @@ use super::receive::ReceiveError;
 use super::run::BotError;
 use super::segment::SegmentError;
 use super::watchdog::Stalled;
-use crate::device::account::AccountError;
-use crate::device::connection::ConnectionError;
-use crate::device::store::StoreError;
-use crate::protocol::wire::RefusalCode;
-use crate::report::events::Event;
+use retaind_device::account::AccountError;
+use retaind_device::connection::ConnectionError;
+use retaind_device::store::StoreError;
+use retaind_protocol::wire::RefusalCode;
+use retaind_report::events::Event;
 
 impl BotError {
     /// Before the bot was logged in: `failedlogin`, or what recovery found.
@@ -133,7 +133,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::bot::disk::DiskCall;
+    use crate::disk::DiskCall;
 
     fn refused(code: RefusalCode) -> BotError {
         let refused = ConnectionError::Refused { code, message: "this device or its user is suspended".into() };

@@ -21,15 +21,15 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::batch::{Chunk, Context, Delivered, RecordBuffer, WrittenFile};
 use super::decrypt::{Input, Output, worker_of};
 use super::disk::{Disk, DiskError, DiskFile};
-use super::names::{attachment_name, ciphertext_name, millis_of};
-use super::record::{FileOutcome, Record, RecordBody, RecordError};
 use super::watchdog::{Health, Pulse};
-use crate::device::blob::{BlobError, Blobs, download_step};
-use crate::device::connection::Connection;
-use crate::protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
-use crate::protocol::content::{Attachment, Body, Content};
-use crate::protocol::wire::RefusalCode;
-use crate::report::counters::Counters;
+use retaind_archive::names::{attachment_name, ciphertext_name, millis_of};
+use retaind_archive::record::{FileOutcome, Record, RecordBody, RecordError};
+use retaind_device::blob::{BlobError, Blobs, download_step};
+use retaind_device::connection::Connection;
+use retaind_protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
+use retaind_protocol::content::{Attachment, Body, Content};
+use retaind_protocol::wire::RefusalCode;
+use retaind_report::counters::Counters;
 
 /// Attachments fetched at the same time.
 pub const FETCHES_MAX: usize = 8;

@@ -37,11 +37,11 @@ use zeroize::Zeroizing;
 
 use super::receive::WINDOW_MESSAGES;
 use super::run::BotError;
-use crate::device::account::{self, AccountError, LoggedIn, Proof};
-use crate::device::connection::ConnectionError;
-use crate::device::store::{Access, Store, StoreError};
-use crate::protocol::endpoint::Endpoint;
-use crate::protocol::wire::{Answer, ChangePassword, ReadAccount, RefusalCode, Request};
+use retaind_device::account::{self, AccountError, LoggedIn, Proof};
+use retaind_device::connection::ConnectionError;
+use retaind_device::store::{Access, Store, StoreError};
+use retaind_protocol::endpoint::Endpoint;
+use retaind_protocol::wire::{Answer, ChangePassword, ReadAccount, RefusalCode, Request};
 
 /// Characters of a password that the bot makes: 142 bits.
 const PASSWORD_CHARS: usize = 24;

@@ -24,19 +24,19 @@ use super::clock::Clock;
 use super::commit::Durable;
 use super::decrypt::{Input, worker_of};
 use super::watchdog::{Health, Heartbeat};
-use crate::device::account::{self, AccountError, LoggedIn};
-use crate::device::connection::{Connection, ConnectionError, Push};
-use crate::device::mls::Engine;
-use crate::device::store::{Store, StoreError};
-use crate::protocol::credential::Identity;
-use crate::protocol::endpoint::Endpoint;
-use crate::protocol::ids::{ConversationId, DeviceId, IdError, UserName};
-use crate::protocol::wire::{
+use retaind_device::account::{self, AccountError, LoggedIn};
+use retaind_device::connection::{Connection, ConnectionError, Push};
+use retaind_device::mls::Engine;
+use retaind_device::store::{Store, StoreError};
+use retaind_protocol::credential::Identity;
+use retaind_protocol::endpoint::Endpoint;
+use retaind_protocol::ids::{ConversationId, DeviceId, IdError, UserName};
+use retaind_protocol::wire::{
     Acknowledge, Answer, ConversationState, Cursor, Delivery, DeliveryKind, ListConversations, Request, Subscribe,
 };
-use crate::report::counters::Counters;
-use crate::report::events::{Event, Events};
-use crate::report::status::Receiving;
+use retaind_report::counters::Counters;
+use retaind_report::events::{Event, Events};
+use retaind_report::status::Receiving;
 
 /// Most messages on the way: received, not yet acknowledged.
 pub const WINDOW_MESSAGES: usize = 16_384;

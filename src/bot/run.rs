@@ -37,14 +37,14 @@ use super::ship::runner::{News, Runner, Watcher, jittered};
 use super::ship::{Backoff, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
 use super::state::{self, Queue};
 use super::watchdog::{self, Gone, Halt, Network, Pulse, Stalled, Watchdog};
-use crate::device::account::{self, AccountError, LoggedIn};
-use crate::device::connection::Connection;
-use crate::device::store::{Access, Store, StoreError};
-use crate::protocol::credential::Identity;
-use crate::protocol::endpoint::Endpoint;
-use crate::report::counters::Counters;
-use crate::report::events::{Event, Events};
-use crate::report::status::Stages as Standing;
+use retaind_device::account::{self, AccountError, LoggedIn};
+use retaind_device::connection::Connection;
+use retaind_device::store::{Access, Store, StoreError};
+use retaind_protocol::credential::Identity;
+use retaind_protocol::endpoint::Endpoint;
+use retaind_report::counters::Counters;
+use retaind_report::events::{Event, Events};
+use retaind_report::status::Stages as Standing;
 
 /// Chunks between two stages: enough to form a batch while another one is synced.
 const CHUNKS_MAX: usize = 1024;
@@ -256,7 +256,7 @@ pub async fn run(options: Options, orders: Orders) -> Result<Shipped, BotError> 
 }
 
 /// Tells why the bot ends, and that it does.
-pub(crate) fn tell(events: &Events, why: Option<Event>) {
+pub fn tell(events: &Events, why: Option<Event>) {
     if let Some(why) = why {
         events.raise(why);
     }
@@ -339,7 +339,7 @@ pub fn first_segment() -> Result<u64, BotError> {
 
 fn own_state(store: &Store, user: &str, events: &Events) -> Result<(), BotError> {
     let Some((identity, _)) = store.identity()? else { return Ok(()) };
-    let verifier = crate::protocol::credential::Verifier::new(&identity.network_id, &identity.authentication_key);
+    let verifier = retaind_protocol::credential::Verifier::new(&identity.network_id, &identity.authentication_key);
     let Identity { user: theirs, device, network_id, .. } =
         verifier.verify(&identity.credential).map_err(AccountError::from)?;
     if theirs.as_str() == user {

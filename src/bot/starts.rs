@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::disk::{Disk, RealDisk};
-use crate::report::counters::Counters;
+use retaind_report::counters::Counters;
 
 /// The contract's number.
 pub const FAILED_MAX: u32 = 5;

@@ -11,12 +11,12 @@ use super::batch::WrittenFile;
 use super::disk::{Disk, DiskError};
 use super::segment::{FoundFile, SegmentRow, SegmentState};
 use super::ship::{Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Taken, Token};
-use crate::device::store::{Guard, Store, StoreError, Writer, guard};
+use retaind_device::store::{Guard, Store, StoreError, Writer, guard};
 
 /// How long a look at the queue waits for whoever keeps the file locked; readers meet nobody while all is well.
 const LOOK_TIME: Duration = Duration::from_secs(1);
 
-/// Tables as they are now; what an older file has otherwise is changed by [`crate::device::store::STEPS`].
+/// Tables as they are now; what an older file has otherwise is changed by [`retaind_device::store::STEPS`].
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS segment (
         number INTEGER PRIMARY KEY, state TEXT NOT NULL, length INTEGER NOT NULL, records INTEGER NOT NULL,

@@ -59,8 +59,8 @@ pub use self::space::Room;
 
 use super::clock::{Clock, SystemClock};
 use super::disk::Disk;
-use crate::report::counters::Counters;
-use crate::report::events::{Event, Events};
+use retaind_report::counters::Counters;
+use retaind_report::events::{Event, Events};
 
 const SECONDS_PER_MINUTE: u64 = 60;
 const MINUTE: Duration = Duration::from_secs(SECONDS_PER_MINUTE);

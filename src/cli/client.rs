@@ -23,9 +23,9 @@ use self::session::Session;
 use self::show::{Form, Screen};
 use super::Failure;
 use crate::config::env;
-use crate::protocol::content::Body;
-use crate::protocol::ids::{ConversationKind, UserName};
-use crate::protocol::limits::CONTENT_BYTES_MAX;
+use retaind_protocol::content::Body;
+use retaind_protocol::ids::{ConversationKind, UserName};
+use retaind_protocol::limits::CONTENT_BYTES_MAX;
 
 pub use self::arguments::Arguments;
 

@@ -35,24 +35,23 @@ use self::show::Style;
 use super::Failure;
 use super::embedded::Embedded;
 use super::run::{runtime, workers};
-use crate::bot::clock::SystemClock;
-use crate::bot::commit::Directories;
-use crate::bot::disk::RealDisk;
-use crate::bot::provision::{Keeper, Maker, NotKept, Passwords, Source};
-use crate::bot::run::{self as bot, Orders, Shipping};
-use crate::bot::segment::{Basename, Policy};
-use crate::bot::ship::Shipped;
-use crate::bot::watchdog;
 use crate::config::Retention;
-use crate::device::conversations::random;
 use crate::lifecycle::{self, Signalled};
-use crate::network;
-use crate::protocol::credential::{Identity, Role};
-use crate::protocol::ids::UserName;
 use crate::replay::{self, Corpus, What, replay};
-use crate::report::counters::Counters;
-use crate::report::events::Events;
-use crate::report::logs::{self, Format, Stream};
+use retaind_bot::clock::SystemClock;
+use retaind_bot::commit::Directories;
+use retaind_bot::disk::RealDisk;
+use retaind_bot::provision::{Keeper, Maker, NotKept, Passwords, Source};
+use retaind_bot::run::{self as bot, Orders, Shipping};
+use retaind_bot::segment::{Basename, Policy};
+use retaind_bot::ship::Shipped;
+use retaind_bot::watchdog;
+use retaind_device::conversations::random;
+use retaind_protocol::credential::{Identity, Role};
+use retaind_protocol::ids::UserName;
+use retaind_report::counters::Counters;
+use retaind_report::events::Events;
+use retaind_report::logs::{self, Format, Stream};
 
 /// What is replayed; where it comes from is told in `README.md` beside it.
 const RECORDING: &[u8] = include_bytes!("demo/conversation.jsonl");
@@ -126,7 +125,7 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
     let password = Zeroizing::new(HEXLOWER.encode(&secret));
     let user = UserName::new(BOT).map_err(Failure::internal)?;
     let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::temporary)?;
-    let mut options = network::Options::new(&place.network);
+    let mut options = retaind_network::Options::new(&place.network);
     options.network_id = Some(NETWORK_ID.to_owned());
     let embedded = Embedded::open(options, listener, &user, &password, Retention::On)?;
     let (network, endpoint) = (embedded.network().clone(), embedded.endpoint());
@@ -187,8 +186,8 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
 /// Sends everything; returns how many devices did.
 async fn play(
     is_ready: oneshot::Receiver<Identity>,
-    network: &Arc<network::Network>,
-    endpoint: &crate::protocol::endpoint::Endpoint,
+    network: &Arc<retaind_network::Network>,
+    endpoint: &retaind_protocol::endpoint::Endpoint,
     place: &Place,
     ledger: &Ledger,
 ) -> Result<u64, Failure> {

@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use super::network::failure as network_failure;
 use super::run::failure;
-use crate::bot::grace::Part;
-use crate::bot::run::{self as bot, Options, Orders};
-use crate::bot::ship::Shipped;
 use crate::config::Retention;
-use crate::network::{self, Network, NetworkError};
-use crate::protocol::endpoint::Endpoint;
-use crate::protocol::ids::UserName;
+use retaind_bot::grace::Part;
+use retaind_bot::run::{self as bot, Options, Orders};
+use retaind_bot::ship::Shipped;
+use retaind_network::{Network, NetworkError};
+use retaind_protocol::endpoint::Endpoint;
+use retaind_protocol::ids::UserName;
 
 /// A network that has its address and waits to be served.
 pub(super) struct Embedded {
@@ -29,7 +29,7 @@ pub(super) struct Embedded {
 impl Embedded {
     /// Opens the network, or makes it, with an account for its bot.
     pub fn open(
-        options: network::Options,
+        options: retaind_network::Options,
         listener: TcpListener,
         bot: &UserName,
         password: &str,

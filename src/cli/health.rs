@@ -9,15 +9,15 @@ use tokio::sync::watch;
 
 use super::Failure;
 use super::run::STATE_FILE;
-use crate::bot::disk::{Disk, RealDisk};
-use crate::bot::state;
-use crate::bot::watchdog;
 use crate::config::Config;
 use crate::config::env;
-use crate::report::counters::Counters;
-use crate::report::health::server::Server;
-use crate::report::health::{Directory, Found, Health, Look, Queue};
-use crate::report::status::Opinion;
+use retaind_bot::disk::{Disk, RealDisk};
+use retaind_bot::state;
+use retaind_bot::watchdog;
+use retaind_report::counters::Counters;
+use retaind_report::health::server::Server;
+use retaind_report::health::{Directory, Found, Health, Look, Queue};
+use retaind_report::status::Opinion;
 
 /// The endpoint, if there is one.
 pub(super) struct Endpoint {

@@ -2,8 +2,8 @@
 
 use super::Failure;
 use crate::config::Config;
-use crate::report::logs::files::LogFiles;
-use crate::report::logs::{self, Stream};
+use retaind_report::logs::files::LogFiles;
+use retaind_report::logs::{self, Stream};
 
 /// Starts it: on standard output, and in files where they can be written. A bot does not end because they cannot.
 pub(super) fn start(config: &Config) -> Result<Option<LogFiles>, Failure> {

@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::lifecycle;
-use crate::network::{Admin, Network, NetworkError, Options, Standing};
-use crate::protocol::credential::Role;
-use crate::protocol::ids::{DeviceId, UserName};
+use retaind_network::{Admin, Network, NetworkError, Options, Standing};
+use retaind_protocol::credential::Role;
+use retaind_protocol::ids::{DeviceId, UserName};
 
 /// Longest password that is read from standard input.
 const PASSWORD_BYTES_MAX: u64 = 4096;

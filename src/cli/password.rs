@@ -15,14 +15,14 @@ use zeroize::Zeroizing;
 use super::Failure;
 use super::prompt::{self, Entry, NoPassword};
 use super::settings;
-use crate::aws::secrets::{self, SecretText};
-use crate::aws::{Aws, AwsError, Remedy};
-use crate::bot::provision::{Keeper, Maker, NotKept, Passwords, Source};
-use crate::bot::run as bot;
 use crate::config::aws::SecretPlace;
 use crate::config::secret::Secret;
 use crate::config::{Config, StorePassword};
-use crate::report::events::{Event, Events};
+use retaind_aws::secrets::{self, SecretText};
+use retaind_aws::{Aws, AwsError, Remedy};
+use retaind_bot::provision::{Keeper, Maker, NotKept, Passwords, Source};
+use retaind_bot::run as bot;
+use retaind_report::events::{Event, Events};
 use tokio_util::sync::CancellationToken;
 
 /// The key of the secret that holds the password.

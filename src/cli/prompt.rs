@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::protocol::limits::PASSWORD_BYTES_MAX;
+use retaind_protocol::limits::PASSWORD_BYTES_MAX;
 
 const ENTER: &str = "Enter the password:";
 const ENTER_AGAIN: &str = "Re-enter the password:";

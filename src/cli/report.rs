@@ -6,18 +6,18 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-use crate::aws::Aws;
-use crate::aws::cloudwatch::CloudWatch;
-use crate::aws::sns::Sns;
-use crate::bot::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::config::aws::{Metrics as MetricsTo, Updates as UpdatesFrom};
-use crate::report::counters::Counters;
-use crate::report::events::{Events, Sending};
-use crate::report::metrics::{Measuring, Metrics};
-use crate::report::origin::Origin;
-use crate::report::outlets::NAMESPACE;
-use crate::report::updates::{Asking, Updates};
+use retaind_aws::Aws;
+use retaind_aws::cloudwatch::CloudWatch;
+use retaind_aws::sns::Sns;
+use retaind_bot::clock::{Clock, SystemClock};
+use retaind_report::counters::Counters;
+use retaind_report::events::{Events, Sending};
+use retaind_report::metrics::{Measuring, Metrics};
+use retaind_report::origin::Origin;
+use retaind_report::outlets::NAMESPACE;
+use retaind_report::updates::{Asking, Updates};
 
 /// Events and metrics of one bot.
 pub(super) struct Report {

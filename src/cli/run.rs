@@ -12,23 +12,22 @@ use super::Failure;
 use super::embedded::Embedded;
 use super::report::Report;
 use super::{health, limits, log, password, settings, starts, upload};
-use crate::aws::Aws;
-use crate::bot::clock::SystemClock;
-use crate::bot::commit::Directories;
-use crate::bot::disk::{Disk, RealDisk};
-use crate::bot::grace::{Grace, Part};
-use crate::bot::home::{self, Directory};
-use crate::bot::provision::{self, By, Passwords};
-use crate::bot::run::{self as bot, BotError, Fault, Options, Orders, Shipping};
-use crate::bot::segment::{Basename, Policy};
-use crate::bot::ship::Shipped;
-use crate::bot::watchdog;
 use crate::config::{Config, Network as NetworkConfig, env};
 use crate::lifecycle::{self, Signalled};
-use crate::network;
-use crate::protocol::endpoint::Endpoint;
-use crate::report::counters::Counters;
-use crate::report::events::Events;
+use retaind_aws::Aws;
+use retaind_bot::clock::SystemClock;
+use retaind_bot::commit::Directories;
+use retaind_bot::disk::{Disk, RealDisk};
+use retaind_bot::grace::{Grace, Part};
+use retaind_bot::home::{self, Directory};
+use retaind_bot::provision::{self, By, Passwords};
+use retaind_bot::run::{self as bot, BotError, Fault, Options, Orders, Shipping};
+use retaind_bot::segment::{Basename, Policy};
+use retaind_bot::ship::Shipped;
+use retaind_bot::watchdog;
+use retaind_protocol::endpoint::Endpoint;
+use retaind_report::counters::Counters;
+use retaind_report::events::Events;
 
 /// The bot's state file, below the state directory.
 pub(super) const STATE_FILE: &str = "bot.db";
@@ -194,7 +193,7 @@ fn embedded(config: &Config, password: &str) -> Result<Option<Embedded>, Failure
             "embedded network cannot listen on `{listen}` (RETAIND_LISTEN), is another one running there: {error}"
         ))
     })?;
-    let mut options = network::Options::new(config.state.join(NETWORK_DIRECTORY));
+    let mut options = retaind_network::Options::new(config.state.join(NETWORK_DIRECTORY));
     options.network_id = Some(id.clone());
     Embedded::open(options, listener, config.bot.user(), password, *retention).map(Some)
 }

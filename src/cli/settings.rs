@@ -1,17 +1,17 @@
 //! The configuration of this process: its environment, and the secret that it names.
 //!
-//! Composes [`crate::config`], which does not know AWS, with [`crate::aws`], which does not know the configuration.
+//! Composes [`crate::config`], which does not know AWS, with [`retaind_aws`], which does not know the configuration.
 
 use std::future::Future;
 
 use super::Failure;
-use crate::aws::probe::{Outcome, Probe};
-use crate::aws::secrets::{self, SecretText};
-use crate::aws::{Aws, AwsError, Remedy, permissions};
 use crate::config::layer::{Read, Request};
 use crate::config::mistake::{Mistakes, Warning};
 use crate::config::secret::Secret;
 use crate::config::{self, Config, env};
+use retaind_aws::probe::{Outcome, Probe};
+use retaind_aws::secrets::{self, SecretText};
+use retaind_aws::{Aws, AwsError, Remedy, permissions};
 
 /// What loading found, and what came of reading the secret, if one is named.
 pub(super) struct Loaded {

@@ -1,4 +1,4 @@
-//! One start of the bot among those before it: waits if they failed, and is counted if it fails. See [`crate::bot::starts`].
+//! One start of the bot among those before it: waits if they failed, and is counted if it fails. See [`retaind_bot::starts`].
 
 use std::error::Error;
 use std::path::Path;
@@ -9,10 +9,10 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use crate::bot::clock::{Clock, SystemClock};
-use crate::bot::starts::{FAILED_MAX, History, Starts, millis};
-use crate::report::counters::Counters;
-use crate::report::events::{Event, Events};
+use retaind_bot::clock::{Clock, SystemClock};
+use retaind_bot::starts::{FAILED_MAX, History, Starts, millis};
+use retaind_report::counters::Counters;
+use retaind_report::events::{Event, Events};
 
 /// Waiting alone does not mend it.
 #[derive(Debug, Error)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Failure;
 use crate::config::{self, env};
-use crate::report::health::Answer;
+use retaind_report::health::Answer;
 
 /// How long a connection may take.
 const CONNECT_TIME: Duration = Duration::from_secs(3);

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Failure;
-use crate::aws::kms::Kms;
-use crate::aws::probe::{self, Lock, Outcome, Place, Probe};
-use crate::aws::s3::{Bucket, LegalHold, LockMode, ObjectLock, REQUEST_TIMEOUT};
-use crate::aws::{Aws, Remedy};
-use crate::bot::disk::Disk;
-use crate::bot::run::Shipping;
-use crate::bot::ship::s3::{Patience, S3Destination};
 use crate::config::aws::{Aws as Settings, Upload};
+use retaind_aws::kms::Kms;
+use retaind_aws::probe::{self, Lock, Outcome, Place, Probe};
+use retaind_aws::s3::{Bucket, LegalHold, LockMode, ObjectLock, REQUEST_TIMEOUT};
+use retaind_aws::{Aws, Remedy};
+use retaind_bot::disk::Disk;
+use retaind_bot::run::Shipping;
+use retaind_bot::ship::s3::{Patience, S3Destination};
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 

@@ -12,9 +12,9 @@ use super::env::{self, Origin, Variable};
 use super::layer::KEYS;
 use super::mistake::{Invalid, Mistake};
 use super::{Reader, parse};
-pub use crate::aws::s3::{LegalHold, LockMode};
-pub use crate::bot::encrypt::Format;
-pub use crate::report::origin::Image;
+pub use retaind_archive::encrypt::Format;
+pub use retaind_aws::s3::{LegalHold, LockMode};
+pub use retaind_report::origin::Image;
 
 /// Everything that the bot does with AWS. Each `Option` is a feature that is on or off.
 #[derive(Debug)]

@@ -9,7 +9,7 @@
 //! in as a parameter: this room does not know AWS.
 //!
 //! Nothing here touches a directory, nor, but through that parameter, the network; `retaind check` may run beside a working bot. Directories are
-//! prepared in [`crate::bot::home`].
+//! prepared in [`retaind_bot::home`].
 
 pub mod aws;
 pub mod describe;
@@ -28,14 +28,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::bot::home::Directory;
-use crate::bot::segment::Basename;
-use crate::protocol::ids::UserName;
-use crate::report::logs::Format as LogFormat;
 use aws::{Aws, SecretState};
 use env::{Fallback, Origin, Secrecy, Settings, Variable};
 use layer::{Read, Request};
 use mistake::{Invalid, Mistake, Mistakes, Warning};
+use retaind_bot::home::Directory;
+use retaind_bot::segment::Basename;
+use retaind_protocol::ids::UserName;
+use retaind_report::logs::Format as LogFormat;
 use secret::Secret;
 
 /// The bot's user name; also fit to name a folder.
@@ -220,7 +220,7 @@ impl Origins {
 }
 
 impl Config {
-    /// What [`crate::bot::home::prepare`] needs: the state directory, and the others.
+    /// What [`retaind_bot::home::prepare`] needs: the state directory, and the others.
     pub fn directories(&self) -> (Directory, [Directory; 2]) {
         let directory = |what, variable: &Variable, path: &Path| Directory {
             what,

@@ -14,10 +14,10 @@ use tracing_subscriber::EnvFilter;
 use super::aws::{Bundle, Format, Image, LegalHold, LockMode, Metrics, Topic, Updates};
 use super::mistake::Invalid;
 use super::{Authority, BotName, HostPort, Retention, StorePassword};
-use crate::bot::segment::names::{BASENAME_BYTES_MAX, Basename};
-use crate::protocol::ids::UserName;
-use crate::protocol::limits::PASSWORD_BYTES_MAX;
-use crate::report::logs::Format as LogFormat;
+use retaind_bot::segment::names::{BASENAME_BYTES_MAX, Basename};
+use retaind_protocol::ids::UserName;
+use retaind_protocol::limits::PASSWORD_BYTES_MAX;
+use retaind_report::logs::Format as LogFormat;
 
 /// Longest S3 key prefix, in bytes: with a file name of 255 it stays below the 1,024 that S3 allows.
 const FOLDER_BYTES_MAX: usize = 700;

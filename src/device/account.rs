@@ -12,9 +12,9 @@ use super::connection::{CONNECT_TIMEOUT, Connection, ConnectionError, Push};
 use super::mls::{self, Engine, EngineError, KeyPackageUse};
 use super::patience::Patience;
 use super::store::{Store, StoreError, StoredBeginning, StoredIdentity, StoredKeyPackages};
-use crate::protocol::credential::{CredentialError, Identity, Verifier};
-use crate::protocol::endpoint::Endpoint;
-use crate::protocol::wire::{
+use retaind_protocol::credential::{CredentialError, Identity, Verifier};
+use retaind_protocol::endpoint::Endpoint;
+use retaind_protocol::wire::{
     Answer, CountKeyPackages, LOGIN_LABEL, Login, NetworkInfo, PublishKeyPackages, REGISTER_LABEL, Register, Request,
 };
 

@@ -9,10 +9,10 @@ use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 use super::connection::{Connection, ConnectionError};
-use crate::protocol::attachment::{AttachmentError, AttachmentKey, DecryptingWriter, EncryptingReader};
-use crate::protocol::content::{Attachment, AttachmentKind};
-use crate::protocol::limits::BLOB_RANGE_BYTES_MAX;
-use crate::protocol::wire::{
+use retaind_protocol::attachment::{AttachmentError, AttachmentKey, DecryptingWriter, EncryptingReader};
+use retaind_protocol::content::{Attachment, AttachmentKind};
+use retaind_protocol::limits::BLOB_RANGE_BYTES_MAX;
+use retaind_protocol::wire::{
     Answer, BlobCreate, BlobCreated, BlobFinish, BlobGet, BlobPut, BlobState, RefusalCode, Request,
 };
 

@@ -26,9 +26,9 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use crate::protocol::endpoint::Endpoint;
-use crate::protocol::limits::FRAME_BYTES_MAX;
-use crate::protocol::wire::{
+use retaind_protocol::endpoint::Endpoint;
+use retaind_protocol::limits::FRAME_BYTES_MAX;
+use retaind_protocol::wire::{
     Answer, ClientFrame, Delivery, Hello, NetworkInfo, Notice, RefusalCode, Request, ServerFrame, WIRE_VERSION,
 };
 
@@ -218,7 +218,7 @@ impl Connection {
         }
     }
 
-    /// Asks for something that is answered by [`Done`](crate::protocol::wire::Done).
+    /// Asks for something that is answered by [`Done`](retaind_protocol::wire::Done).
     pub async fn call_done(&self, request: Request) -> Result<(), ConnectionError> {
         match self.call(request).await? {
             Answer::Done(_) => Ok(()),

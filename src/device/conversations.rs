@@ -19,10 +19,10 @@ use super::connection::{Connection, ConnectionError, Push};
 use super::mls::{Engine, EngineError, Membership, Received, Session};
 use super::patience::Patience;
 use super::store::{Store, StoreError};
-use crate::protocol::content::{Content, ContentError};
-use crate::protocol::credential::Identity;
-use crate::protocol::ids::{ConversationId, ConversationKind, DeviceId, IdError, UserName};
-use crate::protocol::wire::{
+use retaind_protocol::content::{Content, ContentError};
+use retaind_protocol::credential::Identity;
+use retaind_protocol::ids::{ConversationId, ConversationKind, DeviceId, IdError, UserName};
+use retaind_protocol::wire::{
     Acknowledge, Answer, ClaimKeyPackages, CreateConversation, Cursor, Deliveries, Delivery, DeliveryKind, Fetch,
     ListConversations, RefusalCode, Request, SendApplication, SendHandshake, Subscribe,
 };

@@ -41,9 +41,9 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::deferred::{Desk, Provider};
-use crate::protocol::credential::{CredentialError, Identity, Verifier, signing_identity};
-use crate::protocol::ids::{ConversationId, DeviceId, IdError};
-use crate::protocol::shape::{self, ShapeError};
+use retaind_protocol::credential::{CredentialError, Identity, Verifier, signing_identity};
+use retaind_protocol::ids::{ConversationId, DeviceId, IdError};
+use retaind_protocol::shape::{self, ShapeError};
 
 /// Why MLS refused.
 #[derive(Debug, Error)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::protocol::endpoint::Endpoint;
+use retaind_protocol::endpoint::Endpoint;
 
 /// First wait before a lost connection is tried again. A network that restarts is back within some of these.
 const WAIT_MIN: Duration = Duration::from_millis(20);

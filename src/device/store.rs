@@ -24,12 +24,12 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::mls::{KeyPackages, NewKeyPackage, NotRead, StoredSession};
-use super::vault::{Vault, VaultError, VaultHeader};
-use crate::protocol::endpoint::Endpoint;
-use crate::protocol::ids::ConversationId;
-use crate::schema::{self, SchemaError, Step};
+use retaind_protocol::endpoint::Endpoint;
+use retaind_protocol::ids::ConversationId;
+use retaind_state::schema::{self, SchemaError, Step};
+use retaind_state::vault::{Vault, VaultError, VaultHeader};
 
-/// The versions of a state file, see [`crate::schema`]. The tables that the bot keeps beside these share the file's version:
+/// The versions of a state file, see [`retaind_state::schema`]. The tables that the bot keeps beside these share the file's version:
 /// a step that changes those asks whether they are there, as a client's file has none; new ones are made as they are now.
 pub const STEPS: &[Step] = &[|connection| connection.execute_batch(SCHEMA)];
 /// Prepared statements kept.
@@ -133,7 +133,7 @@ pub struct StoredIdentity {
     /// MLS cipher suite.
     #[prost(uint32, tag = "6")]
     pub cipher_suite: u32,
-    /// Encoded [`SignedCredential`](crate::protocol::credential::SignedCredential); empty until registered.
+    /// Encoded [`SignedCredential`](retaind_protocol::credential::SignedCredential); empty until registered.
     #[prost(bytes = "vec", tag = "7")]
     pub credential: Vec<u8>,
 }
@@ -465,7 +465,7 @@ impl Store {
     }
 
     /// Rows of tables that a user of this store keeps beside its own.
-    pub(crate) fn rows<T>(
+    pub fn rows<T>(
         &self,
         sql: &str,
         f: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
@@ -476,7 +476,7 @@ impl Store {
     }
 
     /// Adds `schema` to the tables. Each statement must be harmless when repeated.
-    pub(crate) fn extend(&self, schema: &str) -> Result<(), StoreError> {
+    pub fn extend(&self, schema: &str) -> Result<(), StoreError> {
         self.connection.execute_batch(&format!("BEGIN IMMEDIATE; {schema} COMMIT;")).map_err(|e| {
             // a failed batch leaves its transaction open
             let _ = self.connection.execute_batch("ROLLBACK");
@@ -512,7 +512,7 @@ impl Writer<'_> {
     }
 
     /// Changes tables, also those that a user of this store keeps beside its own.
-    pub(crate) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
+    pub fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
         let failed = |e| self.failed(e);
         self.tx.prepare_cached(sql).map_err(failed)?.execute(params).map_err(failed)?;
         Ok(())
@@ -606,10 +606,10 @@ fn context(table: &str, row: &[u8]) -> Vec<u8> {
 
 /// What a row in clear must come to, to notice that disk or memory has changed it. Who writes the file on purpose can
 /// write this as well.
-pub(crate) type Guard = [u8; 8];
+pub type Guard = [u8; 8];
 
 /// The guard of a row whose values are written out as `text`.
-pub(crate) fn guard(text: &str) -> Guard {
+pub fn guard(text: &str) -> Guard {
     let mut guard = Guard::default();
     guard.iter_mut().zip(digest(&SHA256, text.as_bytes()).as_ref()).for_each(|(byte, hash)| *byte = *hash);
     guard

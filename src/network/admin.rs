@@ -13,10 +13,10 @@ use super::directory::{invites, password, raise_version};
 use super::error::NetworkError;
 use super::store::{self, now_micros};
 use super::{DATABASE_FILE, directory};
-use crate::protocol::credential::Role;
-use crate::protocol::endpoint::{Endpoint, Invite};
-use crate::protocol::ids::{DeviceId, UserName};
 use prost::Message;
+use retaind_protocol::credential::Role;
+use retaind_protocol::endpoint::{Endpoint, Invite};
+use retaind_protocol::ids::{DeviceId, UserName};
 
 const ENDPOINT: &str = "endpoint";
 /// A user as the operator sees it.

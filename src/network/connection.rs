@@ -25,8 +25,8 @@ use super::hub::{Outbound, Outgoing, Peer};
 use super::login::{self, Stranger};
 use super::requests::Session;
 use super::server::Strangers;
-use crate::protocol::limits::{FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN};
-use crate::protocol::wire::{Answer, ClientFrame, RefusalCode, Request, ServerFrame};
+use retaind_protocol::limits::{FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN};
+use retaind_protocol::wire::{Answer, ClientFrame, RefusalCode, Request, ServerFrame};
 
 /// From the first byte to a logged-in device, the slow check of a bot's password included.
 const LOGIN_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
@@ -123,7 +123,7 @@ async fn greet<R: AsyncRead + Unpin>(
                 Err(refusal) => (Err(refusal), None),
             },
             Some(Request::Login(request)) => match login::login(shared, &stranger, request).await {
-                Ok(device) => (Ok(Answer::Done(crate::protocol::wire::Done {})), Some(device)),
+                Ok(device) => (Ok(Answer::Done(retaind_protocol::wire::Done {})), Some(device)),
                 Err(refusal) => (Err(refusal), None),
             },
             Some(_) => (Err(Refusal::new(RefusalCode::Unauthenticated, "log in first")), None),

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::protocol::credential::CredentialError;
-use crate::protocol::ids::{IdError, UserName};
-use crate::protocol::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
-use crate::protocol::wire::{RefusalCode, Refused};
-use crate::schema::SchemaError;
+use retaind_protocol::credential::CredentialError;
+use retaind_protocol::ids::{IdError, UserName};
+use retaind_protocol::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
+use retaind_protocol::wire::{RefusalCode, Refused};
+use retaind_state::schema::SchemaError;
 
 /// Why the network cannot start, run or carry out what its operator asked.
 #[derive(Debug, Error)]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::delivery::accept::{Effects, Joined};
 use super::delivery::queue::{Membership, Stint};
-use crate::protocol::limits::PUSH_MESSAGES_PER_CONVERSATION_MAX;
+use retaind_protocol::limits::PUSH_MESSAGES_PER_CONVERSATION_MAX;
 
 /// Bytes for the socket, and what they occupy until they are written.
 pub(crate) struct Outgoing {

@@ -13,8 +13,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::error::NetworkError;
 use super::store;
-use crate::protocol::credential::{AuthenticationKey, Identity, Role, Verifier, signing_identity};
-use crate::protocol::ids::{DeviceId, UserName};
+use retaind_protocol::credential::{AuthenticationKey, Identity, Role, Verifier, signing_identity};
+use retaind_protocol::ids::{DeviceId, UserName};
 
 pub(crate) type MlsConfig = WithIdentityProvider<Verifier, WithCryptoProvider<AwsLcCryptoProvider, ExternalBaseConfig>>;
 pub(crate) type MlsObserver = ExternalClient<MlsConfig>;

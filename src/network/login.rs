@@ -11,8 +11,8 @@ use super::directory::{self, DeviceRow, password};
 use super::error::{NetworkError, Refusal};
 use super::keys::{proves, random};
 use super::writer::{Change, Outcome};
-use crate::protocol::ids::{DeviceId, UserName};
-use crate::protocol::wire::{
+use retaind_protocol::ids::{DeviceId, UserName};
+use retaind_protocol::wire::{
     Answer, Hello, LOGIN_LABEL, Login, NetworkInfo, REGISTER_LABEL, RefusalCode, Register, Registered, WIRE_VERSION,
 };
 

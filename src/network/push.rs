@@ -12,7 +12,7 @@ use super::Shared;
 use super::connection::encode_into;
 use super::delivery::queue::{self, Budget, Select, Wanted};
 use super::hub::{Due, Outbound, Outgoing, Subscriber};
-use crate::protocol::wire::{Answer, Delivery, ServerFrame};
+use retaind_protocol::wire::{Answer, Delivery, ServerFrame};
 
 /// Conversations read in one transaction, messages of each, and bytes of all: one piece for the socket.
 const CONVERSATIONS_AT_ONCE: usize = 128;

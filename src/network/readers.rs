@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::error::ChangeError;
 use super::store;
-use crate::network::error::Refusal;
+use crate::error::Refusal;
 
 /// Reads at the same time. More would only wait for the same disk and cores.
 const READERS_MAX: usize = 4;

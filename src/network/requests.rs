@@ -16,8 +16,8 @@ use super::error::{NetworkError, Refusal};
 use super::hub::{Outbound, Subscriber};
 use super::writer::{Change, Outcome, Reply};
 use super::{Shared, push};
-use crate::protocol::limits::{BLOB_RANGE_BYTES_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX, LIST_ITEMS_MAX};
-use crate::protocol::wire::{
+use retaind_protocol::limits::{BLOB_RANGE_BYTES_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX, LIST_ITEMS_MAX};
+use retaind_protocol::wire::{
     Account, Acknowledge, Answer, BlobFinish, BlobPut, ClientFrame, CreateConversation, Done, PublishKeyPackages,
     RefusalCode, Request, SendHandshake, Subscribe,
 };
@@ -260,7 +260,7 @@ impl Session {
         Ok(subscriber)
     }
 
-    async fn put(&self, request: BlobPut) -> Result<crate::protocol::wire::BlobState, Refusal> {
+    async fn put(&self, request: BlobPut) -> Result<retaind_protocol::wire::BlobState, Refusal> {
         let device = self.device.row;
         let id = request.blob.clone();
         on_blob(&self.shared, &id, move |blobs, blob, row| {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::error::NetworkError;
-use crate::schema::{self, Step};
+use retaind_state::schema::{self, Step};
 
 /// The versions of the database, see [`schema`].
 const STEPS: &[Step] = &[

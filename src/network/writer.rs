@@ -21,7 +21,7 @@ use super::directory::accounts::{self, Claim};
 use super::directory::key_packages::{self, Checked};
 use super::directory::{DeviceRow, Policy};
 use super::error::{ChangeError, NetworkError, Refusal};
-use crate::protocol::wire::{Accepted, Answer, BlobCreated, ClaimedKeyPackages, Cursor, Done, RefusalCode};
+use retaind_protocol::wire::{Accepted, Answer, BlobCreated, ClaimedKeyPackages, Cursor, Done, RefusalCode};
 
 /// Requests that may wait; the senders of more wait themselves.
 const JOBS_WAITING_MAX: usize = 2048;

@@ -12,14 +12,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-use crate::device::account::{self, LoggedIn, Proof};
-use crate::device::conversations::{Device, DeviceError, SharedStore, random};
-use crate::device::patience::Patience;
-use crate::device::store::{Store, StoreError};
-use crate::device::vault::{Vault, VaultError};
-use crate::protocol::credential::Verifier;
-use crate::protocol::endpoint::Invite;
-use crate::protocol::ids::{ConversationId, UserName};
+use retaind_device::account::{self, LoggedIn, Proof};
+use retaind_device::conversations::{Device, DeviceError, SharedStore, random};
+use retaind_device::patience::Patience;
+use retaind_device::store::{Store, StoreError};
+use retaind_protocol::credential::Verifier;
+use retaind_protocol::endpoint::Invite;
+use retaind_protocol::ids::{ConversationId, UserName};
+use retaind_state::vault::{Vault, VaultError};
 
 /// One-time key packages of a device: it joins a room or two.
 const KEY_PACKAGES: usize = 1;
@@ -219,6 +219,6 @@ pub(super) fn disconnect(actor: &mut Actor) {
 }
 
 /// A fresh message id.
-pub(super) fn message_id() -> Result<crate::protocol::ids::MessageId, DeviceError> {
-    Ok(crate::protocol::ids::MessageId::new(random()?))
+pub(super) fn message_id() -> Result<retaind_protocol::ids::MessageId, DeviceError> {
+    Ok(retaind_protocol::ids::MessageId::new(random()?))
 }

@@ -17,8 +17,8 @@ use flate2::bufread::MultiGzDecoder;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::protocol::ids::{IdError, UserName};
-use crate::protocol::limits::CONTENT_BYTES_MAX;
+use retaind_protocol::ids::{IdError, UserName};
+use retaind_protocol::limits::CONTENT_BYTES_MAX;
 
 /// Longest line: the longest text, every byte of it escaped as `\u00XX`.
 const LINE_BYTES_MAX: u64 = 6 * CONTENT_BYTES_MAX as u64 + 4096;

@@ -14,7 +14,7 @@
 //! - The events of a room are sent strictly in order, each accepted by the network before the next is sent. Rooms run
 //!   side by side.
 //! - **Exactly once, also over a network that dies.** Devices repeat what was in doubt with the same bytes
-//!   ([`crate::device::patience`]).
+//!   ([`retaind_device::patience`]).
 //! - One device a nickname, in however many rooms it appears. It is registered when its first room needs it, connected
 //!   while it acts, and dropped after its last room, so that memory follows the rooms under way, not the corpus.
 //! - Whoever acts is a member. Where the log contradicts itself (a leave of somebody who is not there), the plan says
@@ -35,10 +35,10 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::task::JoinSet;
 
-use crate::device::conversations::DeviceError;
-use crate::device::patience::Patience;
-use crate::device::vault::VaultError;
-use crate::protocol::ids::{IdError, UserName};
+use retaind_device::conversations::DeviceError;
+use retaind_device::patience::Patience;
+use retaind_protocol::ids::{IdError, UserName};
+use retaind_state::vault::VaultError;
 
 pub use cast::{Cast, Invites};
 pub use corpus::{Corpus, CorpusError, Event, Room, Rooms, What, user_name};

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use super::corpus::{Event, Room, What};
-use crate::protocol::ids::UserName;
+use retaind_protocol::ids::UserName;
 
 /// Users who are added by one commit: their key packages fit a frame.
 const ADDED_AT_ONCE_MAX: usize = 1000;

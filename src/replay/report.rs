@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::plan::Redundant;
-use crate::protocol::ids::{ConversationId, MessageId, UserName};
+use retaind_protocol::ids::{ConversationId, MessageId, UserName};
 
 /// Something that the network has accepted.
 #[derive(Debug)]

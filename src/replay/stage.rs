@@ -15,9 +15,9 @@ use super::cast::{self, Absent, Cast};
 use super::plan::{Plan, Redundant, Step};
 use super::report::{RoomReport, Sent, SentWhat};
 use super::{Observer, Options, Pace, ReplayError, Timestamps};
-use crate::device::conversations::{DeviceError, Reading};
-use crate::protocol::content::{Body, Content, RoomState, Text, changemask};
-use crate::protocol::ids::{ConversationKind, UserName};
+use retaind_device::conversations::{DeviceError, Reading};
+use retaind_protocol::content::{Body, Content, RoomState, Text, changemask};
+use retaind_protocol::ids::{ConversationKind, UserName};
 
 /// Devices of a room that are logged in at the same time. Each is two open files where the network is embedded.
 const ONLINE_MAX: usize = 32;

@@ -7,7 +7,7 @@
 //! At a crash what was not told is lost to SNS; the log has it. At a clean stop [`Sending::finish`] tells what fits into
 //! its time, `Shutting down` last.
 //!
-//! Not here: SNS itself ([`crate::aws::sns`]), and who decides that something is an event.
+//! Not here: SNS itself ([`retaind_aws::sns`]), and who decides that something is an event.
 
 mod notification;
 mod outlet;

@@ -29,7 +29,7 @@ use self::table::Totals;
 use super::counters::Counters;
 use super::origin::Origin;
 use super::pause::Pause;
-use crate::aws::{AwsError, Remedy};
+use retaind_aws::{AwsError, Remedy};
 
 /// How often figures are made.
 pub const INTERVAL: Duration = Duration::from_secs(60);

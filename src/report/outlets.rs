@@ -3,9 +3,9 @@
 use super::events::{Notification, Publish};
 use super::metrics::{Interval, Keep, METRICS, Unit};
 use super::origin::Origin;
-use crate::aws::AwsError;
-use crate::aws::cloudwatch::{CloudWatch, Figure, FigureUnit};
-use crate::aws::sns::Sns;
+use retaind_aws::AwsError;
+use retaind_aws::cloudwatch::{CloudWatch, Figure, FigureUnit};
+use retaind_aws::sns::Sns;
 
 /// The namespace of the published metrics.
 pub const NAMESPACE: &str = "WickrIO";

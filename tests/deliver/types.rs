@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use retaind::bot::record::{FileOutcome, Record, RecordBody, RecordContext, SenderType};
+use retaind::archive::record::{FileOutcome, Record, RecordBody, RecordContext, SenderType};
 use retaind::bot::run::Options;
 use retaind::device::conversations::Reading;
 use retaind::protocol::content::{AttachmentKind, Body, Content};

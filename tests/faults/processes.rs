@@ -11,7 +11,7 @@ use std::time::Duration;
 use retaind::device::store::STEPS;
 use retaind::network::Admin;
 use retaind::protocol::endpoint::Endpoint;
-use retaind::schema::{self, Step};
+use retaind::state::schema::{self, Step};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 

@@ -1,7 +1,7 @@
 //! What is said in the golden files of records.
 
 use data_encoding::HEXLOWER;
-use retaind::bot::record::{
+use retaind::archive::record::{
     Ciphertext, FileOutcome, KeyAction, Record, RecordBody, RecordContext, SenderType, Unreadable, handshake_message_id,
 };
 use retaind::protocol::attachment::AttachmentKey;

@@ -11,7 +11,7 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::aws::Remedy;
+use crate::Remedy;
 
 const KEY: &str = "arn:aws:kms:eu-west-3:111122223333:key/12345678-1234-abcd-a617-abababababab";
 const CONTEXT: Context = ("aws:x-amz-cek-alg", "115");

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Mutex;
 
 use super::*;
-use crate::bot::disk::{DiskCall, DiskFile, RealDisk};
+use crate::disk::{DiskCall, DiskFile, RealDisk};
 
 fn state(root: &Path) -> Directory {
     Directory { what: "state", variable: "RETAIND_STATE", path: root.join("bot/state") }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::bot::disk::{DiskError, Handling};
+use crate::disk::DiskError;
+use retaind_core::fault::Handling;
 
 /// Why message files could not be written, sealed or recovered. None of these holds content.
 #[derive(Debug, Error)]

@@ -25,7 +25,7 @@ use super::names::{Known, NUMBER_MAX, Place};
 use super::row::{Policy, SegmentRow, SegmentState};
 use super::settle::settle;
 use super::writer::Segments;
-use crate::bot::disk::Disk;
+use crate::disk::Disk;
 
 /// A finished file that no row knows, found at a start without rows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use std::path::Path;
 use super::error::SegmentError;
 use super::names::Place;
 use super::row::{SegmentRow, SegmentState};
-use crate::bot::disk::Disk;
+use crate::disk::Disk;
 
 /// Settles the rows that are not, in the order of their numbers, and returns them as they are now.
 pub(super) fn settle(disk: &dyn Disk, place: &Place, rows: &[SegmentRow]) -> Result<Vec<SegmentRow>, SegmentError> {

@@ -9,7 +9,7 @@ use super::names::{Place, stamp};
 use super::recover::after;
 use super::row::{Policy, SegmentRow, SegmentState};
 use super::settle::settle;
-use crate::bot::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile};
 
 /// Records are gathered to writes of this size: few system calls for small records, and memory that does not grow
 /// with the batch.

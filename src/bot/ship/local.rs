@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Destination, LocalCopy, ShipError, ShipItem, ShipQueue, Stored, Storing, Taken};
-use crate::bot::disk::Disk;
+use crate::disk::Disk;
 
 /// The file's own directory.
 pub struct LocalDestination {

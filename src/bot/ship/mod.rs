@@ -22,7 +22,7 @@
 //! queue), park the item (only this file is wrong; it stays in the state with its reason, comes up again every
 //! [`PARKED_AGAIN`](runner::PARKED_AGAIN) and at each start, and the others go on), or halt.
 //!
-//! Not here: the queue's tables (state), the wire of S3 ([`crate::aws::s3`]), what the events are called.
+//! Not here: the queue's tables (state), the wire of S3 ([`retaind_aws::s3`]), what the events are called.
 
 mod bell;
 mod local;
@@ -37,8 +37,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::aws::{AwsError, Remedy};
-use crate::bot::disk::Handling;
+use retaind_aws::{AwsError, Remedy};
+use retaind_core::fault::Handling;
 
 pub use bell::Bell;
 pub use local::LocalDestination;
@@ -66,7 +66,7 @@ pub struct ShipItem {
     pub name: String,
     /// Its committed length in bytes.
     pub length: u64,
-    /// What its content was committed as: a message file's [`Chain`](crate::bot::segment::Chain), an attachment's
+    /// What its content was committed as: a message file's [`Chain`](crate::segment::Chain), an attachment's
     /// SHA-256. `None`: a file that was found without its state, of which only the length is known.
     pub hash: Option<[u8; 32]>,
 }

@@ -14,7 +14,8 @@ use tracing::{info, warn};
 
 use super::bell::{Bell, Until};
 use super::{Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipQueue, Stored, Taken, Token};
-use crate::bot::disk::{Disk, Handling};
+use crate::disk::Disk;
+use retaind_core::fault::Handling;
 
 /// Files on their way at the same time: enough for the latency of many small ones.
 pub const LANES: usize = 8;

@@ -34,11 +34,11 @@ use super::runner::jittered;
 use super::{
     Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Storing, Taken,
 };
-use crate::aws::kms::Kms;
-use crate::aws::s3::{Bucket, NewObject, OBJECT_BYTES_MAX, PARTS_MAX, Part};
-use crate::aws::{AwsError, Remedy};
-use crate::bot::encrypt::{EncryptError, Format, Sealer, overwrite_stack, sealed_len};
-use crate::bot::segment::Chain;
+use crate::segment::Chain;
+use retaind_archive::encrypt::{EncryptError, Format, Sealer, overwrite_stack, sealed_len};
+use retaind_aws::kms::Kms;
+use retaind_aws::s3::{Bucket, NewObject, OBJECT_BYTES_MAX, PARTS_MAX, Part};
+use retaind_aws::{AwsError, Remedy};
 
 /// Bytes of file content in memory, over all lanes.
 const BUFFER_BYTES: usize = 48 * 1024 * 1024;

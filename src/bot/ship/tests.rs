@@ -8,7 +8,7 @@ use tokio::sync::{Mutex as Turn, mpsc};
 
 use super::runner::{News, Runner, Watcher};
 use super::*;
-use crate::bot::disk::RealDisk;
+use crate::disk::RealDisk;
 
 const AT_ONCE: Backoff = Backoff { first: Duration::ZERO, max: Duration::ZERO };
 
@@ -133,7 +133,7 @@ fn item(id: i64) -> ShipItem {
 }
 
 fn away(doubt: Doubt) -> ShipError {
-    let call = crate::aws::Call::new("s3:PutObject", "arn:aws:s3:::bucket/*");
+    let call = retaind_aws::Call::new("s3:PutObject", "arn:aws:s3:::bucket/*");
     ShipError::Destination { what: "x".into(), source: AwsError::Away { call, message: "gone".into() }, doubt }
 }
 

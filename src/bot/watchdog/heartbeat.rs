@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use crate::device::connection::{Connection, ConnectionError};
-use crate::protocol::wire::{CountKeyPackages, Request};
+use retaind_device::connection::{Connection, ConnectionError};
+use retaind_protocol::wire::{CountKeyPackages, Request};
 
 /// How often the network is asked.
 const EVERY: Duration = Duration::from_secs(20);
@@ -65,7 +65,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::protocol::wire::RefusalCode;
+    use retaind_protocol::wire::RefusalCode;
 
     const HEARTBEAT: Heartbeat = Heartbeat { every: Duration::from_secs(20), patience: Duration::from_secs(20) };
     const HOUR: Duration = Duration::from_secs(3600);

@@ -7,7 +7,7 @@ use super::outage::Outage;
 use super::pulse::Beat;
 use super::space::{self, Room};
 use super::stall::Stall;
-pub use crate::report::status::{Pipeline, Space};
+pub use retaind_report::status::{Pipeline, Space};
 
 /// When something is worth a word, and when it is a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl Machine {
         verdicts.extend(self.jump.observe(at, wall_micros, &self.limits));
         if let Some(room) = room {
             let before = self.health.space;
-            self.health.space = before.next(room.free_bytes, &self.limits);
+            self.health.space = space::next(before, room.free_bytes, &self.limits);
             verdicts.extend(space::verdict(before, self.health.space, room));
         }
         self.outage.observe(self.awake, network, &self.limits, &mut verdicts);

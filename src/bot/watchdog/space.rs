@@ -14,22 +14,20 @@ pub struct Room {
     pub free_bytes: u64,
 }
 
-impl Space {
-    /// The level after this one, with so many bytes free.
-    pub(super) fn next(self, free: u64, limits: &Limits) -> Self {
-        let eased = |limit: u64| limit.saturating_add(limit >> 2);
-        let (critical, low) = match self {
-            Self::Enough => (limits.disk_critical_bytes, limits.disk_low_bytes),
-            Self::Low => (limits.disk_critical_bytes, eased(limits.disk_low_bytes)),
-            Self::Critical => (eased(limits.disk_critical_bytes), eased(limits.disk_low_bytes)),
-        };
-        if free < critical {
-            Self::Critical
-        } else if free < low {
-            Self::Low
-        } else {
-            Self::Enough
-        }
+/// The level after `level`, with so many bytes free.
+pub(super) fn next(level: Space, free: u64, limits: &Limits) -> Space {
+    let eased = |limit: u64| limit.saturating_add(limit >> 2);
+    let (critical, low) = match level {
+        Space::Enough => (limits.disk_critical_bytes, limits.disk_low_bytes),
+        Space::Low => (limits.disk_critical_bytes, eased(limits.disk_low_bytes)),
+        Space::Critical => (eased(limits.disk_critical_bytes), eased(limits.disk_low_bytes)),
+    };
+    if free < critical {
+        Space::Critical
+    } else if free < low {
+        Space::Low
+    } else {
+        Space::Enough
     }
 }
 

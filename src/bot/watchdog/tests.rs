@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::*;
-use crate::bot::disk::RealDisk;
+use crate::disk::RealDisk;
 
 fn limits() -> Limits {
     Limits {
@@ -136,10 +136,10 @@ fn the_levels_of_the_disk_are_left_only_a_quarter_above_their_limits() {
         (Critical, 1250, Enough),
     ];
     for (before, free, after) in table {
-        assert_eq!(before.next(free, &limits()), after, "{before:?} with {free}");
+        assert_eq!(space::next(before, free, &limits()), after, "{before:?} with {free}");
     }
     let never = Limits { disk_low_bytes: 0, disk_critical_bytes: 0, ..limits() };
-    assert_eq!(Enough.next(0, &never), Enough, "0 switches it off");
+    assert_eq!(space::next(Enough, 0, &never), Enough, "0 switches it off");
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use crate::aws::probe::{self, Outcome, Probe};
-use crate::aws::{AwsError, Remedy};
 use crate::cli::{Failure, settings, upload};
 use crate::config::aws::{Aws as Settings, Metrics};
+use retaind_aws::probe::{self, Outcome, Probe};
+use retaind_aws::{AwsError, Remedy};
 
 /// Tries what the configuration asks for, but the secret, which has been read.
 pub(super) fn probe(aws: &Settings) -> Result<Vec<Probe>, Failure> {
@@ -96,7 +96,7 @@ fn remedy(probe: &Probe, error: &AwsError) -> String {
 }
 
 fn settings_of(probe: &Probe) -> &'static str {
-    use crate::aws::permissions::Feature;
+    use retaind_aws::permissions::Feature;
     match probe.permission.feature {
         Feature::StorePassword => "`RETAIND_STORE_PASSWORD`, `AWS_SECRET_NAME`",
         Feature::Secrets => "`AWS_SECRET_NAME`, `AWS_SECRET_REGION`",

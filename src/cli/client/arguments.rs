@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::protocol::ids::{ConversationId, MessageId, UserName};
+use retaind_protocol::ids::{ConversationId, MessageId, UserName};
 
 /// `retaind client`.
 #[derive(Debug, Args)]

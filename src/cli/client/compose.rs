@@ -8,13 +8,13 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::arguments::{ItemAction, Outcome, Route, Step};
 use crate::cli::Failure;
-use crate::protocol::attachment::AttachmentKey;
-use crate::protocol::content::{
+use retaind_protocol::attachment::AttachmentKey;
+use retaind_protocol::content::{
     AttachmentKind, Attribute, Body, Call, CallOutcome, CallPhase, CallRoute, Deletion, DeletionScope, LiveLocation,
     Pin, Position, Reaction, ReactionChange, ReadReceipt, RoomState, SavedItem, SavedItemAction, Text, TextEdit,
     UserHash, Verification, VerificationStep, changemask,
 };
-use crate::protocol::ids::{MessageId, UserName};
+use retaind_protocol::ids::{MessageId, UserName};
 
 /// Version of the calling protocol that is told.
 const CALL_VERSION: u32 = 2;
@@ -193,7 +193,7 @@ pub(super) fn saved_item(
     };
     Ok(SavedItem {
         sha256,
-        guid: crate::device::conversations::random().map_err(Failure::internal)?,
+        guid: retaind_device::conversations::random().map_err(Failure::internal)?,
         domain: String::new(),
         key: AttachmentKey::generate().map_err(Failure::internal)?,
         action,

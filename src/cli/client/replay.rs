@@ -13,12 +13,12 @@ use serde_json::json;
 
 use super::show::Screen;
 use crate::cli::Failure;
-use crate::device::patience::Patience;
-use crate::network::Admin;
-use crate::protocol::credential::Role;
-use crate::protocol::endpoint::Invite;
-use crate::protocol::ids::UserName;
 use crate::replay::{Corpus, Grouping, Invites, Options, Pace, ReplayError, Timestamps, replay};
+use retaind_device::patience::Patience;
+use retaind_network::Admin;
+use retaind_protocol::credential::Role;
+use retaind_protocol::endpoint::Invite;
+use retaind_protocol::ids::UserName;
 
 /// Arguments of `replay`.
 #[derive(Debug, Args)]

@@ -8,13 +8,13 @@ use std::io::{self, Write};
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 
-use crate::device::conversations::{Event, What};
-use crate::device::mls::{Proposed, Received};
-use crate::protocol::content::{
+use retaind_device::conversations::{Event, What};
+use retaind_device::mls::{Proposed, Received};
+use retaind_protocol::content::{
     Body, CallPhase, DeletionScope, LiveLocation, Pin, Position, ReactionChange, RoomState, SavedItem,
 };
-use crate::protocol::credential::Identity;
-use crate::protocol::ids::{ConversationId, MessageId};
+use retaind_protocol::credential::Identity;
+use retaind_protocol::ids::{ConversationId, MessageId};
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +150,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-fn names(users: &[crate::protocol::ids::UserName]) -> Value {
+fn names(users: &[retaind_protocol::ids::UserName]) -> Value {
     users.iter().map(|user| Value::from(user.as_str())).collect()
 }
 

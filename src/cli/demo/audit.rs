@@ -14,7 +14,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::ledger::{Accepted, Expected, ExpectedFile, Place};
-use crate::protocol::ids::IdError;
+use retaind_protocol::ids::IdError;
 
 /// Differences that are told one by one.
 const TOLD_MAX: usize = 20;
@@ -255,7 +255,7 @@ fn fault(expected: &Expected, record: &Archived) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::ids::{ConversationId, ConversationKind, MessageId};
+    use retaind_protocol::ids::{ConversationId, ConversationKind, MessageId};
 
     const ID: [u8; 16] = [7; 16];
 

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
-use crate::bot::record::MSGTYPE_KEY_EVENT;
-use crate::protocol::content::kind;
-use crate::protocol::ids::{ConversationId, MessageId};
 use crate::replay::{Observer, Sent, SentWhat};
+use retaind_archive::record::MSGTYPE_KEY_EVENT;
+use retaind_protocol::content::kind;
+use retaind_protocol::ids::{ConversationId, MessageId};
 
 /// A place in a conversation: its id, and the `seq` there.
 pub(super) type Place = (ConversationId, u64);

@@ -9,7 +9,7 @@ use data_encoding::HEXLOWER;
 
 use crate::cli::Failure;
 use crate::config::env;
-use crate::device::conversations::random;
+use retaind_device::conversations::random;
 
 /// The keys of the demo's bot are in it.
 const DIRECTORY_MODE: u32 = 0o700;

@@ -14,24 +14,24 @@ use std::vec;
 
 use super::audit::measured;
 use super::ledger::{Expected, Ledger};
-use crate::bot::clock::{Clock, SystemClock};
-use crate::bot::record::MSGTYPE_KEY_EVENT;
 use crate::cli::Failure;
-use crate::device::account::{self, Proof};
-use crate::device::blob;
-use crate::device::conversations::{Device, Reading, random};
-use crate::device::store::Store;
-use crate::device::vault::Vault;
-use crate::network::Network;
-use crate::protocol::attachment::AttachmentKey;
-use crate::protocol::content::{
+use retaind_archive::record::MSGTYPE_KEY_EVENT;
+use retaind_bot::clock::{Clock, SystemClock};
+use retaind_device::account::{self, Proof};
+use retaind_device::blob;
+use retaind_device::conversations::{Device, Reading, random};
+use retaind_device::store::Store;
+use retaind_network::Network;
+use retaind_protocol::attachment::AttachmentKey;
+use retaind_protocol::content::{
     AttachmentKind, Attribute, Body, Call, CallOutcome, CallPhase, CallRoute, Content, Deletion, DeletionScope,
     LiveLocation, Pin, Position, Reaction, ReactionChange, ReadReceipt, RoomState, SavedItem, SavedItemAction, Text,
     TextEdit, UserHash, Verification, VerificationStep, changemask, kind,
 };
-use crate::protocol::credential::Role;
-use crate::protocol::endpoint::Endpoint;
-use crate::protocol::ids::{ConversationId, ConversationKind, MessageId, UserName};
+use retaind_protocol::credential::Role;
+use retaind_protocol::endpoint::Endpoint;
+use retaind_protocol::ids::{ConversationId, ConversationKind, MessageId, UserName};
+use retaind_state::vault::Vault;
 
 /// Who plays: nicknames of the corpus that are not in the recording.
 pub(super) const PLAYERS: [&str; 4] = ["Seveas", "crimsun", "jrib", "soundray"];

@@ -7,8 +7,8 @@ use std::path::Path;
 use super::Performance;
 use super::audit::{Comparison, Count};
 use super::place::Place;
-use crate::bot::record::{MSGTYPE_KEY_EVENT, MSGTYPE_UNREADABLE};
-use crate::protocol::content::kind;
+use retaind_archive::record::{MSGTYPE_KEY_EVENT, MSGTYPE_UNREADABLE};
+use retaind_protocol::content::kind;
 
 /// Records that are shown.
 const RECORDS_SHOWN: usize = 6;

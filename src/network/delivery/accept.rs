@@ -8,12 +8,12 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::groups::{self, Ciphertext, Committed, Groups, Handshake, HandshakeKind};
-use crate::network::directory::{self, DeviceRow, Policy, key_packages};
-use crate::network::error::{ChangeError, Refusal, refuse};
-use crate::network::keys::Keys;
-use crate::network::store::{message_id, now_micros};
-use crate::protocol::ids::{ConversationId, DeviceId};
-use crate::protocol::wire::{Cursor, DeliveryKind, RefusalCode};
+use crate::directory::{self, DeviceRow, Policy, key_packages};
+use crate::error::{ChangeError, Refusal, refuse};
+use crate::keys::Keys;
+use crate::store::{message_id, now_micros};
+use retaind_protocol::ids::{ConversationId, DeviceId};
+use retaind_protocol::wire::{Cursor, DeliveryKind, RefusalCode};
 
 /// Sends of a device that are remembered, to answer a repeated one alike. A device must not have more unanswered.
 pub(crate) const SENDS_REMEMBERED: i64 = 1024;

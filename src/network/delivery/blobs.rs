@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::network::error::{ChangeError, NetworkError, Refusal, refuse};
-use crate::network::keys::random;
-use crate::network::store::now_micros;
-use crate::protocol::limits::{ATTACHMENT_BYTES_MAX, BLOB_RANGE_BYTES_MAX};
-use crate::protocol::wire::{BlobGet, BlobPut, BlobRange, BlobState, RefusalCode};
+use crate::error::{ChangeError, NetworkError, Refusal, refuse};
+use crate::keys::random;
+use crate::store::now_micros;
+use retaind_protocol::limits::{ATTACHMENT_BYTES_MAX, BLOB_RANGE_BYTES_MAX};
+use retaind_protocol::wire::{BlobGet, BlobPut, BlobRange, BlobState, RefusalCode};
 
 /// Attachment with its chunk tags and header.
 const BLOB_BYTES_MAX: u64 = ATTACHMENT_BYTES_MAX + ATTACHMENT_BYTES_MAX / 1024 + 64 * 1024;

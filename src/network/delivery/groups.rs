@@ -21,13 +21,13 @@ use mls_rs::time::MlsTime;
 use mls_rs::{KeyPackage, MlsMessage, MlsMessageDescription};
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::network::error::{ChangeError, Refusal};
-use crate::network::keys::{Keys, MlsConfig, Suite};
-use crate::protocol::credential::Identity;
-use crate::protocol::ids::{ConversationId, DeviceId};
-use crate::protocol::limits::CIPHERTEXT_BYTES_MAX;
-use crate::protocol::shape;
-use crate::protocol::wire::RefusalCode;
+use crate::error::{ChangeError, Refusal};
+use crate::keys::{Keys, MlsConfig, Suite};
+use retaind_protocol::credential::Identity;
+use retaind_protocol::ids::{ConversationId, DeviceId};
+use retaind_protocol::limits::CIPHERTEXT_BYTES_MAX;
+use retaind_protocol::shape;
+use retaind_protocol::wire::RefusalCode;
 
 pub(crate) type Group = ExternalGroup<MlsConfig>;
 

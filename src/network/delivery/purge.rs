@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::network::store::message_id;
+use crate::store::message_id;
 
 /// Messages deleted in one transaction.
 const MESSAGES_AT_ONCE: i64 = 2048;

@@ -4,10 +4,10 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::network::error::{ChangeError, refuse};
-use crate::network::store::{message_id, seq_of};
-use crate::protocol::ids::ConversationId;
-use crate::protocol::wire::{
+use crate::error::{ChangeError, refuse};
+use crate::store::{message_id, seq_of};
+use retaind_protocol::ids::ConversationId;
+use retaind_protocol::wire::{
     ConversationState, Conversations, Deliveries, Delivery, DeliveryKind, Fetch, ListConversations, RefusalCode,
 };
 

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use rusqlite::Connection;
 
-use crate::network::directory::Policy;
+use crate::directory::Policy;
 
 /// Conversations looked at in one read.
 const RANGE: i64 = 2048;

@@ -4,13 +4,13 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::invites::{self, CodeHash};
 use super::{DeviceRow, devices_of, raise_version, role_name};
-use crate::network::error::{ChangeError, NetworkError, refuse};
-use crate::network::keys::Keys;
-use crate::network::store::now_micros;
-use crate::protocol::credential::{Identity, Role};
-use crate::protocol::ids::{DeviceId, UserName};
-use crate::protocol::limits::DEVICES_OF_USER_MAX;
-use crate::protocol::wire::RefusalCode;
+use crate::error::{ChangeError, NetworkError, refuse};
+use crate::keys::Keys;
+use crate::store::now_micros;
+use retaind_protocol::credential::{Identity, Role};
+use retaind_protocol::ids::{DeviceId, UserName};
+use retaind_protocol::limits::DEVICES_OF_USER_MAX;
+use retaind_protocol::wire::RefusalCode;
 
 /// May a user or device act?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,9 +208,9 @@ fn insert(
 ) -> Result<(DeviceRow, Vec<u8>), ChangeError> {
     let internal = |what: &'static str| {
         tracing::error!(what, "a device could not be registered");
-        ChangeError::Refused(crate::network::error::Refusal::unavailable())
+        ChangeError::Refused(crate::error::Refusal::unavailable())
     };
-    let device = DeviceId::new(crate::network::keys::random().map_err(|_| internal("no random number"))?);
+    let device = DeviceId::new(crate::keys::random().map_err(|_| internal("no random number"))?);
     let identity = Identity {
         network_id: keys.network_id.clone(),
         user: UserName::new(user).map_err(|_| internal("user name in the directory is not valid"))?,

@@ -4,9 +4,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::BASE64URL_NOPAD;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::network::error::NetworkError;
-use crate::network::keys::random;
-use crate::protocol::ids::UserName;
+use crate::error::NetworkError;
+use crate::keys::random;
+use retaind_protocol::ids::UserName;
 
 /// SHA-256 of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,13 +8,13 @@ use mls_rs::time::MlsTime;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{DeviceRow, devices_of};
-use crate::network::error::{ChangeError, Refusal, refuse};
-use crate::network::keys::Keys;
-use crate::network::store::now_micros;
-use crate::protocol::ids::UserName;
-use crate::protocol::limits::{CLAIM_USERS_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX};
-use crate::protocol::shape;
-use crate::protocol::wire::{ClaimedKeyPackage, KeyPackageCount, RefusalCode};
+use crate::error::{ChangeError, Refusal, refuse};
+use crate::keys::Keys;
+use crate::store::now_micros;
+use retaind_protocol::ids::UserName;
+use retaind_protocol::limits::{CLAIM_USERS_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX};
+use retaind_protocol::shape;
+use retaind_protocol::wire::{ClaimedKeyPackage, KeyPackageCount, RefusalCode};
 
 /// A package is a few hundred bytes and a credential; a larger one carries something else.
 const KEY_PACKAGE_BYTES_MAX: usize = 16 * 1024;

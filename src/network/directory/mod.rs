@@ -14,8 +14,8 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::store;
-use crate::protocol::credential::Role;
-use crate::protocol::ids::DeviceId;
+use retaind_protocol::credential::Role;
+use retaind_protocol::ids::DeviceId;
 
 const VERSION: &str = "directory_version";
 

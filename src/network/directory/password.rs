@@ -4,8 +4,8 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 
-use crate::network::error::NetworkError;
-use crate::protocol::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
+use crate::error::NetworkError;
+use retaind_protocol::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 
 /// Hash of a password under a fresh salt. Refuses one that is too short or too long.
 pub(crate) fn hash(password: &str) -> Result<String, NetworkError> {

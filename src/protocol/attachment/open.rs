@@ -8,7 +8,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::{AttachmentError, AttachmentKey, HEADER_BYTES, Layout, MAGIC, TAG_BYTES, VERSION, nonce};
-use crate::protocol::limits::BLOB_RANGE_BYTES_MAX;
+use crate::limits::BLOB_RANGE_BYTES_MAX;
 
 /// Opens one attachment, block by block, in order.
 pub struct Decryptor {

@@ -5,8 +5,8 @@ use std::fmt;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 
-use crate::protocol::attachment::AttachmentKey;
-use crate::protocol::ids::{MessageId, UserName};
+use crate::attachment::AttachmentKey;
+use crate::ids::{MessageId, UserName};
 
 /// A text.
 #[derive(PartialEq)]
@@ -152,7 +152,7 @@ pub struct Attachment {
     /// SHA-256 of the plaintext.
     pub sha256: [u8; 32],
     /// Name that the sender gave it: hostile until cleaned, at most
-    /// [`FILE_NAME_BYTES_MAX`](crate::protocol::limits::FILE_NAME_BYTES_MAX) bytes.
+    /// [`FILE_NAME_BYTES_MAX`](crate::limits::FILE_NAME_BYTES_MAX) bytes.
     pub name: String,
     /// Id of the file.
     pub guid: [u8; 16],

@@ -13,10 +13,10 @@ use super::{
     ReadReceipt, RoomState, SavedItem, SavedItemAction, Text, TextEdit, UserHash, Verification, VerificationStep,
     changemask, kind,
 };
-use crate::protocol::attachment::AttachmentKey;
-use crate::protocol::fields;
-use crate::protocol::ids::{MessageId, UserName};
-use crate::protocol::limits::{ATTACHMENT_BYTES_MAX, CONTENT_BYTES_MAX, FILE_NAME_BYTES_MAX, LIST_ITEMS_MAX};
+use crate::attachment::AttachmentKey;
+use crate::fields;
+use crate::ids::{MessageId, UserName};
+use crate::limits::{ATTACHMENT_BYTES_MAX, CONTENT_BYTES_MAX, FILE_NAME_BYTES_MAX, LIST_ITEMS_MAX};
 
 /// Most fields of one body, items of its lists included: counted before anything is allocated for them.
 pub(super) const FIELDS_MAX: usize = LIST_ITEMS_MAX;

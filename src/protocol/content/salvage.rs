@@ -5,7 +5,7 @@
 //! In kinds that this version does not know nothing is overwritten: nobody can tell what is a key there.
 
 use super::kind;
-use crate::protocol::fields;
+use crate::fields;
 
 /// Field of the envelope.
 const KIND: usize = 2;

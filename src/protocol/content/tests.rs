@@ -7,8 +7,8 @@ use prost::Message;
 
 use super::schema::Envelope;
 use super::*;
-use crate::protocol::attachment::AttachmentKey;
-use crate::protocol::limits::LIST_ITEMS_MAX;
+use crate::attachment::AttachmentKey;
+use crate::limits::LIST_ITEMS_MAX;
 
 fn users() -> impl Strategy<Value = Vec<UserName>> {
     vec("[a-zé日|._@\\[\\]-]{1,40}".prop_map(|name| UserName::new(name).unwrap()), 0..5)

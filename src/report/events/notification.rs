@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::queue::Pending;
 use super::table::Severity;
-use crate::report::origin::Origin;
+use crate::origin::Origin;
 
 const MICROS_PER_SEC: i64 = 1_000_000;
 

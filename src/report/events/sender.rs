@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use super::outlet::Outlet;
 use super::queue::Pending;
 use super::{Events, notification};
-use crate::aws::AwsError;
-use crate::report::pause::Pause;
+use crate::pause::Pause;
+use retaind_aws::AwsError;
 
 /// First pause before a notification is tried again.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);

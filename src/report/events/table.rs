@@ -6,7 +6,7 @@
 //! Invariant: no variant can hold what people said, the name of an attachment, a key or a password. A text is bounded
 //! and has no control characters, whatever AWS or the network put into a reason.
 
-use crate::protocol::ids::ConversationId;
+use retaind_protocol::ids::ConversationId;
 
 /// Longest text of an event, in characters: far below the 256 KiB that SNS takes, long enough for AWS's words.
 pub const MESSAGE_CHARS_MAX: usize = 1000;

@@ -8,8 +8,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::*;
-use crate::aws::{AwsError, Call};
-use crate::protocol::ids::{ConversationId, ConversationKind};
+use retaind_aws::{AwsError, Call};
+use retaind_protocol::ids::{ConversationId, ConversationKind};
 
 /// 2022-10-12T13:05:39.
 const NOW_MICROS: i64 = 1_665_579_939_000_000;

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Queue, Reading, Reason};
-use crate::report::counters::Counters;
-use crate::report::metrics::{METRICS, Unit};
-use crate::report::status::{Stages, Standing};
+use crate::counters::Counters;
+use crate::metrics::{METRICS, Unit};
+use crate::status::{Stages, Standing};
 
 /// The media type of `/metrics`.
 pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -1,7 +1,7 @@
 //! What the pages say of a bot in each state.
 
 use super::*;
-use crate::report::metrics::METRICS;
+use crate::metrics::METRICS;
 
 const WELL: Standing = Standing { receiving: Receiving::Now, stages: Stages::Work };
 

@@ -1,6 +1,6 @@
 //! The twelve published metrics: name, unit, and the counter behind each.
 
-use crate::report::counters::Counters;
+use crate::counters::Counters;
 
 /// What a value is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

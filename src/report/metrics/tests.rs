@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::aws::Call;
-use crate::report::origin::{Image, PRODUCT};
+use crate::origin::{Image, PRODUCT};
+use retaind_aws::Call;
 
 const START_SECS: i64 = 1_665_579_939;
 

@@ -10,8 +10,8 @@ use prost::Message;
 use retaind::bot::starts::Starts;
 use retaind::bot::state;
 use retaind::device::store::{STEPS, StoredBeginning, StoredIdentity};
-use retaind::device::vault::{Vault, VaultHeader};
-use retaind::schema;
+use retaind::state::schema;
+use retaind::state::vault::{Vault, VaultHeader};
 
 use super::Fate;
 

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use retaind::archive::names::{NAME_BYTES_MAX, attachment_name, clean};
 use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile};
-use retaind::bot::names::{NAME_BYTES_MAX, attachment_name, clean};
 use retaind::bot::segment::names::Basename;
 use retaind::bot::segment::{Place, Policy, SegmentRow, SegmentState, Segments};
 use retaind::replay::{Corpus, What};

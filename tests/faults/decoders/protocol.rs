@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use bytes::BytesMut;
 use prost::Message;
-use retaind::bot::record::{Ciphertext, FileOutcome, Record, RecordBody, RecordContext, SenderType, Unreadable};
+use retaind::archive::record::{Ciphertext, FileOutcome, Record, RecordBody, RecordContext, SenderType, Unreadable};
 use retaind::protocol::attachment::{AttachmentError, AttachmentKey, DecryptingWriter, Decryptor, EncryptingReader};
 use retaind::protocol::content::{Content, salvage};
 use retaind::protocol::endpoint::Invite;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use retaind::archive::encrypt::Format;
 use retaind::aws::Aws;
 use retaind::aws::kms::Kms;
 use retaind::aws::s3::Bucket;
-use retaind::bot::encrypt::Format;
 use retaind::bot::grace::Grace;
 use retaind::bot::run::Shipping;
 use retaind::bot::ship::Backoff;

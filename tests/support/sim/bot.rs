@@ -21,12 +21,12 @@ use retaind::bot::state::{self, Queue};
 use retaind::bot::watchdog::{Health, Pulse};
 use retaind::device::mls::Engine;
 use retaind::device::store::{Access, Store, StoredKeyPackages};
-use retaind::device::vault::Vault;
 use retaind::protocol::credential::Verifier;
 use retaind::protocol::ids::ConversationId;
 use retaind::protocol::wire::Delivery;
 use retaind::report::counters::Counters;
 use retaind::report::events::Events;
+use retaind::state::vault::Vault;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 

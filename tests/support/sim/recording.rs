@@ -14,10 +14,10 @@ use prost::Message;
 use retaind::device::account::{self, Proof};
 use retaind::device::conversations::{Device, Reading};
 use retaind::device::store::Store;
-use retaind::device::vault::{Vault, VaultHeader};
 use retaind::protocol::content::{AttachmentKind, Body, Deletion, DeletionScope, Reaction, ReactionChange, TextEdit};
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 use retaind::protocol::wire::{Delivery, DeliveryKind};
+use retaind::state::vault::{Vault, VaultHeader};
 use rusqlite::Connection;
 
 use crate::support::oracle::Said;

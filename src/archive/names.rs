@@ -1,7 +1,7 @@
 //! Names of the files beside the records.
 //!
 //! `attachment_<yyyyMMddHHmmssSSS>_<original name>`: the time is when the bot received the message, or the first
-//! millisecond after it that no earlier attachment has (see [`super::fetch::Names`]). So a name is given once for ever,
+//! millisecond after it that no earlier attachment has (see [`retaind_bot::fetch::Names`]). So a name is given once for ever,
 //! also when the file was shipped and removed long ago; with the sender's time, which is only a claim, a second file of
 //! the same name and time would take the place of the first in the object store. The original name is cleaned so that
 //! it is one harmless path component on any system and in an object store; untouched it stays in the record.
@@ -9,7 +9,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::protocol::ids::ConversationId;
+use retaind_protocol::ids::ConversationId;
 
 /// Longest name of a file on the usual file systems.
 pub const NAME_BYTES_MAX: usize = 255;

@@ -8,7 +8,6 @@
 //! call retries without end in here: who calls knows what may be repeated.
 
 pub mod cloudwatch;
-pub mod data_key;
 pub mod error;
 pub mod kms;
 pub mod permissions;

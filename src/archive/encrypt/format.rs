@@ -6,7 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::gcm::IV_BYTES;
-use crate::aws::data_key::Context;
+use crate::data_key::Context;
 
 /// How an object is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

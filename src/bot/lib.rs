@@ -1,19 +1,18 @@
 //! The retention bot: receive → decrypt → record → segment → ship.
 
+#![forbid(unsafe_code)]
+
 pub mod batch;
 pub mod clock;
 pub mod commit;
 pub mod decrypt;
 pub mod disk;
-pub mod encrypt;
 mod failure;
 pub mod fetch;
 pub mod grace;
 pub mod home;
-pub mod names;
 pub mod provision;
 pub mod receive;
-pub mod record;
 pub mod run;
 pub mod segment;
 pub mod ship;

@@ -12,7 +12,7 @@ use super::error::OpenError;
 use super::format::{Format, V2_CONTENT_ALGORITHM, V2_TAG_BITS, V2_WRAPPING, V3_ID_BYTES};
 use super::format::{V3_SUITE_TEXT, V3_WRAPPING, name};
 use super::gcm::IV_BYTES;
-use crate::aws::data_key::{Context, WRAPPED_BYTES_MAX};
+use crate::data_key::{Context, WRAPPED_BYTES_MAX};
 
 /// Longest value: S3 allows 2 KB for all metadata of an object.
 const VALUE_BYTES_MAX: usize = 2048;

@@ -3,7 +3,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::protocol::ids::UserName;
+use retaind_protocol::ids::UserName;
 
 /// A whole record.
 #[derive(Serialize, Default)]

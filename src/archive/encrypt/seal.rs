@@ -7,7 +7,7 @@ use super::error::EncryptError;
 use super::format::{Format, V2_CONTENT_ALGORITHM, V2_TAG_BITS, V2_WRAPPING, V3_IV, V3_SUITE};
 use super::format::{V3_ID_BYTES, V3_SUITE_TEXT, V3_WRAPPING, name};
 use super::gcm::{GCM_BYTES_MAX, GcmSealer, IV_BYTES, TAG_BYTES};
-use crate::aws::data_key::DataKey;
+use crate::data_key::DataKey;
 
 use data_encoding::BASE64;
 

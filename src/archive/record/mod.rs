@@ -24,9 +24,9 @@ mod time;
 use aws_lc_rs::digest::{SHA256, digest};
 use thiserror::Error;
 
-use crate::protocol::content::{Body, Content};
-use crate::protocol::credential::Role;
-use crate::protocol::ids::{ConversationId, DeviceId, MessageId, UserName};
+use retaind_protocol::content::{Body, Content};
+use retaind_protocol::credential::Role;
+use retaind_protocol::ids::{ConversationId, DeviceId, MessageId, UserName};
 
 /// `msgtype` of what could not be read or did not come.
 pub const MSGTYPE_UNREADABLE: u32 = 0;
@@ -199,7 +199,7 @@ pub struct Ciphertext<'a> {
 impl Record<'_> {
     /// The record's `msgtype`.
     pub fn msgtype(&self) -> u32 {
-        use crate::protocol::content::kind;
+        use retaind_protocol::content::kind;
         match &self.body {
             RecordBody::Content { content, .. } => match &content.body {
                 Body::Unknown { .. } => MSGTYPE_UNREADABLE,

@@ -10,8 +10,8 @@ use super::format::name;
 use super::gcm::GCM_BYTES_MAX;
 use super::seal::Nonce;
 use super::*;
-use crate::aws::data_key::{DataKey, PlainKey};
-use crate::bot::disk::Handling;
+use crate::data_key::{DataKey, PlainKey};
+use retaind_core::fault::Handling;
 
 type Metadata = Vec<(&'static str, String)>;
 

@@ -8,7 +8,7 @@ use super::error::OpenError;
 use super::format::{V3_IV, V3_SUITE};
 use super::gcm::{GCM_BYTES_MAX, GcmOpener, TAG_BYTES};
 use super::seal::plaintext_len;
-use crate::aws::data_key::PlainKey;
+use crate::data_key::PlainKey;
 
 /// Opens one object.
 #[must_use]

@@ -1,5 +1,7 @@
 //! An MLS device: key store, session, send, receive. The bot and `retaind client` are both devices.
 
+#![forbid(unsafe_code)]
+
 pub mod account;
 pub mod blob;
 pub mod connection;
@@ -8,4 +10,3 @@ mod deferred;
 pub mod mls;
 pub mod patience;
 pub mod store;
-pub mod vault;

@@ -10,7 +10,7 @@ use aws_lc_rs::hkdf::{HKDF_SHA512, KeyType, Salt};
 use zeroize::Zeroizing;
 
 use super::format::{V3_ID_BYTES, V3_SUITE};
-use crate::aws::data_key::{DATA_KEY_BYTES, PlainKey};
+use crate::data_key::{DATA_KEY_BYTES, PlainKey};
 
 /// What an object of format V3 needs.
 pub(super) struct Derived {

@@ -27,7 +27,7 @@ pub const ARGON2_PASSES_MAX: u32 = 64;
 /// Most lanes that a header may ask for.
 pub const ARGON2_LANES_MAX: u32 = 16;
 // Argon2 would take 4 GiB; nobody types that
-pub use crate::protocol::limits::PASSWORD_BYTES_MAX;
+pub use retaind_protocol::limits::PASSWORD_BYTES_MAX;
 /// A header has 112 bytes.
 const HEADER_BYTES_MAX: usize = 512;
 

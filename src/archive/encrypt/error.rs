@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::format::Format;
 use super::gcm::GCM_BYTES_MAX;
-use crate::bot::disk::Handling;
+use retaind_core::fault::Handling;
 
 /// Why an object could not be encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

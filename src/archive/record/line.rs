@@ -5,11 +5,11 @@ use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
 use super::shapes::*;
 use super::time;
 use super::{FileOutcome, KeyAction, MSGTYPE_KEY_EVENT, Record, RecordBody, SenderType, Unreadable};
-use crate::protocol::content::{
+use retaind_protocol::content::{
     Attachment, AttachmentKind, Body, Call, CallPhase, CallRoute, Content, DeletionScope, Pin, ReactionChange,
     RoomState, Salvage, SavedItem, SavedItemAction, kind, salvage, without_keys,
 };
-use crate::protocol::ids::UserName;
+use retaind_protocol::ids::UserName;
 
 const NOT_FETCHED: &str = "the attachment was not fetched";
 

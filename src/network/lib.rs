@@ -8,7 +8,7 @@
 //! # Boundaries
 //! - *Stranger → network*: TLS 1.3; small frames, little time, few places; Argon2id a few at a time; single-use
 //!   invites kept as hashes; proofs over a fresh nonce.
-//! - *Device → network*: every limit has a name ([`crate::protocol::limits`]); a device acts for itself only (login, key
+//! - *Device → network*: every limit has a name ([`retaind_protocol::limits`]); a device acts for itself only (login, key
 //!   packages, its own leaf); it never learns of conversations that it is not in. What a request occupies is bounded
 //!   until its answer is written.
 //! - *Member → conversation*: membership, epoch and retention are checked against the tracked MLS group. A member can
@@ -67,10 +67,10 @@ use self::hub::Hub;
 use self::keys::Keys;
 use self::readers::Readers;
 use self::writer::Writer;
-use crate::protocol::credential::Role;
-use crate::protocol::endpoint::{Endpoint, Invite};
-use crate::protocol::ids::{DeviceId, UserName};
-use crate::protocol::wire::{Answer, Notice, ServerFrame};
+use retaind_protocol::credential::Role;
+use retaind_protocol::endpoint::{Endpoint, Invite};
+use retaind_protocol::ids::{DeviceId, UserName};
+use retaind_protocol::wire::{Answer, Notice, ServerFrame};
 
 const DATABASE_FILE: &str = "network.sqlite";
 const LOCK_FILE: &str = "network.lock";
