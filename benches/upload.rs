@@ -33,7 +33,7 @@ use retaind::bot::ship::runner::{News, Runner, Watcher};
 use retaind::bot::ship::s3::{Patience, S3Destination};
 use retaind::bot::ship::{Backoff, Bell, ShipError, ShipItem, ShipKind, Shipped};
 use retaind::bot::state::{self, Queue};
-use retaind::device::store::{Access, Store, StoreError};
+use retaind::device::store::{Access, STEPS, Store, StoreError};
 
 const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/00000000-0000-0000-0000-000000000000";
 const POLL: Duration = Duration::from_millis(5);
@@ -191,13 +191,13 @@ fn used(pid: u32) -> Option<(u64, f64)> {
 }
 
 fn enqueue(state: &Path) {
-    let mut store = Store::open(&state.join("bot.db"), b"a password").unwrap();
+    let mut store = Store::open(&state.join("bot.db"), b"a password", STEPS).unwrap();
     state::prepare(&store).unwrap();
     let directory = state.join("messages");
     let mut names: Vec<PathBuf> = std::fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path()).collect();
     names.sort_unstable();
     store
-        .transaction::<_, StoreError>(|tx| {
+        .write::<_, StoreError>(|tx| {
             names.iter().try_for_each(|path| {
                 let (name, length) = (path.file_name().unwrap().to_str().unwrap(), path.metadata().unwrap().len());
                 state::enqueue(tx, ShipKind::Message, &directory, name, length, None)
@@ -232,7 +232,7 @@ async fn ship(endpoint: &str, state: &Path, how: &str) {
     let aws = Aws::with(config(endpoint));
     let bucket = Bucket::new(&aws, "us-east-1", "archive", None, None, REQUEST_TIMEOUT);
     let encryption = (how == "v3").then(|| (Kms::new(&Aws::with(config(&kms)), "us-east-1", KEY), Format::V3));
-    let store = Store::open(&state.join("bot.db"), b"a password").unwrap();
+    let store = Store::open(&state.join("bot.db"), b"a password", STEPS).unwrap();
     let runner = Runner {
         queue: Arc::new(Queue::open(store.again(Access::Write).unwrap()).unwrap()),
         destination: Arc::new(S3Destination::new(bucket, encryption, Patience::default())),

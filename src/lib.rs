@@ -102,4 +102,5 @@ pub use retaind_device as device;
 pub use retaind_network as network;
 pub use retaind_protocol as protocol;
 pub use retaind_report as report;
+pub use retaind_source_mls as source_mls;
 pub use retaind_state as state;

@@ -9,12 +9,13 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
-use retaind::bot::provision::{Keeper, Maker, NotKept, Passwords, Source};
-use retaind::bot::run::{self as bot, BotError, Options, Orders};
+use retaind::bot::passwords::{Keeper, Maker, NotKept, Passwords, Source};
+use retaind::core::fault::Fault;
 use retaind::device::account;
-use retaind::device::store::Store;
+use retaind::device::store::{STEPS, Store};
 use retaind::protocol::ids::ConversationKind;
 use retaind::protocol::wire::{ChangePassword, Request};
+use retaind::source_mls::MlsError;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::support::aws::moto::{Moto, allow};
 use crate::support::program::{Program, run_on};
-use crate::support::{Bot, CHOSEN, Harness, PASSWORD, text};
+use crate::support::{Bot, CHOSEN, Harness, Options, Orders, PASSWORD, bot, of_source, text};
 
 const STARS: &str = "********************************************************************";
 
@@ -189,7 +190,7 @@ impl Keeper for Watched {
         match self.answer {
             Some(true) => Box::pin(std::future::ready(Ok(()))),
             Some(false) => {
-                Box::pin(std::future::ready(Err(NotKept { why: "there is no room".into(), may_pass: true })))
+                Box::pin(std::future::ready(Err(NotKept { why: "there is no room".into(), fault: Fault::Temporary })))
             }
             None => Box::pin(std::future::pending()),
         }
@@ -214,7 +215,7 @@ async fn a_change_that_is_cut_at_any_step_goes_on_with_the_same_password() {
 
     // nobody took it: the initial one is in force
     let refused = bot::run(options(PASSWORD, watched(Some(false))), orders()).await.unwrap_err();
-    assert!(matches!(&refused, BotError::NotKept(_)), "{refused}");
+    assert!(matches!(of_source(&refused), Some(MlsError::NotKept(_))), "{refused}");
     assert!(refused.to_string().contains("there is no room"));
 
     // cut off while it is handed over: both open the state, and the one who has it is not told again
@@ -228,16 +229,16 @@ async fn a_change_that_is_cut_at_any_step_goes_on_with_the_same_password() {
     assert_eq!(*given.lock().unwrap(), [made.clone(), made.clone()]);
     let state = harness.options().state;
     for both in [PASSWORD, &made] {
-        Store::open(&state, both.as_bytes()).unwrap();
+        Store::open(&state, both.as_bytes(), STEPS).unwrap();
     }
 
     // cut off when the network has it and the state does not know
-    let store = Store::open(&state, PASSWORD.as_bytes()).unwrap();
+    let store = Store::open(&state, PASSWORD.as_bytes(), STEPS).unwrap();
     let account = account::login(Arc::new(Mutex::new(store)), None, 16).await.unwrap();
     let change = Request::ChangePassword(ChangePassword { password: made.clone() });
     account.connection.call_done(change).await.unwrap();
     drop(account);
-    Store::open(&state, PASSWORD.as_bytes()).unwrap();
+    Store::open(&state, PASSWORD.as_bytes(), STEPS).unwrap();
 
     let bot = Bot::start(options(&made, watched(Some(true)))).await;
     let mut alice = harness.device("alice").await;
@@ -246,8 +247,8 @@ async fn a_change_that_is_cut_at_any_step_goes_on_with_the_same_password() {
     bot.saved(2).await;
     bot.stop().await.unwrap();
     assert_eq!(given.lock().unwrap().len(), 2, "who starts the bot with it need not be told");
-    Store::open(&state, made.as_bytes()).unwrap();
-    assert!(Store::open(&state, PASSWORD.as_bytes()).err().unwrap().is_wrong_password());
+    Store::open(&state, made.as_bytes(), STEPS).unwrap();
+    assert!(Store::open(&state, PASSWORD.as_bytes(), STEPS).err().unwrap().is_wrong_password());
     harness.stop().await;
 }
 

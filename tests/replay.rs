@@ -12,7 +12,7 @@ use retaind::device::account::{self, Proof};
 use retaind::device::conversations::{Device, Reading, What};
 use retaind::device::mls::Received;
 use retaind::device::patience::Patience;
-use retaind::device::store::Store;
+use retaind::device::store::{STEPS, Store};
 use retaind::network::{Network, NetworkError, Options as NetworkOptions};
 use retaind::protocol::content::Body;
 use retaind::protocol::credential::Role;
@@ -56,7 +56,7 @@ impl Served {
 
     async fn listener(&self, name: &str) -> Device {
         let (vault, _) = Vault::create(b"listener").unwrap();
-        let store = Store::in_memory(Arc::new(vault)).unwrap();
+        let store = Store::in_memory(Arc::new(vault), STEPS).unwrap();
         let invite = self.invite(&name.parse().unwrap());
         let account = account::register(store, &invite.endpoint, Proof::Invite(&invite.code), 0).await.unwrap();
         Device::start(account).await.unwrap()

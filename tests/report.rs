@@ -10,7 +10,6 @@ use retaind::aws::cloudwatch::{CloudWatch, Figure, FigureUnit};
 use retaind::aws::sns::Sns;
 use retaind::aws::{Aws, Remedy};
 use retaind::bot::clock::{Clock, SystemClock};
-use retaind::bot::run::{self as bot, Options, Orders};
 use retaind::network::Standing;
 use retaind::protocol::ids::ConversationKind;
 use retaind::report::counters::Counters;
@@ -27,7 +26,7 @@ use crate::support::aws::moto::{Moto, allow};
 use crate::support::aws::proxy::Proxy;
 use crate::support::aws::{Access, REGION};
 use crate::support::events::{heard, origin};
-use crate::support::{BOT, Bot, Harness, text, user};
+use crate::support::{BOT, Bot, Harness, Options, Orders, bot, text, user};
 
 /// No test waits so long unless it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -13,11 +13,11 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use retaind::bot::disk::{Disk, DiskCall, RealDisk};
 use retaind::bot::segment::{
-    Basename, Committed, Place, Policy, Recovery, SegmentError, SegmentRow, SegmentState, Segments, WRITE_BYTES,
-    chained,
+    Basename, Place, Policy, Recovery, SegmentError, SegmentRow, SegmentState, Segments, WRITE_BYTES, chained,
 };
 use retaind::core::fault::Handling;
 
+use crate::support::committed;
 use crate::support::disk::{Done, Fault, FaultyDisk};
 use crate::support::sim::disk::SimDisk;
 
@@ -63,7 +63,7 @@ impl State {
     }
 
     /// The transaction. Rows that are sealed and newly settled go into the ship queue with it.
-    fn commit(&mut self, rows: &[SegmentRow], cursor: usize) -> Committed {
+    fn commit(&mut self, rows: &[SegmentRow], cursor: usize) {
         for row in rows {
             let before = self.rows.insert(row.number, row.clone());
             if row.state == SegmentState::Sealed && row.settled && !before.is_some_and(|r| r.settled) {
@@ -71,16 +71,18 @@ impl State {
             }
         }
         self.cursor = cursor;
-        Committed::danger_assume_committed()
     }
 
     /// The transaction as a step that may fail: before it has happened, or after.
-    fn try_commit(&mut self, steps: &FaultyDisk, rows: &[SegmentRow], cursor: usize) -> Result<Committed, Died> {
+    fn try_commit(&mut self, steps: &FaultyDisk, rows: &[SegmentRow], cursor: usize) -> Result<(), Died> {
         match steps.step() {
-            None => Ok(self.commit(rows, cursor)),
+            None => {
+                self.commit(rows, cursor);
+                Ok(())
+            }
             Some(fault) => {
                 if fault.done == Done::Wholly {
-                    let _ = self.commit(rows, cursor);
+                    self.commit(rows, cursor);
                 }
                 Err(Died)
             }
@@ -123,8 +125,8 @@ fn live(
     batch: usize,
 ) -> Result<(), Died> {
     let recovery = recover(disk, place, policy, &state.rows())?;
-    let committed = state.try_commit(disk, &recovery.rows, state.cursor)?;
-    let mut segments = recovery.begin(committed);
+    state.try_commit(disk, &recovery.rows, state.cursor)?;
+    let mut segments = Recovery::begin(committed(recovery));
     let mut settled_rows: Vec<SegmentRow> = Vec::new();
     while state.cursor < records.len() {
         let end = records.len().min(state.cursor + batch);
@@ -136,10 +138,10 @@ fn live(
         }
         let synced = segments.sync()?;
         let rows: Vec<_> = settled_rows.iter().chain(synced.rows()).cloned().collect();
-        let committed = state.try_commit(disk, &rows, end)?;
-        settled_rows = segments.settle(synced, committed)?.rows().to_vec();
+        state.try_commit(disk, &rows, end)?;
+        settled_rows = segments.settle(&committed(synced))?.rows().to_vec();
     }
-    let _ = state.try_commit(disk, &settled_rows, state.cursor)?;
+    state.try_commit(disk, &settled_rows, state.cursor)?;
     Ok(())
 }
 
@@ -238,8 +240,8 @@ fn a_file_is_sealed_when_its_first_record_is_too_old_with_or_without_traffic() {
     let sim = SimDisk::default();
     let recovery = recover(&sim, &place(Path::new("/m")), aged(60), &[]).unwrap();
     let mut state = State::default();
-    let committed = state.commit(&recovery.rows, 0);
-    let mut segments = recovery.begin(committed);
+    state.commit(&recovery.rows, 0);
+    let mut segments = Recovery::begin(committed(recovery));
     assert!(!segments.due(i64::MAX), "an empty file never gets old");
     assert_eq!(segments.due_micros(), None);
 
@@ -257,8 +259,8 @@ fn a_file_is_sealed_when_its_first_record_is_too_old_with_or_without_traffic() {
     assert!(segments.due(NOON + 120 * SECOND));
     segments.rotate().unwrap();
     let synced = segments.sync().unwrap();
-    let committed = state.commit(synced.rows(), 0);
-    let settled = segments.settle(synced, committed).unwrap();
+    state.commit(synced.rows(), 0);
+    let settled = segments.settle(&committed(synced)).unwrap();
     let names: Vec<_> = settled.sealed().map(|row| row.sealed_name.clone().unwrap()).collect();
     assert_eq!(names, ["m_20230804T191058.000Z_00000001.txt", "m_20230804T191158.000Z_00000002.txt"]);
     assert!(!segments.due(i64::MAX));
@@ -273,8 +275,8 @@ fn the_age_outlives_a_restart_and_a_clock_set_back_delays_it_no_more_than_once()
     let disk = FaultyDisk::new(Arc::new(sim), None);
     live(&disk, &place, aged(60), &mut state, &[(b"a\n".to_vec(), NOON)], 1).unwrap();
     let recovery = recover(&disk, &place, aged(60), &state.rows()).unwrap();
-    let committed = state.commit(&recovery.rows, 1);
-    let mut segments = recovery.begin(committed);
+    state.commit(&recovery.rows, 1);
+    let mut segments = Recovery::begin(committed(recovery));
     assert_eq!(segments.due_micros(), Some(NOON + 60 * SECOND));
     // the clock was a day ahead: without this the file would stay open for a day
     let back = NOON - 86_400 * SECOND;
@@ -289,14 +291,14 @@ fn an_empty_file_is_never_sealed() {
     let sim = SimDisk::default();
     let recovery = recover(&sim, &place(Path::new("/m")), aged(1), &[]).unwrap();
     let mut state = State::default();
-    let committed = state.commit(&recovery.rows, 0);
-    let mut segments = recovery.begin(committed);
+    state.commit(&recovery.rows, 0);
+    let mut segments = Recovery::begin(committed(recovery));
     for _ in 0..3 {
         segments.rotate().unwrap();
         let synced = segments.sync().unwrap();
         assert!(synced.rows().is_empty());
-        let committed = state.commit(synced.rows(), 0);
-        assert!(segments.settle(synced, committed).unwrap().rows().is_empty());
+        state.commit(synced.rows(), 0);
+        assert!(segments.settle(&committed(synced)).unwrap().rows().is_empty());
     }
     assert!(sim.files().is_empty());
     assert_eq!(segments.open_row().number, 1);
@@ -322,22 +324,22 @@ fn names_never_repeat_over_1000_restarts_lost_states_and_clocks_set_back() {
         }
         let before = sim.files();
         let recovery = recover(&sim, &place, policy(8), &state.rows()).unwrap();
-        let committed = state.commit(&recovery.rows, 0);
-        let mut segments = recovery.begin(committed);
+        state.commit(&recovery.rows, 0);
+        let mut segments = Recovery::begin(committed(recovery));
         // most restarts write at the same instant: only the number tells the names apart
         let micros = NOON - i64::try_from(roll() % 3).unwrap() * 86_400 * SECOND;
         for _ in 0..roll() % 4 {
             segments.append(format!("{restart:5}\n").as_bytes(), micros).unwrap();
         }
         let synced = segments.sync().unwrap();
-        let committed = state.commit(synced.rows(), 0);
-        let settled = segments.settle(synced, committed).unwrap();
+        state.commit(synced.rows(), 0);
+        let settled = segments.settle(&committed(synced)).unwrap();
         for row in settled.sealed() {
             let name = row.sealed_name.clone().unwrap();
             assert!(names.insert(name.clone()), "`{name}` was given twice");
         }
         // a crash before this is stored is another test
-        let _ = state.commit(settled.rows(), 0);
+        state.commit(settled.rows(), 0);
         let after = sim.files();
         for (path, content) in before.iter().filter(|(path, _)| **path != place.open()) {
             assert!(after.get(path) == Some(content), "{} is finished, and changed", path.display());
@@ -428,12 +430,12 @@ fn a_failed_call_poisons_the_writer_until_it_is_recovered() {
         let place = place(Path::new("/m"));
         let mut state = State::default();
         let recovery = recover(&sim, &place, policy(100), &[]).unwrap();
-        let _ = state.commit(&recovery.rows, 0);
+        state.commit(&recovery.rows, 0);
         // find the call's place in the order of calls, then let it fail
         let probe = FaultyDisk::new(Arc::new(SimDisk::default()), None);
         let write = |disk: &FaultyDisk, state: &State| {
             let recovery = recover(disk, &place, policy(100), &state.rows()).unwrap();
-            let mut segments = recovery.begin(Committed::danger_assume_committed());
+            let mut segments = Recovery::begin(committed(recovery));
             segments.append(b"a\n", NOON).unwrap();
             let result = segments.sync().map(|_| ());
             (segments, result)
@@ -461,7 +463,7 @@ fn a_failed_call_poisons_the_writer_until_it_is_recovered() {
 fn steps_out_of_turn_and_records_that_are_not_lines_are_refused_and_change_nothing() {
     let sim = SimDisk::default();
     let recovery = recover(&sim, &place(Path::new("/m")), policy(100), &[]).unwrap();
-    let mut segments = recovery.begin(Committed::danger_assume_committed());
+    let mut segments = Recovery::begin(committed(recovery));
     for bad in [&b""[..], b"no end", b"two\nlines\n", b"\n\n"] {
         assert!(matches!(segments.append(bad, NOON), Err(SegmentError::NotALine)), "{bad:?}");
     }
@@ -472,7 +474,7 @@ fn steps_out_of_turn_and_records_that_are_not_lines_are_refused_and_change_nothi
     assert!(matches!(segments.append(b"b\n", NOON), Err(SegmentError::OutOfTurn(_))));
     assert!(matches!(segments.rotate(), Err(SegmentError::OutOfTurn(_))));
     assert!(matches!(segments.sync(), Err(SegmentError::OutOfTurn(_))));
-    let _ = segments.settle(synced, Committed::danger_assume_committed()).unwrap();
+    let _ = segments.settle(&committed(synced)).unwrap();
     segments.append(b"b\n", NOON).unwrap();
     assert_eq!(segments.open_row().records, 2);
 }
@@ -481,7 +483,7 @@ fn steps_out_of_turn_and_records_that_are_not_lines_are_refused_and_change_nothi
 fn a_huge_batch_is_written_in_large_blocks_and_synced_once() {
     let disk = FaultyDisk::new(Arc::new(SimDisk::default()), None);
     let recovery = recover(&disk, &place(Path::new("/m")), policy(u64::MAX), &[]).unwrap();
-    let mut segments = recovery.begin(Committed::danger_assume_committed());
+    let mut segments = Recovery::begin(committed(recovery));
     let mut written = 0;
     for batch in 0..3 {
         disk.take_log();
@@ -494,7 +496,7 @@ fn a_huge_batch_is_written_in_large_blocks_and_synced_once() {
         written += large.0.len();
         segments.append(&large.0, large.1).unwrap();
         let synced = segments.sync().unwrap();
-        let _ = segments.settle(synced, Committed::danger_assume_committed()).unwrap();
+        let _ = segments.settle(&committed(synced)).unwrap();
         let log = disk.take_log();
         let count = |call| log.iter().filter(|(c, _)| *c == call).count();
         assert_eq!(count(DiskCall::SyncData), 1);
@@ -641,33 +643,15 @@ fn a_cut_is_durable_before_anything_is_built_on_it() {
     // the file is sealed without another byte, so that no later sync covers the cut
     let recovery = recover(&sim, &place, policy(100), &state.rows()).unwrap();
     assert_eq!(recovery.cut_bytes, 14);
-    let committed = state.commit(&recovery.rows, 1);
-    let mut segments = recovery.begin(committed);
+    state.commit(&recovery.rows, 1);
+    let mut segments = Recovery::begin(committed(recovery));
     segments.rotate().unwrap();
     let synced = segments.sync().unwrap();
-    let committed = state.commit(synced.rows(), 1);
-    let settled = segments.settle(synced, committed).unwrap();
-    let _ = state.commit(settled.rows(), 1);
+    state.commit(synced.rows(), 1);
+    let settled = segments.settle(&committed(synced)).unwrap();
+    state.commit(settled.rows(), 1);
     for seed in 0..8 {
         sim.lose_power(&mut dice(seed));
         check(&sim.files(), &place, policy(100), &state, &records);
     }
-}
-
-#[test]
-fn only_the_state_claims_that_a_commit_has_happened() {
-    fn claims(dir: &Path, found: &mut Vec<PathBuf>) {
-        for path in std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()) {
-            if path.is_dir() {
-                claims(&path, found);
-            } else if std::fs::read_to_string(&path).unwrap().contains("danger_assume_committed") {
-                found.push(path);
-            }
-        }
-    }
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    claims(&src, &mut found);
-    found.retain(|path| *path != src.join("bot/segment/mod.rs"));
-    assert!(found.len() <= 1, "more than one file makes `Committed`: {found:?}");
 }

@@ -17,7 +17,7 @@ use retaind::bot::ship::s3::{PART_BYTES, Patience, S3Destination};
 use retaind::bot::ship::{Backoff, Bell, ShipError, ShipItem, ShipKind, Shipped};
 use retaind::bot::state::{self, Queue};
 use retaind::core::fault::Handling;
-use retaind::device::store::{Access as StateAccess, Store, StoreError};
+use retaind::device::store::{Access as StateAccess, STEPS, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -103,7 +103,7 @@ impl Depot {
         let proxy = Proxy::start(moto.address());
         proxy.demand_checksums();
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("bot.db"), b"a password for tests").unwrap();
+        let store = Store::open(&directory.path().join("bot.db"), b"a password for tests", STEPS).unwrap();
         state::prepare(&store).unwrap();
         for folder in ["messages", "attachments"] {
             std::fs::create_dir(directory.path().join(folder)).unwrap();
@@ -128,7 +128,7 @@ impl Depot {
         std::fs::write(&path, &content).unwrap();
         let (length, hash) = (bytes as u64, hash(kind, &content));
         let queued =
-            self.store.transaction::<_, StoreError>(|tx| state::enqueue(tx, kind, &folder, name, length, Some(&hash)));
+            self.store.write::<_, StoreError>(|tx| state::enqueue(tx, kind, &folder, name, length, Some(&hash)));
         queued.unwrap();
         self.files.push((kind, path, content));
     }

@@ -7,19 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use retaind::bot::batch::{Delivered, Recall};
-use retaind::bot::decrypt::{Committed, Input, Worker};
 use retaind::bot::disk::RealDisk;
-use retaind::bot::fetch::Names;
+use retaind::bot::files::Names;
 use retaind::bot::watchdog::Pulse;
 use retaind::device::account::{self, Proof};
 use retaind::device::conversations::Device;
-use retaind::device::store::Store;
+use retaind::device::store::{STEPS, Store};
 use retaind::protocol::credential::Role;
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 use retaind::protocol::wire::DeliveryKind;
 use retaind::report::counters::Counters;
 use retaind::report::events::Events;
+use retaind::source_mls::change::Owed;
+use retaind::source_mls::decrypt::{Input, Neighbours, Worker};
+use retaind::source_mls::delivery::{Delivered, Recall};
 use tokio::sync::mpsc;
 
 use crate::support::archive::acknowledged;
@@ -242,18 +243,19 @@ async fn a_bot_that_waits_for_its_network_stops_at_once() {
 async fn a_worker_that_is_at_work_when_the_stop_comes_waits_for_no_second_word() {
     let harness = Harness::start_without_retention(|options| options);
     let invite = harness.network.invite(&harness.endpoint, &user("alice"), Role::Normal).unwrap();
-    let store = Store::in_memory(vault()).unwrap();
+    let store = Store::in_memory(vault(), STEPS).unwrap();
     let account = account::register(store, &harness.endpoint, Proof::Invite(&invite.code), 16).await.unwrap();
     std::fs::create_dir_all(harness.files()).unwrap();
     let worker = Worker::new(
-        0,
         account.engine(account.store.clone()).unwrap(),
         account.store.clone(),
-        Committed::default(),
-        Arc::new(Names::new(Arc::new(RealDisk), &harness.files())),
-        Arc::new(Counters::default()),
-        Events::only_logged(),
-        Recall::default(),
+        Neighbours {
+            owed: Owed::new().0,
+            names: Arc::new(Names::new(Arc::new(RealDisk), &harness.files())),
+            counters: Arc::new(Counters::default()),
+            events: Events::only_logged(),
+            recall: Recall::default(),
+        },
     );
     let (inputs, queue) = mpsc::channel(16);
     let (outputs, mut made) = mpsc::channel(1);

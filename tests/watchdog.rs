@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use retaind::bot::disk::{Disk, DiskCall, RealDisk};
 use retaind::bot::grace::Grace;
-use retaind::bot::run::{self as bot, BotError, Fault, Options, Orders, Shipping};
-use retaind::bot::watchdog::{Heartbeat, Limits, Network, Settings, Space};
+use retaind::bot::run::{BotError, Shipping};
+use retaind::bot::watchdog::{Limits, Network, Settings, Space};
+use retaind::core::fault::Fault;
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 use retaind::report::counters::Counter;
+use retaind::source_mls::Heartbeat;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +20,7 @@ use crate::support::archive::{are_archived, say};
 use crate::support::asked::AskedDisk;
 use crate::support::events::heard;
 use crate::support::gate::Gate;
-use crate::support::{Bot, Harness};
+use crate::support::{Bot, Harness, Options, Orders, bot};
 
 /// No test waits so long unless it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,8 +46,8 @@ async fn a_network_that_vanishes_without_closing_is_noticed_and_what_waited_on_i
     let gate = Gate::to(&harness.endpoint).await;
     let heartbeat = Heartbeat { every: Duration::from_millis(20), patience: Duration::from_secs(1) };
     let limits = |limits: &mut Limits| limits.network_fails_after = Duration::from_secs(1);
-    let watchdog = Settings { heartbeat, ..settings(limits) };
-    let options = Options { endpoint: gate.endpoint(&harness.endpoint), watchdog, ..harness.options() };
+    let watchdog = settings(limits);
+    let options = Options { endpoint: gate.endpoint(&harness.endpoint), heartbeat, watchdog, ..harness.options() };
     let mut health = options.watchdog.health.subscribe();
     let bot = Bot::start(options).await;
     let mut alice = harness.device("alice").await;
@@ -77,8 +79,9 @@ async fn an_outage_is_told_and_a_try_that_hangs_is_begun_anew() {
         limits.network_warns_after = Duration::from_millis(100);
         limits.network_fails_after = Duration::from_secs(1);
     };
-    let watchdog = Settings { heartbeat, ..settings(limits) };
-    let options = Options { endpoint: gate.endpoint(&harness.endpoint), events, watchdog, ..harness.options() };
+    let watchdog = settings(limits);
+    let options =
+        Options { endpoint: gate.endpoint(&harness.endpoint), heartbeat, events, watchdog, ..harness.options() };
     let mut health = options.watchdog.health.subscribe();
     let bot = Bot::start(options).await;
     let mut alice = harness.device("alice").await;
@@ -113,8 +116,8 @@ async fn a_bot_stops_as_told_while_the_network_is_silent() {
     let harness = Harness::start();
     let gate = Gate::to(&harness.endpoint).await;
     let heartbeat = Heartbeat { every: Duration::from_millis(20), patience: Duration::from_secs(1) };
-    let watchdog = Settings { heartbeat, ..settings(|_| ()) };
-    let options = Options { endpoint: gate.endpoint(&harness.endpoint), watchdog, ..harness.options() };
+    let watchdog = settings(|_| ());
+    let options = Options { endpoint: gate.endpoint(&harness.endpoint), heartbeat, watchdog, ..harness.options() };
     let mut health = options.watchdog.health.subscribe();
     let bot = Bot::start(options).await;
     health.wait_for(|health| health.network == Network::Connected).await.unwrap();

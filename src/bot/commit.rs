@@ -1,34 +1,32 @@
 //! The one commit point.
 //!
 //! A batch is whatever chunks are ready. Its lines are appended to the open segment, every touched file and directory is
-//! synced, one SQLite transaction holds MLS states, cursors, segment rows, file names and the ship queue, then names
-//! settle, and only then does a [`Durable`] exist, without which nothing can be acknowledged. Chunks that arrive
+//! synced, one SQLite transaction holds the source's state, segment rows, file names and the ship queue, then names
+//! settle, and only then is a [`Durable`] shown to the source, without which nothing can be acknowledged. Chunks that arrive
 //! while a batch is being synced form the next one: the more there is to do, the more share one sync.
 //!
 //! A failure anywhere ends the bot: what was appended but not committed is cut off at the next start, and the network
 //! still has it. Start-up runs the same recovery after a crash, after an error and after a clean stop.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use retaind_report::counters::Counters;
+use retaind_state::{Committed, Store, StoreError};
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::batch::{Chunk, SessionChange, WrittenFile};
-use super::clock::Clock;
-use super::decrypt::Committed;
-use super::disk::{Disk, DiskError};
-use super::fetch::{FetchError, Names};
-use super::segment::{self, Basename, Place, Policy, SegmentError, Segments};
-use super::ship::Bell;
-use super::state;
-use super::watchdog::Pulse;
-use retaind_device::store::{Store, StoreError};
-use retaind_protocol::ids::ConversationId;
-use retaind_report::counters::Counters;
+use crate::batch::WrittenFile;
+use crate::clock::Clock;
+use crate::disk::{Disk, DiskError};
+use crate::files::{FilesError, Names};
+use crate::segment::{Basename, Place, Policy, Recovery, SegmentError, Segments};
+use crate::ship::Bell;
+use crate::source::Chunk;
+use crate::state;
+use crate::watchdog::Pulse;
 
 /// Records of one batch: enough to make a sync cheap for each, few enough for memory.
 const BATCH_RECORDS_MAX: usize = 8192;
@@ -54,20 +52,20 @@ pub enum CommitError {
     Disk(#[from] DiskError),
     /// Files beside the records.
     #[error(transparent)]
-    Fetch(#[from] FetchError),
+    Files(#[from] FilesError),
 }
 
-/// Proof that all of these conversations up to these places are on stable storage. Only a commit makes it.
+/// Proof that a batch is on stable storage: its lines, its files, and the change of each of its chunks. Only the commit makes
+/// one, and shows it to those changes.
 #[derive(Debug)]
-#[must_use = "what is durable should be acknowledged"]
 pub struct Durable {
-    cursors: Vec<(ConversationId, u64)>,
+    committed: Committed<()>,
 }
 
 impl Durable {
-    /// Conversations with their highest durable `seq`.
-    pub fn cursors(&self) -> &[(ConversationId, u64)] {
-        &self.cursors
+    /// The transaction that the batch is in.
+    pub fn committed(&self) -> &Committed<()> {
+        &self.committed
     }
 }
 
@@ -90,15 +88,12 @@ pub struct Committer {
     directories: Directories,
     names: Arc<Names>,
     clock: Arc<dyn Clock>,
-    committed: Vec<Committed>,
     ship: Arc<Bell>,
     counters: Arc<Counters>,
 }
 
 /// What the committer needs from the others.
 pub struct Neighbours {
-    /// One a worker.
-    pub committed: Vec<Committed>,
     /// Told when there is something to ship.
     pub ship: Arc<Bell>,
     /// Counts.
@@ -130,13 +125,13 @@ impl Committer {
                 "what an interrupted run had written but not committed was cut off; the network delivers it again"
             );
         }
-        let committed = store.transaction::<_, CommitError>(|tx| {
+        let recovered = store.transaction::<_, CommitError>(|tx| {
             state::settle_segments(tx, &directories.messages, &recovery.rows)?;
             state::enqueue_found(tx, &directories.messages, &recovery.found)?;
             state::settle_files(tx, &directories.files, &files)?;
-            Ok(segment::Committed::danger_assume_committed())
+            Ok(recovery)
         })?;
-        let segments = recovery.begin(committed);
+        let segments = Recovery::begin(recovered);
         let removed = names.clean()?;
         if removed > 0 {
             tracing::info!(
@@ -144,8 +139,8 @@ impl Committer {
                 "unfinished attachments of an interrupted run were removed, they are fetched again"
             );
         }
-        let Neighbours { committed, ship, counters } = neighbours;
-        Ok(Self { store, disk, segments, directories, names, clock, committed, ship, counters })
+        let Neighbours { ship, counters } = neighbours;
+        Ok(Self { store, disk, segments, directories, names, clock, ship, counters })
     }
 
     /// Commits chunks until there are no more, then seals the open segment. `rotate` asks for a rotation now.
@@ -154,7 +149,6 @@ impl Committer {
         runtime: &Handle,
         mut chunks: mpsc::Receiver<Chunk>,
         mut rotate: mpsc::Receiver<()>,
-        durable: &mpsc::Sender<Durable>,
         pulse: &Pulse,
     ) -> Result<(), CommitError> {
         let mut earlier = Instant::now().checked_sub(BATCH_EVERY);
@@ -174,11 +168,9 @@ impl Committer {
                     let batch = runtime.block_on(gather(*first, &mut chunks, until));
                     earlier = Some(Instant::now());
                     let records = batch.iter().map(|chunk| chunk.records.len()).fold(0, usize::saturating_add);
-                    let proof = self.commit(batch).inspect_err(|_| {
+                    self.commit(batch).inspect_err(|_| {
                         self.counters.messages_saved_failed.add(u64::try_from(records).unwrap_or(u64::MAX));
                     })?;
-                    // nobody to tell: the bot is stopping and the network will deliver again what was not acknowledged
-                    let _ = durable.blocking_send(proof);
                 }
                 Event::Tick => self.tick()?,
                 Event::Rotate => self.rotate()?,
@@ -196,19 +188,18 @@ impl Committer {
     /// Seals the open file, durably.
     pub fn rotate(&mut self) -> Result<(), CommitError> {
         self.segments.rotate()?;
-        let _ = self.commit_to_open(Vec::new())?;
-        Ok(())
+        self.commit_to_open(Vec::new())
     }
 
-    /// The commit point: all of `batch` is on stable storage when this returns its proof.
-    pub fn commit(&mut self, batch: Vec<Chunk>) -> Result<Durable, CommitError> {
+    /// The commit point: all of `batch` is on stable storage, and its changes know it, when this returns.
+    pub fn commit(&mut self, batch: Vec<Chunk>) -> Result<(), CommitError> {
         if self.segments.due(self.clock.now_micros()) {
             self.segments.rotate()?;
         }
         self.commit_to_open(batch)
     }
 
-    fn commit_to_open(&mut self, batch: Vec<Chunk>) -> Result<Durable, CommitError> {
+    fn commit_to_open(&mut self, batch: Vec<Chunk>) -> Result<(), CommitError> {
         let mut records = 0u64;
         for chunk in &batch {
             for (line, received) in chunk.records.iter() {
@@ -221,22 +212,18 @@ impl Committer {
             self.disk.sync_dir(&self.directories.files)?;
         }
         let synced = self.segments.sync()?;
-        let proof = self.store.transaction::<_, CommitError>(|tx| {
-            for chunk in &batch {
-                match &chunk.session {
-                    SessionChange::Stored(session) => tx.put_session(&chunk.conversation, chunk.cursor, session)?,
-                    SessionChange::None => tx.put_cursor(&chunk.conversation, chunk.cursor)?,
-                }
-            }
+        let synced = self.store.transaction::<_, CommitError>(|tx| {
+            batch.iter().try_for_each(|chunk| chunk.change.write(tx))?;
             state::put_segments(tx, synced.rows())?;
             state::put_files(tx, &files, self.names.latest_millis())?;
-            Ok(segment::Committed::danger_assume_committed())
+            Ok(synced)
         })?;
-        let settled = self.segments.settle(synced, proof)?;
+        let durable = Durable { committed: synced.proof() };
+        let settled = self.segments.settle(&synced)?;
         settle_files(&*self.disk, &self.directories, &files)?;
         if !settled.rows().is_empty() || !files.is_empty() {
             let directories = &self.directories;
-            self.store.transaction::<_, CommitError>(|tx| {
+            self.store.write::<_, CommitError>(|tx| {
                 state::settle_segments(tx, &directories.messages, settled.rows())?;
                 Ok(state::settle_files(tx, &directories.files, &files)?)
             })?;
@@ -249,14 +236,8 @@ impl Committer {
         self.counters.messages_saved.add(records);
         let deliveries = batch.iter().map(|chunk| chunk.deliveries).fold(0, u64::saturating_add);
         self.counters.messages_settled.add(deliveries);
-        let mut cursors: HashMap<ConversationId, u64> = HashMap::new();
-        for chunk in batch {
-            if let Some(committed) = self.committed.get(chunk.turn.worker) {
-                committed.through(chunk.turn.number);
-            }
-            cursors.insert(chunk.conversation, chunk.cursor);
-        }
-        Ok(Durable { cursors: cursors.into_iter().collect() })
+        batch.into_iter().for_each(|chunk| chunk.change.durable(&durable));
+        Ok(())
     }
 }
 

@@ -1,99 +1,31 @@
-//! Which event tells why a bot ends. What has none is in the log, with the exit code.
+//! Which event says why a bot ends. What has none is in the log, with the exit code.
 
-use super::commit::CommitError;
-use super::decrypt::DecryptError;
-use super::disk::DiskError;
-use super::receive::ReceiveError;
-use super::run::BotError;
-use super::segment::SegmentError;
-use super::watchdog::Stalled;
-use retaind_device::account::AccountError;
-use retaind_device::connection::ConnectionError;
-use retaind_device::store::StoreError;
-use retaind_protocol::wire::RefusalCode;
 use retaind_report::events::Event;
+use retaind_state::StoreError;
+
+use crate::commit::CommitError;
+use crate::disk::DiskError;
+use crate::run::BotError;
+use crate::segment::SegmentError;
+use crate::source::Phase;
+use crate::watchdog::Stalled;
 
 impl BotError {
-    /// Before the bot was logged in: `failedlogin`, or what recovery found.
-    pub fn event_at_start(&self) -> Option<Event> {
+    /// The event that says it: before the bot was logged in, `failedlogin` or what recovery found; later what ended it.
+    pub fn event(&self, phase: Phase) -> Option<Event> {
         match self {
-            Self::Store(error)
-            | Self::Receive(ReceiveError::Store(error))
-            | Self::Decrypt(DecryptError::Store(error))
-            | Self::Commit(CommitError::Store(error)) => of_state(error),
-            Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => at_log_in(error),
-            Self::OtherBot { .. } => Some(Event::NewUserOldDatabase),
-            Self::ConfiguredPassword(_) => Some(Event::ConfiguredPasswordBad),
+            Self::Store(error) | Self::Commit(CommitError::Store(error)) => event_of_state(error),
+            Self::Source(trouble) => trouble.0.event(phase),
             Self::Gone(gone) => Some(Event::EvidenceChainBroken { what: gone.to_string() }),
             Self::Commit(error) => of_commit(error),
             Self::Stalled(Stalled { stage, minutes }) => Some(Event::PipelineStalled { stage, minutes: *minutes }),
-            Self::Log(_)
-            | Self::Receive(_)
-            | Self::Decrypt(_)
-            | Self::Fetch(_)
-            | Self::Ship(_)
-            | Self::Stage(_)
-            | Self::NotKept(_)
-            | Self::Random
-            | Self::CutShort => None,
-        }
-    }
-
-    /// Of a bot that was at work.
-    pub fn event_while_running(&self) -> Option<Event> {
-        match self {
-            Self::Account(AccountError::Connection(error))
-            | Self::Receive(ReceiveError::Account(AccountError::Connection(error))) => match error {
-                // the network does not tell account and device apart: its words are in the reason
-                ConnectionError::Refused { code: code @ RefusalCode::Suspended, message } => {
-                    Some(Event::AccountSuspended { code: i32::from(*code), reason: message.clone() })
-                }
-                ConnectionError::Refused { .. }
-                | ConnectionError::Unreachable { .. }
-                | ConnectionError::Tls { .. }
-                | ConnectionError::Endpoint(_)
-                | ConnectionError::Closed
-                | ConnectionError::Timeout { .. }
-                | ConnectionError::Protocol(_) => self.event_at_start(),
-            },
-            Self::Store(_)
-            | Self::Log(_)
-            | Self::Account(_)
-            | Self::Receive(_)
-            | Self::Decrypt(_)
-            | Self::Fetch(_)
-            | Self::Commit(_)
-            | Self::Gone(_)
-            | Self::Ship(_)
-            | Self::Stage(_)
-            | Self::Stalled(_)
-            | Self::ConfiguredPassword(_)
-            | Self::NotKept(_)
-            | Self::Random
-            | Self::CutShort
-            | Self::OtherBot { .. } => self.event_at_start(),
+            Self::Log(_) | Self::Files(_) | Self::Ship(_) | Self::Stage(_) | Self::CutShort => None,
         }
     }
 }
 
-fn at_log_in(error: &AccountError) -> Option<Event> {
-    match error {
-        AccountError::Store(error) => of_state(error),
-        AccountError::OtherNetwork { .. } | AccountError::Registered { .. } => Some(Event::NewUserOldDatabase),
-        AccountError::Connection(error) => match error.refusal() {
-            Some(RefusalCode::Password) => Some(Event::BadCredentials),
-            // in these words the network refuses a device that it does not know
-            Some(RefusalCode::Unauthenticated) => Some(Event::UserNotFound),
-            Some(RefusalCode::Suspended) => Some(Event::LoginSuspended),
-            Some(_) | None => Some(Event::AllLoginsFailed),
-        },
-        AccountError::Engine(_) | AccountError::Credential(_) | AccountError::NotRegistered | AccountError::NoSuite => {
-            Some(Event::AllLoginsFailed)
-        }
-    }
-}
-
-fn of_state(error: &StoreError) -> Option<Event> {
+/// The event for an error of the state.
+pub fn event_of_state(error: &StoreError) -> Option<Event> {
     match error {
         StoreError::Damaged(_) | StoreError::Empty { .. } => {
             Some(Event::EvidenceChainBroken { what: error.to_string() })
@@ -117,7 +49,7 @@ fn of_commit(error: &CommitError) -> Option<Event> {
             | SegmentError::StateOlder { .. }
             | SegmentError::Rows(_)),
         ) => Some(Event::EvidenceChainBroken { what: error.to_string() }),
-        CommitError::Segment(_) | CommitError::Store(_) | CommitError::Fetch(_) => None,
+        CommitError::Segment(_) | CommitError::Store(_) | CommitError::Files(_) => None,
     }
 }
 
@@ -135,41 +67,18 @@ mod tests {
     use super::*;
     use crate::disk::DiskCall;
 
-    fn refused(code: RefusalCode) -> BotError {
-        let refused = ConnectionError::Refused { code, message: "this device or its user is suspended".into() };
-        BotError::Account(AccountError::Connection(refused))
-    }
-
-    #[test]
-    fn a_refused_log_in_is_told_by_its_kind() {
-        let told = |code| refused(code).event_at_start();
-        assert_eq!(told(RefusalCode::Password), Some(Event::BadCredentials));
-        assert_eq!(told(RefusalCode::Unauthenticated), Some(Event::UserNotFound));
-        assert_eq!(told(RefusalCode::Suspended), Some(Event::LoginSuspended));
-        assert_eq!(told(RefusalCode::Version), Some(Event::AllLoginsFailed));
-        let other = BotError::OtherBot { theirs: "a".into(), ours: "b".into() };
-        assert_eq!(other.event_at_start(), Some(Event::NewUserOldDatabase));
-    }
-
-    #[test]
-    fn a_running_bot_that_is_suspended_says_so_with_the_networks_words() {
-        let event = refused(RefusalCode::Suspended).event_while_running();
-        let reason = "this device or its user is suspended".to_owned();
-        assert_eq!(event, Some(Event::AccountSuspended { code: 8, reason }));
-    }
-
     #[test]
     fn a_full_disk_is_told_without_the_name_of_the_file() {
         let full = io::Error::from(io::ErrorKind::StorageFull);
         let error = DiskError::new(DiskCall::Rename, Path::new("/files/attachment_1_secret plan.pdf"), full);
-        let event = BotError::Commit(CommitError::Disk(error)).event_while_running();
+        let event = BotError::Commit(CommitError::Disk(error)).event(Phase::Running);
         assert_eq!(event, Some(Event::DiskNearlyFull { directory: "/files".into(), free_bytes: 0 }));
     }
 
     #[test]
     fn a_message_file_that_was_cut_breaks_the_chain() {
         let short = SegmentError::Short { path: "/m/receivedMessages.txt".into(), found: 1, committed: 2 };
-        let event = BotError::Commit(CommitError::Segment(short)).event_at_start();
+        let event = BotError::Commit(CommitError::Segment(short)).event(Phase::Starting);
         assert!(matches!(event, Some(Event::EvidenceChainBroken { what }) if what.contains("receivedMessages.txt")));
     }
 }

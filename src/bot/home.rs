@@ -21,7 +21,7 @@ use std::process;
 use thiserror::Error;
 
 use super::disk::{Disk, DiskError};
-use super::run::Fault;
+use retaind_core::fault::Fault;
 
 /// Bytes of the probe: one block of the usual file systems, so that a full disk is noticed.
 const PROBE_BYTES: usize = 4096;

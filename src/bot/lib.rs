@@ -1,21 +1,22 @@
-//! The retention bot: receive → decrypt → record → segment → ship.
-
+//! The data path: chunks of a source in, message files and attachments out, each exactly once.
+//!
+//! [`source`] is the seam to the network, [`commit`] the one commit point, [`segment`] the message files, [`ship`] the way to
+//! the destination; [`run`] starts, watches and drains them.
 #![forbid(unsafe_code)]
 
 pub mod batch;
 pub mod clock;
 pub mod commit;
-pub mod decrypt;
 pub mod disk;
-mod failure;
-pub mod fetch;
+pub mod failure;
+pub mod files;
 pub mod grace;
 pub mod home;
-pub mod provision;
-pub mod receive;
+pub mod passwords;
 pub mod run;
 pub mod segment;
 pub mod ship;
+pub mod source;
 pub mod starts;
 pub mod state;
 pub mod watchdog;

@@ -11,12 +11,12 @@ use super::batch::WrittenFile;
 use super::disk::{Disk, DiskError};
 use super::segment::{FoundFile, SegmentRow, SegmentState};
 use super::ship::{Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Taken, Token};
-use retaind_device::store::{Guard, Store, StoreError, Writer, guard};
+use retaind_state::{Guard, Store, StoreError, Writer, guard};
 
 /// How long a look at the queue waits for whoever keeps the file locked; readers meet nobody while all is well.
 const LOOK_TIME: Duration = Duration::from_secs(1);
 
-/// Tables as they are now; what an older file has otherwise is changed by [`retaind_device::store::STEPS`].
+/// Tables as they are now; what an older file has otherwise is changed by a step of the source's schema ([`Source::schema`](super::source::Source::schema)).
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS segment (
         number INTEGER PRIMARY KEY, state TEXT NOT NULL, length INTEGER NOT NULL, records INTEGER NOT NULL,
@@ -237,7 +237,7 @@ impl Queue {
     /// What was parked comes up again: each start tries it once more.
     pub fn open(store: Store) -> Result<Self, StoreError> {
         let queue = Self(Mutex::new(store));
-        queue.store().transaction(unpark)?;
+        queue.store().write(unpark)?;
         Ok(queue)
     }
 
@@ -246,7 +246,7 @@ impl Queue {
     }
 
     fn change(&self, change: impl FnOnce(&Writer<'_>) -> Result<(), StoreError>) -> Result<(), QueueError> {
-        self.store().transaction(change).map_err(failed)
+        self.store().write(change).map_err(failed)
     }
 }
 
@@ -314,7 +314,7 @@ impl ShipQueue for Queue {
             };
             taken.push(Taken { item, token, doubt, uploads });
         }
-        let begun = store.transaction(|tx| {
+        let begun = store.write(|tx| {
             taken.iter().try_for_each(|taken| {
                 // a stage that was cut off may come this far after its successor has stored the item
                 let sql = "INSERT OR IGNORE INTO ship_attempt (item, token) SELECT id, ?2 FROM ship WHERE id=?1
@@ -385,11 +385,12 @@ mod tests {
         let path = home.path().join("bot.db");
         unshipped(&path).unwrap_err();
         assert!(!path.exists(), "a look makes no state");
-        let mut store = Store::open(&path, b"a password for tests").unwrap();
+        let mut store =
+            Store::open(&path, b"a password for tests", &[|c| c.execute_batch(retaind_state::META)]).unwrap();
         unshipped(&path).unwrap_err();
         prepare(&store).unwrap();
         assert_eq!(unshipped(&path).unwrap(), Unshipped::default());
-        let all = store.transaction::<_, StoreError>(|tx| {
+        let all = store.write::<_, StoreError>(|tx| {
             for (name, length) in [("third", 5), ("first", 7), ("second", 11)] {
                 enqueue(tx, ShipKind::File, Path::new("/srv"), name, length, None)?;
             }
@@ -399,8 +400,8 @@ mod tests {
         let oldest = |name: &str| Some(Path::new("/srv").join(name));
         let found = unshipped(&path).unwrap();
         assert_eq!(found, Unshipped { files: 3, bytes: 23, parked: 1, oldest: oldest("third") });
-        let stored = store
-            .transaction::<_, StoreError>(|tx| tx.execute("INSERT INTO ship_stored SELECT id FROM ship LIMIT 1", []));
+        let stored =
+            store.write::<_, StoreError>(|tx| tx.execute("INSERT INTO ship_stored SELECT id FROM ship LIMIT 1", []));
         stored.unwrap();
         let found = unshipped(&path).unwrap();
         assert_eq!(found, Unshipped { files: 2, bytes: 18, parked: 1, oldest: oldest("first") });

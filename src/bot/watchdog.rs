@@ -3,7 +3,7 @@
 //! | what | warning | failure | what it does |
 //! |---|---|---|---|
 //! | network away | after a minute | after `RETAIND_WATCHDOG_MINUTES`, and again after each | has the connection begun anew |
-//! | connection open but dead | – | – | closes it ([`heartbeat`]); then the network is away |
+//! | connection open but dead | – | – | the source closes it; then the network is away |
 //! | a stage does not move | after a minute | after five | ends the bot; a restart recovers |
 //! | little room on the disk | below `RETAIND_DISK_LOW` | below an eighth of it | takes no more deliveries until there is room |
 //! | a directory of the bot's is gone | – | at once | ends the bot, and nothing more is acknowledged |
@@ -31,7 +31,6 @@
 //! Not here: messages that no stage has in hand and that are not committed (a defect that no pulse shows); shipping,
 //! which tells of its failures itself; and the disk of the embedded network, which goes on taking what devices send.
 
-pub mod heartbeat;
 mod jump;
 pub mod machine;
 mod outage;
@@ -52,13 +51,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-pub use self::heartbeat::Heartbeat;
 pub use self::machine::{Health, Limits, Machine, Network, Observation, Pipeline, Space, Verdict};
 pub use self::pulse::{Beat, Pulse};
 pub use self::space::Room;
 
 use super::clock::{Clock, SystemClock};
 use super::disk::Disk;
+use super::source::Pulses;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
 
@@ -79,8 +78,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// When to bark.
     pub limits: Limits,
-    /// How the other end of the connection is felt for.
-    pub heartbeat: Heartbeat,
     /// The clock on the wall.
     pub clock: Arc<dyn Clock>,
     /// Where its opinion stands.
@@ -102,7 +99,7 @@ impl Settings {
             look_every: LOOK_EVERY,
         };
         let health = watch::Sender::new(Health::default());
-        Self { limits, heartbeat: Heartbeat::default(), clock: Arc::new(SystemClock), health }
+        Self { limits, clock: Arc::new(SystemClock), health }
     }
 }
 
@@ -148,10 +145,10 @@ pub enum Halt {
 pub struct Watchdog {
     /// How.
     pub settings: Settings,
-    /// Looks at the connection.
-    pub network: Box<dyn Fn() -> Network + Send>,
+    /// Where the source says whether it is connected.
+    pub network: watch::Receiver<Network>,
     /// Of the stages, with their names.
-    pub pulses: Vec<(&'static str, Pulse)>,
+    pub pulses: Pulses,
     /// Tells how much is free.
     pub disk: Arc<dyn Disk>,
     /// Where the bot writes.
@@ -184,8 +181,8 @@ impl Watchdog {
             let verdicts = machine.observe(Observation {
                 at: began.elapsed(),
                 wall_micros: self.settings.clock.now_micros(),
-                network: (self.network)(),
-                stages: self.pulses.iter().map(|(stage, pulse)| (*stage, pulse.beat())).collect(),
+                network: *self.network.borrow(),
+                stages: self.pulses.all().into_iter().map(|(stage, pulse)| (stage, pulse.beat())).collect(),
                 room,
             });
             // said before it is acted on

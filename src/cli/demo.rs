@@ -41,7 +41,7 @@ use crate::replay::{self, Corpus, What, replay};
 use retaind_bot::clock::SystemClock;
 use retaind_bot::commit::Directories;
 use retaind_bot::disk::RealDisk;
-use retaind_bot::provision::{Keeper, Maker, NotKept, Passwords, Source};
+use retaind_bot::passwords::{Keeper, Maker, NotKept, Passwords, Source};
 use retaind_bot::run::{self as bot, Orders, Shipping};
 use retaind_bot::segment::{Basename, Policy};
 use retaind_bot::ship::Shipped;
@@ -52,6 +52,7 @@ use retaind_protocol::ids::UserName;
 use retaind_report::counters::Counters;
 use retaind_report::events::Events;
 use retaind_report::logs::{self, Format, Stream};
+use retaind_source_mls::Mls;
 
 /// What is replayed; where it comes from is told in `README.md` beside it.
 const RECORDING: &[u8] = include_bytes!("demo/conversation.jsonl");
@@ -130,6 +131,7 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
     let embedded = Embedded::open(options, listener, &user, &password, Retention::On)?;
     let (network, endpoint) = (embedded.network().clone(), embedded.endpoint());
     let counters = Arc::new(Counters::default());
+    let (ready, is_ready) = oneshot::channel();
     let options = bot::Options {
         user: BOT.to_owned(),
         passwords: Arc::new(Passwords {
@@ -145,8 +147,7 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
             files: place.attachments.clone(),
         },
         policy: Policy { size_max: MESSAGE_FILE_BYTES_MAX, age_max: None, first_number: 1 },
-        endpoint: endpoint.clone(),
-        workers: workers(),
+        source: Box::new(Mls { ready: Some(ready), ..Mls::new(endpoint.clone(), workers()) }),
         disk: Arc::new(RealDisk),
         shipping: Shipping::local(Arc::new(RealDisk)),
         clock: Arc::new(SystemClock),
@@ -155,8 +156,7 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
         watchdog: watchdog::Settings::default(),
     };
     let stop = signals.stop.child_token();
-    let (ready, is_ready) = oneshot::channel();
-    let orders = Orders { stop: stop.clone(), rotate: signals.rotate, ready: Some(ready) };
+    let orders = Orders { stop: stop.clone(), rotate: signals.rotate };
     let mut running = tokio::spawn(embedded.run_bot(options, orders));
 
     let ended = |ended: Result<Result<Shipped, Failure>, tokio::task::JoinError>| ended.map_err(Failure::internal)?;

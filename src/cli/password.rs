@@ -20,8 +20,9 @@ use crate::config::secret::Secret;
 use crate::config::{Config, StorePassword};
 use retaind_aws::secrets::{self, SecretText};
 use retaind_aws::{Aws, AwsError, Remedy};
-use retaind_bot::provision::{Keeper, Maker, NotKept, Passwords, Source};
+use retaind_bot::passwords::{Keeper, Maker, NotKept, Passwords, Source};
 use retaind_bot::run as bot;
+use retaind_core::fault::Fault;
 use retaind_report::events::{Event, Events};
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +76,7 @@ impl Keeper for Banner {
         let shown = match maker {
             Maker::Bot => show(password).map_err(|error| NotKept {
                 why: format!("standard output takes no banner: {error}; start the bot with one that is read"),
-                may_pass: true,
+                fault: Fault::Temporary,
             }),
             // who chose it has it
             Maker::Operator => Ok(()),
@@ -127,16 +128,23 @@ impl InSecret {
         let SecretPlace { name, region } = &self.place;
         let text = match secrets::read(&self.aws, region, name).await.map_err(|error| refused(&error))? {
             SecretText::Text(text) => text,
-            SecretText::Binary => return Err(NotKept { why: format!("secret `{name}` is binary"), may_pass: false }),
+            SecretText::Binary => {
+                return Err(NotKept { why: format!("secret `{name}` is binary"), fault: Fault::Configuration });
+            }
         };
-        let changed = with_password(&text, password)
-            .ok_or_else(|| NotKept { why: format!("secret `{name}` is no JSON object any more"), may_pass: false })?;
+        let changed = with_password(&text, password).ok_or_else(|| NotKept {
+            why: format!("secret `{name}` is no JSON object any more"),
+            fault: Fault::Configuration,
+        })?;
         secrets::write(&self.aws, region, name, &changed).await.map_err(|error| refused(&error))
     }
 }
 
 fn refused(error: &AwsError) -> NotKept {
-    NotKept { why: error.to_string(), may_pass: matches!(error.remedy(), Remedy::Wait) }
+    NotKept {
+        why: error.to_string(),
+        fault: if error.remedy() == Remedy::Wait { Fault::Temporary } else { Fault::Configuration },
+    }
 }
 
 /// The secret's text with another password, all else as it is.

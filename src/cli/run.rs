@@ -20,14 +20,18 @@ use retaind_bot::commit::Directories;
 use retaind_bot::disk::{Disk, RealDisk};
 use retaind_bot::grace::{Grace, Part};
 use retaind_bot::home::{self, Directory};
-use retaind_bot::provision::{self, By, Passwords};
-use retaind_bot::run::{self as bot, BotError, Fault, Options, Orders, Shipping};
+use retaind_bot::passwords::{self, By, Passwords};
+use retaind_bot::run::{self as bot, BotError, Options, Orders, Shipping};
 use retaind_bot::segment::{Basename, Policy};
 use retaind_bot::ship::Shipped;
+use retaind_bot::source::Phase;
 use retaind_bot::watchdog;
+use retaind_core::fault::Fault;
+use retaind_device::store::STEPS;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_report::counters::Counters;
 use retaind_report::events::Events;
+use retaind_source_mls::Mls;
 
 /// The bot's state file, below the state directory.
 pub(super) const STATE_FILE: &str = "bot.db";
@@ -80,9 +84,9 @@ fn serve(
     let asked = password::obtain(config, &state, &signals.stop, events);
     let Some(passwords) = runtime.block_on(asked)? else { return Ok(()) };
     // a wrong password ends here, before the network begins and before anything is changed
-    let opened = provision::open(&state, &passwords).map_err(|error| {
+    let opened = passwords::open(&state, &passwords, STEPS).map_err(|error| {
         let error = BotError::from(error);
-        bot::tell(events, error.event_at_start());
+        bot::tell(events, error.event(Phase::Starting));
         failure(error)
     })?;
     let by = opened.by;
@@ -122,10 +126,9 @@ fn archive(
         policy: Policy {
             size_max: config.files.size_max,
             age_max: config.files.rotate_after,
-            first_number: bot::first_segment().map_err(failure)?,
+            first_number: bot::first_segment().map_err(|error| failure(error.into()))?,
         },
-        endpoint: endpoint(embedded.as_ref(), config)?,
-        workers: workers(),
+        source: Box::new(Mls::new(endpoint(embedded.as_ref(), config)?, workers())),
         shipping: Shipping { grace: grace.clone(), ..upload::shipping(aws, &config.aws, &disk) },
         disk,
         clock: Arc::new(SystemClock),
@@ -133,7 +136,7 @@ fn archive(
         events: events.clone(),
         watchdog,
     };
-    let orders = Orders { stop: signals.stop, rotate: signals.rotate, ready: None };
+    let orders = Orders { stop: signals.stop, rotate: signals.rotate };
     let shipped = runtime.block_on(async {
         match embedded {
             Some(embedded) => embedded.run_bot(options, orders).await,

@@ -1,4 +1,15 @@
-//! What to do about an error.
+//! What to do about an error: one vocabulary for every room.
+
+/// What the caller, and in the end whoever started the program, should do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// It may go away without anyone doing anything: try again. The process exits with 75.
+    Temporary,
+    /// Something must be put right first; the error's text says what. The process exits with 78.
+    Configuration,
+    /// A defect of this program. The process exits with 70.
+    Internal,
+}
 
 /// What a caller may do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 use super::connection::{CONNECT_TIMEOUT, Connection, ConnectionError, Push};
 use super::mls::{self, Engine, EngineError, KeyPackageUse};
 use super::patience::Patience;
-use super::store::{Store, StoreError, StoredBeginning, StoredIdentity, StoredKeyPackages};
+use super::store::{
+    DeviceState as _, DeviceWriter as _, Store, StoreError, StoredBeginning, StoredIdentity, StoredKeyPackages,
+};
 use retaind_protocol::credential::{CredentialError, Identity, Verifier};
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::wire::{
@@ -165,7 +167,7 @@ impl LoggedIn {
         self.store
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .transaction(|tx| made.iter().try_for_each(|package| tx.put_key_package(package)))?;
+            .write(|tx| made.iter().try_for_each(|package| tx.put_key_package(package)))?;
         let publish = PublishKeyPackages { one_time, last_resort };
         Ok(self.connection.call_done(Request::PublishKeyPackages(publish)).await?)
     }

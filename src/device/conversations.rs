@@ -18,13 +18,14 @@ use super::account::{AccountError, KEY_PACKAGES_BATCH, LoggedIn};
 use super::connection::{Connection, ConnectionError, Push};
 use super::mls::{Engine, EngineError, Membership, Received, Session};
 use super::patience::Patience;
-use super::store::{Store, StoreError};
+use super::safe::Safe;
+use super::store::{DeviceState as _, DeviceWriter as _, Store, StoreError};
 use retaind_protocol::content::{Content, ContentError};
 use retaind_protocol::credential::Identity;
 use retaind_protocol::ids::{ConversationId, ConversationKind, DeviceId, IdError, UserName};
 use retaind_protocol::wire::{
-    Acknowledge, Answer, ClaimKeyPackages, CreateConversation, Cursor, Deliveries, Delivery, DeliveryKind, Fetch,
-    ListConversations, RefusalCode, Request, SendApplication, SendHandshake, Subscribe,
+    Answer, ClaimKeyPackages, CreateConversation, Deliveries, Delivery, DeliveryKind, Fetch, ListConversations,
+    RefusalCode, Request, SendApplication, SendHandshake, Subscribe,
 };
 
 /// Sessions kept open in memory.
@@ -442,10 +443,13 @@ impl Device {
         Ok(event)
     }
 
-    /// Tells the network that all up to `seq` is safe here.
+    /// Acknowledges all up to `seq`, if the state holds it.
     pub async fn acknowledge(&mut self, conversation: &ConversationId, seq: u64) -> Result<(), DeviceError> {
-        let cursors = vec![Cursor { conversation: conversation.to_string(), seq }];
-        match self.ask(Request::Acknowledge(Acknowledge { cursors })).await? {
+        let safe = Safe::stored_through(&self.store(), conversation, seq)?;
+        if safe.is_empty() {
+            return Ok(());
+        }
+        match self.ask(safe.request()).await? {
             Answer::Done(_) => Ok(()),
             _ => Err(ConnectionError::Protocol("acknowledgement was not answered").into()),
         }
@@ -566,7 +570,7 @@ impl Device {
         cursor: u64,
         stored: &super::mls::StoredSession,
     ) -> Result<(), DeviceError> {
-        Ok(self.store().transaction(|tx| tx.put_session(conversation, cursor, stored))?)
+        Ok(self.store().write(|tx| tx.put_session(conversation, cursor, stored))?)
     }
 
     fn store(&self) -> std::sync::MutexGuard<'_, Store> {

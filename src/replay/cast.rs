@@ -15,7 +15,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use retaind_device::account::{self, LoggedIn, Proof};
 use retaind_device::conversations::{Device, DeviceError, SharedStore, random};
 use retaind_device::patience::Patience;
-use retaind_device::store::{Store, StoreError};
+use retaind_device::store::{DeviceWriter as _, STEPS, Store, StoreError};
 use retaind_protocol::credential::Verifier;
 use retaind_protocol::endpoint::Invite;
 use retaind_protocol::ids::{ConversationId, UserName};
@@ -128,7 +128,7 @@ impl Cast {
             Actor::New => {}
         }
         let invite = self.invites.invite(user.clone()).await.map_err(Absent::NoInvite)?;
-        let store = Store::in_memory(self.vault.clone())?;
+        let store = Store::in_memory(self.vault.clone(), STEPS)?;
         let proof = Proof::Invite(&invite.code);
         let account = account::register_patiently(store, &invite.endpoint, proof, WINDOW, &self.patience).await?;
         let store = account.store.clone();
@@ -202,7 +202,7 @@ impl Cast {
                 disconnect(&mut actor);
                 if let Actor::Offline(store) = &*actor {
                     let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-                    store.transaction(|tx| tx.put_cursor(conversation, last_seq))?;
+                    store.write(|tx| tx.put_cursor(conversation, last_seq))?;
                 }
             }
         }

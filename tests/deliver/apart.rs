@@ -1,12 +1,11 @@
 //! A conversation that waits for a file keeps nobody else waiting.
 
-use retaind::bot::fetch::FETCHES_MAX;
-use retaind::bot::run::Options;
 use retaind::protocol::content::Body;
 use retaind::protocol::ids::ConversationKind;
+use retaind::source_mls::fetch::FETCHES_MAX;
 
 use super::{places, texts, upload, without_gap};
-use crate::support::{Bot, Harness, content, text};
+use crate::support::{Bot, Harness, Options, content, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conversations_that_wait_for_files_do_not_hold_up_another_one() {

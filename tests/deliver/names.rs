@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use retaind::bot::run::Options;
 use retaind::protocol::attachment::AttachmentKey;
 use retaind::protocol::content::{Attachment, Body};
 use retaind::protocol::ids::ConversationKind;
@@ -12,7 +11,7 @@ use retaind::protocol::limits::FILE_NAME_BYTES_MAX;
 use super::{places, upload, without_gap};
 use crate::support::clock::HandClock;
 use crate::support::traffic::names;
-use crate::support::{Bot, Harness, content};
+use crate::support::{Bot, Harness, Options, content};
 
 /// Longest name on the usual file systems.
 const NAME_BYTES_MAX: usize = 255;

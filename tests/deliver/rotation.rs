@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retaind::bot::run::Options;
 use retaind::bot::segment::Policy;
 use retaind::device::conversations::Device;
 use retaind::protocol::ids::{ConversationId, ConversationKind};
@@ -13,7 +12,7 @@ use serde_json::Value;
 use super::{places, texts, without_gap};
 use crate::support::clock::HandClock;
 use crate::support::traffic::{is_sealed, names};
-use crate::support::{Bot, Harness, text};
+use crate::support::{Bot, Harness, Options, text};
 
 const OPEN: &str = "receivedMessages.txt";
 const NOON_MICROS: i64 = 1_785_585_600_000_000;

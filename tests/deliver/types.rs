@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use retaind::archive::record::{FileOutcome, Record, RecordBody, RecordContext, SenderType};
-use retaind::bot::run::Options;
 use retaind::device::conversations::Reading;
 use retaind::protocol::content::{AttachmentKind, Body, Content};
 use retaind::protocol::credential::{Identity, Role};
@@ -14,7 +13,7 @@ use serde_json::Value;
 use super::{places, upload, without_gap};
 use crate::support::bodies::{bodies, wild};
 use crate::support::clock::HandClock;
-use crate::support::{Bot, Harness, content, lines, text, user};
+use crate::support::{Bot, Harness, Options, content, lines, text, user};
 
 /// When the bot receives everything.
 const RECEIVED_MICROS: i64 = 1_691_176_300_123_456;

@@ -1,12 +1,13 @@
 //! What the state cannot tell is asked again, never taken for an answer.
 #![allow(clippy::unwrap_used)]
 
-use retaind::bot::decrypt::DecryptError;
-use retaind::bot::run::{BotError, Fault};
+use retaind::core::fault::Fault;
 use retaind::protocol::ids::ConversationKind;
+use retaind::source_mls::MlsError;
+use retaind::source_mls::decrypt::DecryptError;
 use rusqlite::Connection;
 
-use crate::support::{Bot, Harness, text};
+use crate::support::{Bot, Harness, of_source, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_welcome_whose_key_cannot_be_read_waits_and_is_not_taken_for_one_to_a_key_of_nobody() {
@@ -21,7 +22,7 @@ async fn a_welcome_whose_key_cannot_be_read_waits_and_is_not_taken_for_one_to_a_
     let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
     alice.send(&room, &text("kept")).await.unwrap();
     let error = bot.ends().await.unwrap_err();
-    assert!(matches!(error, BotError::Decrypt(DecryptError::Unread { .. })), "{error}");
+    assert!(matches!(of_source(&error), Some(MlsError::Decrypt(DecryptError::Unread { .. }))), "{error}");
     assert_eq!(error.fault(), Fault::Temporary);
     assert!(harness.records().is_empty() && harness.unacknowledged() > 0, "nothing is settled by it");
 

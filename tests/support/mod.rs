@@ -5,6 +5,7 @@ pub mod archive;
 pub mod asked;
 pub mod aws;
 pub mod bodies;
+pub mod bot;
 pub mod clock;
 pub mod disk;
 pub mod docker;
@@ -21,6 +22,7 @@ pub mod sim;
 pub mod terminal;
 pub mod traffic;
 
+use std::cell::RefCell;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -31,14 +33,14 @@ use retaind::bot::clock::SystemClock;
 use retaind::bot::commit::Directories;
 use retaind::bot::disk::RealDisk;
 use retaind::bot::grace::Grace;
-use retaind::bot::provision::{Keeper, Maker, NotKept, Passwords, Source};
-use retaind::bot::run::{self as bot, BotError, Options, Orders, Shipping};
+use retaind::bot::passwords::{Keeper, Maker, NotKept, Passwords, Source};
+use retaind::bot::run::{BotError, Shipping};
 use retaind::bot::segment::{Basename, Policy};
 use retaind::bot::ship::Shipped;
 use retaind::bot::watchdog;
 use retaind::device::account::{self, Proof};
 use retaind::device::conversations::{Device, random};
-use retaind::device::store::Store;
+use retaind::device::store::{STEPS, Store};
 use retaind::network::{self, Network};
 use retaind::protocol::content::{Body, Content, Text};
 use retaind::protocol::credential::Role;
@@ -46,13 +48,18 @@ use retaind::protocol::endpoint::Endpoint;
 use retaind::protocol::ids::{MessageId, UserName};
 use retaind::report::counters::Counters;
 use retaind::report::events::Events;
+use retaind::source_mls::Heartbeat;
 use retaind::state::vault::Vault;
+use retaind::state::{Committed, StoreError};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
+
+#[allow(unused_imports, reason = "not every bench compares errors")]
+pub use self::bot::{Options, Orders, of_source};
 
 /// The bot's account.
 pub const BOT: &str = "compliance_12345678_bot";
@@ -163,6 +170,7 @@ impl Harness {
             policy: Policy { size_max: 1 << 40, age_max: None, first_number: 1 },
             endpoint: self.endpoint.clone(),
             workers: 2,
+            heartbeat: Heartbeat::default(),
             disk: Arc::new(RealDisk),
             // a machine that is busy with other tests may be slow to drain
             shipping: Shipping { grace: Grace::new(PATIENCE), ..Shipping::local(Arc::new(RealDisk)) },
@@ -186,7 +194,7 @@ impl Harness {
     /// The same, of a user of this sort.
     pub async fn device_as(&self, name: &str, role: Role) -> Device {
         let invite = self.network.invite(&self.endpoint, &user(name), role).unwrap();
-        let store = Store::in_memory(vault()).unwrap();
+        let store = Store::in_memory(vault(), STEPS).unwrap();
         let account = account::register(store, &self.endpoint, Proof::Invite(&invite.code), 1024).await.unwrap();
         Device::start_with_key_packages(account, 4).await.unwrap()
     }
@@ -337,6 +345,12 @@ pub fn vault() -> Arc<Vault> {
     static VAULT: OnceLock<Mutex<Arc<Vault>>> = OnceLock::new();
     let vault = VAULT.get_or_init(|| Mutex::new(Arc::new(Vault::create(b"a password for tests").unwrap().0)));
     vault.lock().unwrap().clone()
+}
+
+/// A value that a transaction has returned: of a state in memory, for tests that model the bot's.
+pub fn committed<T>(value: T) -> Committed<T> {
+    thread_local!(static STATE: RefCell<Store> = RefCell::new(Store::in_memory(vault(), STEPS).unwrap()));
+    STATE.with_borrow_mut(|state| state.transaction::<_, StoreError>(|_| Ok(value)).unwrap())
 }
 
 /// The message files of a directory, in the order of their numbers, the open one last.

@@ -45,16 +45,3 @@ pub use names::{Basename, Place};
 pub use recover::{FoundFile, Recovery};
 pub use row::{Chain, Policy, SegmentRow, SegmentState, chained};
 pub use writer::{Segments, Settled, Synced, WRITE_BYTES};
-
-/// Proof that a transaction with the rows in question is durable. Only the state's transaction makes this.
-#[derive(Debug)]
-#[must_use = "a commit that nobody settles leaves files under their provisional names"]
-pub struct Committed(());
-
-impl Committed {
-    /// For the state, right after its `COMMIT` has succeeded; and for tests outside the crate, which model the state.
-    /// Anywhere else it breaks the promise.
-    pub const fn danger_assume_committed() -> Self {
-        Self(())
-    }
-}

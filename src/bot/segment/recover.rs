@@ -19,13 +19,13 @@
 
 use std::sync::Arc;
 
-use super::Committed;
 use super::error::SegmentError;
 use super::names::{Known, NUMBER_MAX, Place};
 use super::row::{Policy, SegmentRow, SegmentState};
 use super::settle::settle;
 use super::writer::Segments;
 use crate::disk::Disk;
+use retaind_state::Committed;
 
 /// A finished file that no row knows, found at a start without rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +53,8 @@ pub struct Recovery {
 
 impl Recovery {
     /// The writer, once [`rows`](Self::rows) are committed (also when they are none).
-    pub fn begin(self, _: Committed) -> Segments {
-        self.segments
+    pub fn begin(committed: Committed<Self>) -> Segments {
+        committed.into_inner().segments
     }
 }
 

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use super::Committed;
 use super::error::SegmentError;
 use super::names::{Place, stamp};
 use super::recover::after;
 use super::row::{Policy, SegmentRow, SegmentState};
 use super::settle::settle;
 use crate::disk::{Disk, DiskFile};
+use retaind_state::Committed;
 
 /// Records are gathered to writes of this size: few system calls for small records, and memory that does not grow
 /// with the batch.
@@ -149,9 +149,9 @@ impl Segments {
         self.poison_if_failed(result)
     }
 
-    /// Gives the files of committed rows their names. Only after the transaction that holds `synced`'s rows; if that
-    /// transaction failed, drop this writer and recover.
-    pub fn settle(&mut self, synced: Synced, _: Committed) -> Result<Settled, SegmentError> {
+    /// Gives the files of committed rows their names. If the transaction that was to hold them failed, drop
+    /// this writer and recover.
+    pub fn settle(&mut self, synced: &Committed<Synced>) -> Result<Settled, SegmentError> {
         match self.phase {
             Phase::Synced => {}
             Phase::Writing => return Err(SegmentError::OutOfTurn("`settle` came without `sync`")),

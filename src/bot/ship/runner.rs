@@ -294,7 +294,7 @@ fn token() -> Token {
 }
 
 /// Between half of `pause` and all of it, so that many bots do not come back at the same moment.
-pub(crate) fn jittered(pause: Duration) -> Duration {
+pub fn jittered(pause: Duration) -> Duration {
     let mut random = [0u8; 1];
     let _ = aws_lc_rs::rand::fill(&mut random);
     let [random] = random;

@@ -198,10 +198,10 @@ fn a_process_that_was_stopped_for_an_hour_has_neither_stalled_nor_lost_its_netwo
     assert_eq!(machine.health().restarts, 0);
 }
 
-fn watchdog(network: Network, pulses: Vec<(&'static str, Pulse)>, settings: Settings) -> Watchdog {
+fn watchdog(network: Network, pulses: Pulses, settings: Settings) -> Watchdog {
     Watchdog {
         settings,
-        network: Box::new(move || network),
+        network: watch::channel(network).1,
         pulses,
         disk: Arc::new(RealDisk),
         directories: vec![std::env::temp_dir()],
@@ -213,7 +213,7 @@ fn watchdog(network: Network, pulses: Vec<(&'static str, Pulse)>, settings: Sett
 #[tokio::test(start_paused = true)]
 async fn the_task_counts_an_outage_and_orders_new_connections() {
     let settings = Settings { clock: Arc::new(Standing), ..Settings::new(15 * MINUTE, 0) };
-    let watchdog = watchdog(Network::Away, Vec::new(), settings.clone());
+    let watchdog = watchdog(Network::Away, Pulses::default(), settings.clone());
     let counters = watchdog.counters.clone();
     let stop = CancellationToken::new();
     let running = tokio::spawn(watchdog.run(stop.clone()));
@@ -240,11 +240,11 @@ impl Clock for Standing {
 
 #[tokio::test(start_paused = true)]
 async fn the_task_ends_when_a_stage_has_stalled() {
-    let pulse = Pulse::default();
-    pulse.works();
+    let pulses = Pulses::default();
+    pulses.add("commit").works();
     let settings = Settings::new(15 * MINUTE, 0);
     let health = settings.health.subscribe();
-    let watchdog = watchdog(Network::Connected, vec![("commit", pulse)], settings);
+    let watchdog = watchdog(Network::Connected, pulses, settings);
     let ended = watchdog.run(CancellationToken::new()).await;
     assert_eq!(ended, Err(Halt::Stalled(Stalled { stage: "commit", minutes: 5 })));
     assert_eq!(health.borrow().pipeline, Pipeline::Stalled);
@@ -255,7 +255,7 @@ async fn the_task_ends_when_a_directory_is_gone() {
     let volume = tempfile::tempdir().unwrap();
     let mut settings = Settings::new(15 * MINUTE, 0);
     settings.limits.look_every = Duration::from_millis(1);
-    let mut watchdog = watchdog(Network::Connected, Vec::new(), settings);
+    let mut watchdog = watchdog(Network::Connected, Pulses::default(), settings);
     watchdog.directories.push(volume.path().to_owned());
     let counters = watchdog.counters.clone();
     let running = tokio::spawn(watchdog.run(CancellationToken::new()));
@@ -270,7 +270,7 @@ async fn the_task_holds_deliveries_back_while_the_disk_is_too_full() {
     // no disk has so much room
     let settings = Settings::new(15 * MINUTE, u64::MAX);
     let mut health = settings.health.subscribe();
-    let watchdog = watchdog(Network::Connected, Vec::new(), settings);
+    let watchdog = watchdog(Network::Connected, Pulses::default(), settings);
     let stop = CancellationToken::new();
     let running = tokio::spawn(watchdog.run(stop.clone()));
     health.wait_for(|health| !health.takes_deliveries()).await.unwrap();

@@ -19,7 +19,7 @@ use retaind_device::blob;
 use retaind_device::connection::Push;
 use retaind_device::conversations::{Device, DeviceError, Event, Reading, random};
 use retaind_device::patience::Patience;
-use retaind_device::store::{Store, StoreError};
+use retaind_device::store::{STEPS, Store, StoreError};
 use retaind_protocol::content::{AttachmentKind, Body, Content};
 use retaind_protocol::endpoint::Invite;
 use retaind_protocol::ids::{ConversationId, ConversationKind, MessageId, UserName};
@@ -79,7 +79,7 @@ pub(super) async fn register(
     };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(folder)?;
     let _lock = lock(state)?;
-    let store = Store::open(&state.join(STATE_FILE), password).map_err(|error| failure(error.into()))?;
+    let store = Store::open(&state.join(STATE_FILE), password, STEPS).map_err(|error| failure(error.into()))?;
     let patience = Patience::lasting(patience);
     let account = account::register_patiently(store, &invite.endpoint, Proof::Invite(&invite.code), 0, &patience).await;
     let device = Device::start(account.map_err(|error| failure(error.into()))?).await.map_err(failure)?;
@@ -118,7 +118,7 @@ impl<'a> Session<'a> {
             return Err(Failure::configuration(format!("state `{state}` holds no device, register one there first")));
         }
         let lock = lock(state)?;
-        let store = Store::open(&path, password).map_err(|error| failure(error.into()))?;
+        let store = Store::open(&path, password, STEPS).map_err(|error| failure(error.into()))?;
         let store = Arc::new(Mutex::new(store));
         let patience = Patience::lasting(patience);
         let mut tries = patience.tries();

@@ -20,7 +20,7 @@ use retaind_bot::clock::{Clock, SystemClock};
 use retaind_device::account::{self, Proof};
 use retaind_device::blob;
 use retaind_device::conversations::{Device, Reading, random};
-use retaind_device::store::Store;
+use retaind_device::store::{STEPS, Store};
 use retaind_network::Network;
 use retaind_protocol::attachment::AttachmentKey;
 use retaind_protocol::content::{
@@ -202,7 +202,7 @@ impl<'a> Scenes<'a> {
     async fn enter(&self, name: &str) -> Result<Device, Failure> {
         let user = UserName::new(name).map_err(Failure::internal)?;
         let invite = self.network.invite(self.endpoint, &user, Role::Normal).map_err(Failure::internal)?;
-        let store = Store::in_memory(self.vault.clone()).map_err(Failure::internal)?;
+        let store = Store::in_memory(self.vault.clone(), STEPS).map_err(Failure::internal)?;
         let account = account::register(store, &invite.endpoint, Proof::Invite(&invite.code), 0).await;
         let account = account.map_err(Failure::internal)?;
         Device::start_with_key_packages(account, KEY_PACKAGES).await.map_err(Failure::internal)

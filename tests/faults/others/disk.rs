@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use retaind::bot::disk::DiskCall;
 use retaind::bot::grace::Grace;
-use retaind::bot::run::{self as bot, Options, Orders, Shipping};
+use retaind::bot::run::Shipping;
 use retaind::bot::segment::Policy;
 use retaind::bot::ship::Shipped;
 use retaind::protocol::content::Body;
@@ -26,7 +26,7 @@ use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::events::heard;
 use crate::support::program::{Program, retaind};
 use crate::support::traffic::{is_sealed, names, sha256};
-use crate::support::{Bot, Harness, content};
+use crate::support::{Bot, Harness, Options, Orders, bot, content};
 
 /// An archive confirmed what it had handed to the system, before the system had it on the disk; a loss of power took it
 /// from both ends. Here the network keeps a message as long as its sync has not returned, however long that takes.

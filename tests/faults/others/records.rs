@@ -8,7 +8,6 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::{SinkExt, StreamExt};
 use prost::Message;
-use retaind::bot::run::Options;
 use retaind::protocol::content::{
     Attachment, Body, Deletion, DeletionScope, LiveLocation, Position, Reaction, ReactionChange, TextEdit,
 };
@@ -34,7 +33,7 @@ use crate::support::events::heard;
 use crate::support::program::Program;
 use crate::support::raw::{Raw, tls};
 use crate::support::traffic::{names, sha256};
-use crate::support::{BOT, Bot, Harness, content, text};
+use crate::support::{BOT, Bot, Harness, Options, content, text};
 
 /// One record larger than a buffer, and the process that met it ended, started again, met it again. Here the largest
 /// content that a device may send, and one that no honest device would, are archived by a bot that stays alive.

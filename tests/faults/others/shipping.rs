@@ -6,7 +6,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use retaind::bot::run::Options;
 use retaind::bot::segment::Policy;
 use retaind::bot::ship::Shipped;
 use retaind::bot::state;
@@ -19,7 +18,7 @@ use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::clock::HandClock;
 use crate::support::events::heard;
 use crate::support::traffic::names;
-use crate::support::{Bot, Harness, content};
+use crate::support::{Bot, Harness, Options, content};
 
 const NOON_MICROS: i64 = 1_785_585_600_000_000;
 const MINUTE: Duration = Duration::from_secs(60);

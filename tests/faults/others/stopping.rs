@@ -4,7 +4,6 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use retaind::bot::disk::DiskCall;
-use retaind::bot::run::Options;
 use retaind::report::status::Stages;
 use tokio::sync::watch;
 
@@ -15,7 +14,7 @@ use crate::support::aws::cloud::Cloud;
 use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::program::Program;
 use crate::support::traffic::{is_sealed, names};
-use crate::support::{Bot, Harness};
+use crate::support::{Bot, Harness, Options};
 
 /// Docker's.
 const KILLED_AFTER: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use retaind::device::account::{self, Proof};
 use retaind::device::conversations::Device;
 use retaind::device::patience::Patience;
-use retaind::device::store::Store;
+use retaind::device::store::{STEPS, Store};
 use retaind::protocol::endpoint::{Endpoint, Invite};
 use serde_json::Value;
 
@@ -153,7 +153,7 @@ impl Container<'_> {
         let directory = format!("/tmp/{}/state/network", self.bot);
         let invite: Invite = self.retaind(&["network", "invite", "--directory", &directory, name]).parse().unwrap();
         let endpoint = Endpoint { address: self.address(), ..invite.endpoint };
-        let store = Store::in_memory(vault()).unwrap();
+        let store = Store::in_memory(vault(), STEPS).unwrap();
         let account = account::register(store, &endpoint, Proof::Invite(&invite.code), 0).await;
         let account = account.map_err(|error| error.to_string())?;
         let device = Device::start_with_key_packages(account, 4).await;

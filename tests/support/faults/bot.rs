@@ -8,7 +8,7 @@ use std::time::Duration;
 use retaind::device::account::{self, Proof};
 use retaind::device::conversations::Device;
 use retaind::device::patience::Patience;
-use retaind::device::store::Store;
+use retaind::device::store::{STEPS, Store};
 use retaind::network::Admin;
 use retaind::protocol::credential::Role;
 
@@ -106,7 +106,7 @@ pub async fn heals(command: &mut Command, home: &Path, traffic: &Traffic) {
 /// Registers a device on the network in `directory` which waits for that network wherever it is served next.
 pub async fn patient_device(directory: &Path, name: &str) -> Device {
     let invite = Admin::open(directory).unwrap().invite(&user(name), Role::Normal, None).unwrap();
-    let store = Store::in_memory(vault()).unwrap();
+    let store = Store::in_memory(vault(), STEPS).unwrap();
     let account = account::register(store, &invite.endpoint, Proof::Invite(&invite.code), 0).await.unwrap();
     let mut device = Device::start_with_key_packages(account, 4).await.unwrap();
     let directory = directory.to_owned();

@@ -7,25 +7,29 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use retaind::bot::batch::{Chunk, Recall};
 use retaind::bot::clock::Clock;
 use retaind::bot::commit::{CommitError, Committer, Directories, Neighbours};
-use retaind::bot::decrypt::{Committed, Input, Output, Worker, worker_of};
 use retaind::bot::disk::Disk;
-use retaind::bot::fetch::{FETCHES_MAX, Fetcher, FileJob, Names};
-use retaind::bot::receive::{delivered, not_acknowledged, remember};
+use retaind::bot::files::Names;
 use retaind::bot::segment::Policy;
 use retaind::bot::ship::runner::{News, Runner, Watcher};
 use retaind::bot::ship::{Backoff, Bell, Destination, ShipError, ShipItem};
+use retaind::bot::source::Chunk;
 use retaind::bot::state::{self, Queue};
 use retaind::bot::watchdog::{Health, Pulse};
 use retaind::device::mls::Engine;
-use retaind::device::store::{Access, Store, StoredKeyPackages};
+use retaind::device::safe::Safe;
+use retaind::device::store::{Access, DeviceState, STEPS, Store, StoredKeyPackages};
 use retaind::protocol::credential::Verifier;
 use retaind::protocol::ids::ConversationId;
 use retaind::protocol::wire::Delivery;
 use retaind::report::counters::Counters;
 use retaind::report::events::Events;
+use retaind::source_mls::change::{Decrypted, Due, Owed};
+use retaind::source_mls::decrypt::{self, Input, Output, Worker, worker_of};
+use retaind::source_mls::delivery::Recall;
+use retaind::source_mls::fetch::{FETCHES_MAX, Fetcher, FileJob};
+use retaind::source_mls::receive::delivered;
 use retaind::state::vault::Vault;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
@@ -66,13 +70,14 @@ pub struct Bot {
     inputs: Vec<VecDeque<Input>>,
     outputs: VecDeque<Output>,
     jobs: Vec<FileJob>,
-    chunks: VecDeque<Chunk>,
+    chunks: VecDeque<Decrypted>,
     fetcher: Fetcher<SimBlobs>,
     queue: Arc<Queue>,
     recall: Recall,
     recalls: u64,
-    /// Durable and not told yet.
+    /// Durable and not acknowledged yet.
     pub pending: BTreeMap<ConversationId, u64>,
+    due: Due,
     /// Keep the channels of the fetcher open.
     _health: watch::Sender<Health>,
     _connection: watch::Sender<Option<Arc<SimBlobs>>>,
@@ -82,14 +87,12 @@ impl Bot {
     /// Opens the state and recovers, as every start does.
     pub fn start(setting: Setting) -> Result<Self, Ended> {
         state::renew_log(&*setting.disk, &setting.state_file)?;
-        let store = Store::open_unlocked(&setting.state, setting.vault.clone())?;
+        let store = Store::open_unlocked(&setting.state, setting.vault.clone(), STEPS)?;
         state::prepare(&store)?;
         store.verify()?;
         let names = Arc::new(Names::new(setting.disk.clone(), &setting.directories.files));
-        let committed: Vec<Committed> = (0..setting.workers).map(|_| Committed::default()).collect();
         let counters = Arc::new(Counters::default());
-        let neighbours =
-            Neighbours { committed: committed.clone(), ship: Arc::new(Bell::default()), counters: counters.clone() };
+        let neighbours = Neighbours { ship: Arc::new(Bell::default()), counters: counters.clone() };
         let committer = Committer::recover(
             store.again(Access::Write)?,
             setting.disk.clone(),
@@ -102,8 +105,16 @@ impl Bot {
         let queue = Arc::new(Queue::open(store.again(Access::Write)?)?);
         let (identity, key) = store.identity()?.ok_or("no device in the state")?;
         let recall = Recall::default();
+        let (owed, due) = Owed::new();
+        let neighbours = decrypt::Neighbours {
+            owed,
+            names: names.clone(),
+            counters: counters.clone(),
+            events: Events::only_logged(),
+            recall: recall.clone(),
+        };
         let mut workers = Vec::new();
-        for (index, committed) in committed.into_iter().enumerate() {
+        for _ in 0..setting.workers {
             let reader = Arc::new(Mutex::new(store.again(Access::Read)?));
             let engine = Engine::new(
                 u16::try_from(identity.cipher_suite)?,
@@ -112,17 +123,7 @@ impl Bot {
                 Verifier::new(&identity.network_id, &identity.authentication_key),
                 Arc::new(StoredKeyPackages(reader.clone())),
             )?;
-            let (counters, events) = (counters.clone(), Events::only_logged());
-            workers.push(Worker::new(
-                index,
-                engine,
-                reader,
-                committed,
-                names.clone(),
-                counters,
-                events,
-                recall.clone(),
-            ));
+            workers.push(Worker::new(engine, reader, neighbours.clone()));
         }
         let (health, healthy) = watch::channel(Health::default());
         let (connection, connected) = watch::channel(Some(setting.blobs.clone()));
@@ -149,6 +150,7 @@ impl Bot {
             recall,
             recalls: 0,
             pending: BTreeMap::new(),
+            due,
             setting,
             _health: health,
             _connection: connection,
@@ -158,9 +160,10 @@ impl Bot {
     /// A new connection: tells what is safe, then takes what comes.
     pub fn connect(&mut self, network: &mut Network) -> Result<(), Ended> {
         self.recalls = self.recall.asked();
-        let safe: BTreeMap<ConversationId, u64> = self.store.lock().unwrap().conversations()?.into_iter().collect();
+        let safe = Safe::stored(&self.store.lock().unwrap())?;
         safe.iter().for_each(|(id, seq)| super::disk::trace(&format!("has {} {seq}", &id.to_string()[..6])));
-        network.acknowledge(&not_acknowledged(&safe, &network.states())?);
+        let lost = safe.not_acknowledged(&network.states())?;
+        network.acknowledge(&lost.iter().map(|(id, seq)| (*id, seq)).collect());
         self.inputs.iter_mut().for_each(|inputs| inputs.push_back(Input::Reconnected));
         network.connect();
         Ok(())
@@ -224,7 +227,7 @@ impl Bot {
             return Ok(false);
         }
         let job = self.jobs.swap_remove(usize::try_from(dice.below(self.jobs.len() as u64)).unwrap());
-        let conversation = job.chunk.conversation;
+        let conversation = job.chunk.change.conversation;
         let chunk = runtime.block_on(self.fetcher.fill(job))?;
         self.chunks.push_back(chunk);
         let worker = worker_of(&conversation, NonZeroUsize::new(self.workers.len()).unwrap());
@@ -237,9 +240,12 @@ impl Bot {
         if self.chunks.is_empty() {
             return Ok(false);
         }
-        let batch: Vec<Chunk> = self.chunks.drain(..self.chunks.len().min(most)).collect();
-        let proof = self.committer(|committer| committer.commit(batch))?;
-        remember(&mut self.pending, &proof);
+        let batch: Vec<Chunk> = self.chunks.drain(..self.chunks.len().min(most)).map(Chunk::from).collect();
+        self.committer(|committer| committer.commit(batch))?;
+        for (conversation, seq) in self.due.take().iter() {
+            let highest = self.pending.entry(*conversation).or_default();
+            *highest = (*highest).max(seq);
+        }
         Ok(true)
     }
 
@@ -256,7 +262,7 @@ impl Bot {
     /// A bot that was built wrongly: takes what is decrypted for safe.
     pub fn acknowledge_too_early(&mut self) {
         for chunk in &self.chunks {
-            self.pending.insert(chunk.conversation, chunk.cursor);
+            self.pending.insert(chunk.change.conversation, chunk.change.cursor);
         }
     }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use prost::Message;
 use retaind::device::account::{self, Proof};
 use retaind::device::conversations::{Device, Reading};
-use retaind::device::store::Store;
+use retaind::device::store::{STEPS, Store};
 use retaind::protocol::content::{AttachmentKind, Body, Deletion, DeletionScope, Reaction, ReactionChange, TextEdit};
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 use retaind::protocol::wire::{Delivery, DeliveryKind};
@@ -104,7 +104,7 @@ impl Recording {
     pub async fn make() -> Self {
         let harness = Harness::start();
         let path = harness.path().join("recorded.db");
-        let store = Store::open(&path, PASSWORD_OF_STATE).unwrap();
+        let store = Store::open(&path, PASSWORD_OF_STATE, STEPS).unwrap();
         let account = account::register(store, &harness.endpoint, Proof::Bot(BOT, PASSWORD), 4096).await.unwrap();
         let engine = account.engine(account.store.clone()).unwrap();
         account.replenish_key_packages(&engine, KEY_PACKAGES).await.unwrap();

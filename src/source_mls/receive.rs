@@ -7,10 +7,8 @@
 //! A connection that is open but dead is closed by a [`Heartbeat`]. While the disk has no room ([`Health`]) nothing is taken
 //! from the connection, which stays: what was taken is acknowledged, and the network sends no more than the window.
 //!
-//! Two tasks: [`Link`] receives, [`acknowledge`] sends acknowledgements for [`Durable`]s and never stands in the way of
-//! the committer: while the network is away it remembers the highest place of each conversation.
+//! Two tasks: [`Link`] receives, [`acknowledge`] acknowledges what is durable.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,31 +17,29 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::batch::{Delivered, Recall};
-use super::clock::Clock;
-use super::commit::Durable;
-use super::decrypt::{Input, worker_of};
-use super::watchdog::{Health, Heartbeat};
+use retaind_bot::source::Surroundings;
+use retaind_bot::watchdog::{Health, Network};
 use retaind_device::account::{self, AccountError, LoggedIn};
 use retaind_device::connection::{Connection, ConnectionError, Push};
 use retaind_device::mls::Engine;
+use retaind_device::safe::Safe;
 use retaind_device::store::{Store, StoreError};
 use retaind_protocol::credential::Identity;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::ids::{ConversationId, DeviceId, IdError, UserName};
-use retaind_protocol::wire::{
-    Acknowledge, Answer, ConversationState, Cursor, Delivery, DeliveryKind, ListConversations, Request, Subscribe,
-};
-use retaind_report::counters::Counters;
-use retaind_report::events::{Event, Events};
+use retaind_protocol::wire::{Answer, Delivery, DeliveryKind, ListConversations, Request, Subscribe};
+use retaind_report::events::Event;
 use retaind_report::status::Receiving;
+
+use crate::change::Due;
+use crate::decrypt::{Input, worker_of};
+use crate::delivery::{Delivered, Recall};
+use crate::heartbeat::Heartbeat;
 
 /// Most messages on the way: received, not yet acknowledged.
 pub const WINDOW_MESSAGES: usize = 16_384;
 /// Most bytes on the way.
 const WINDOW_BYTES: u64 = 64 * 1024 * 1024;
-/// Cursors in one acknowledgement.
-const CURSORS_MAX: usize = 4096;
 /// One-time key packages made at a time: so many conversations may add the bot before it makes more.
 const KEY_PACKAGES_BATCH: usize = 100;
 /// How often the bot looks whether the network has enough key packages of it.
@@ -94,25 +90,20 @@ pub struct Link {
     pub workers: Vec<mpsc::Sender<Input>>,
     /// Tells everybody which connection there is.
     pub connection: watch::Sender<Option<Arc<Connection>>>,
-    /// When messages are received.
-    pub clock: Arc<dyn Clock>,
-    /// Counts.
-    pub counters: Arc<Counters>,
-    /// What operators are told.
-    pub events: Events,
+    /// Clock, counters, events, and the watchdog's opinion: whether deliveries may be taken, and when the connection is to be
+    /// opened again.
+    pub around: Surroundings,
     /// Told once the bot can be added to conversations and receives.
     pub ready: Mutex<Option<oneshot::Sender<Identity>>>,
     /// Feels for the other end of a connection.
     pub heartbeat: Heartbeat,
-    /// The watchdog's opinion: whether deliveries may be taken, and when the connection is to begin anew.
-    pub health: watch::Receiver<Health>,
     /// Whoever misses a message wants the connection anew as well.
     pub recall: Recall,
 }
 
-/// How often a new connection had been ordered when the present one was begun.
+/// How often a new connection had been asked for when the present one was opened.
 #[derive(Clone, Copy)]
-struct Orders {
+struct Asked {
     restarts: u64,
     recalls: u64,
 }
@@ -124,19 +115,19 @@ impl Link {
         let mut account = Some(first);
         let mut pause = PAUSE_FIRST;
         loop {
-            let orders = Orders { restarts: self.health.borrow().restarts, recalls: self.recall.asked() };
+            let asked = Asked { restarts: self.around.health.borrow().restarts, recalls: self.recall.asked() };
             let result = match account.take() {
-                Some(account) => self.while_logged_in(account, orders, &stop, &mut pause).await,
-                None => match self.log_in(orders, &stop).await {
+                Some(account) => self.while_logged_in(account, asked, &stop, &mut pause).await,
+                None => match self.log_in(asked, &stop).await {
                     Ok(account) => {
-                        self.counters.logins.add(1);
-                        self.events.raise(Event::LoggedIn);
-                        self.while_logged_in(account, orders, &stop, &mut pause).await
+                        self.around.counters.logins.add(1);
+                        self.around.events.raise(Event::LoggedIn);
+                        self.while_logged_in(account, asked, &stop, &mut pause).await
                     }
                     // a try that was given up has not failed
                     Err(_) if stop.is_cancelled() => return Ok(()),
                     Err(error) => {
-                        self.counters.login_failures.add(1);
+                        self.around.counters.login_failures.add(1);
                         Err(error.into())
                     }
                 },
@@ -146,7 +137,8 @@ impl Link {
                 return Ok(());
             }
             self.connection.send_replace(None);
-            self.counters.status.receives(Receiving::Interrupted);
+            self.around.network.send_replace(Network::Away);
+            self.around.counters.status.receives(Receiving::Interrupted);
             match result {
                 Ok(()) => tracing::warn!("connection to the network ended, connecting again"),
                 Err(error) if error.is_temporary() => {
@@ -156,31 +148,31 @@ impl Link {
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = self.ordered(orders) => pause = PAUSE_FIRST,
+                () = self.asked_again(asked) => pause = PAUSE_FIRST,
                 () = tokio::time::sleep(pause) => pause = pause.saturating_mul(2).min(PAUSE_MAX),
             }
         }
     }
 
-    /// Ends when a new connection was ordered once more than so often.
-    async fn ordered(&self, orders: Orders) {
-        let mut health = self.health.clone();
+    /// Ends when a new connection was asked for since `asked`.
+    async fn asked_again(&self, asked: Asked) {
+        let mut health = self.around.health.clone();
         let restarted = async {
-            if health.wait_for(|health| health.restarts != orders.restarts).await.is_err() {
-                // no watchdog, no orders
+            if health.wait_for(|health| health.restarts != asked.restarts).await.is_err() {
+                // no watchdog, no asked
                 std::future::pending::<()>().await;
             }
         };
         tokio::select! {
             () = restarted => {}
-            () = self.recall.again(orders.recalls) => {}
+            () = self.recall.again(asked.recalls) => {}
         }
     }
 
-    async fn log_in(&self, orders: Orders, stop: &CancellationToken) -> Result<LoggedIn, AccountError> {
+    async fn log_in(&self, asked: Asked, stop: &CancellationToken) -> Result<LoggedIn, AccountError> {
         tokio::select! {
             account = account::login(self.store.clone(), Some(&self.endpoint), WINDOW_MESSAGES) => account,
-            () = self.ordered(orders) => Err(ConnectionError::Closed.into()),
+            () = self.asked_again(asked) => Err(ConnectionError::Closed.into()),
             () = stop.cancelled() => Err(ConnectionError::Closed.into()),
         }
     }
@@ -190,7 +182,7 @@ impl Link {
     async fn while_logged_in(
         &self,
         account: LoggedIn,
-        orders: Orders,
+        asked: Asked,
         stop: &CancellationToken,
         pause: &mut Duration,
     ) -> Result<(), ReceiveError> {
@@ -200,10 +192,10 @@ impl Link {
             () = self.heartbeat.until_dead(&connection) => {
                 Err(ConnectionError::Timeout { address: self.endpoint.address.clone() }.into())
             }
-            () = self.ordered(orders) => Err(ConnectionError::Closed.into()),
+            () = self.asked_again(asked) => Err(ConnectionError::Closed.into()),
             () = stop.cancelled() => Ok(()),
         };
-        self.counters.logins_ended.add(1);
+        self.around.counters.logins_ended.add(1);
         if !stop.is_cancelled() {
             // acknowledgements and downloads that wait on it go to the next one
             connection.close();
@@ -230,7 +222,8 @@ impl Link {
         };
         account.connection.call_done(Request::Subscribe(subscribe)).await?;
         self.connection.send_replace(Some(account.connection.clone()));
-        self.counters.status.receives(Receiving::Now);
+        self.around.network.send_replace(Network::Connected);
+        self.around.counters.status.receives(Receiving::Now);
         *pause = PAUSE_FIRST;
         tracing::info!(address = self.endpoint.address, "receives from the network");
         if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -251,7 +244,7 @@ impl Link {
         let mut clock = WallClock::NotCompared;
         let mut look = tokio::time::interval(REPLENISH_EVERY);
         look.reset();
-        let mut health = self.health.clone();
+        let mut health = self.around.health.clone();
         loop {
             let push = tokio::select! {
                 biased;
@@ -264,9 +257,9 @@ impl Link {
             };
             match push {
                 Some(Push::Delivery(delivery)) => {
-                    let delivered = delivered(delivery, self.clock.now_micros())?;
+                    let delivered = delivered(delivery, self.around.clock.now_micros())?;
                     clock.compare(&delivered);
-                    self.counters.messages_received.add(1);
+                    self.around.counters.messages_received.add(1);
                     if delivered.kind == DeliveryKind::Welcome {
                         welcomes = welcomes.saturating_add(1);
                     }
@@ -286,10 +279,9 @@ impl Link {
         }
     }
 
-    /// Tells the network what is safe here but was not acknowledged there: acknowledgements that were lost.
+    /// Acknowledges what the state holds and the network does not know of: acknowledgements that were lost.
     async fn reconcile(&self, connection: &Connection) -> Result<(), ReceiveError> {
-        let safe: BTreeMap<ConversationId, u64> =
-            self.store.lock().unwrap_or_else(PoisonError::into_inner).conversations()?.into_iter().collect();
+        let safe = Safe::stored(&self.store.lock().unwrap_or_else(PoisonError::into_inner))?;
         let mut after = String::new();
         loop {
             let Answer::Conversations(page) =
@@ -297,8 +289,7 @@ impl Link {
             else {
                 return Err(ConnectionError::Protocol("list of conversations was not answered").into());
             };
-            let mut lost = not_acknowledged(&safe, &page.conversations)?;
-            send_acknowledgements(connection, &mut lost).await?;
+            connection.acknowledge(&mut safe.not_acknowledged(&page.conversations)?).await?;
             match page.conversations.last() {
                 Some(last) if page.more => after = last.conversation.clone(),
                 _ => return Ok(()),
@@ -324,28 +315,6 @@ pub fn delivered(delivery: Delivery, received_at_micros: i64) -> Result<Delivere
         payload: delivery.payload,
         received_at_micros,
     })
-}
-
-/// What is `safe` here and not acknowledged `there`: acknowledgements that were lost. None goes beyond what the network has.
-pub fn not_acknowledged(
-    safe: &BTreeMap<ConversationId, u64>,
-    there: &[ConversationState],
-) -> Result<BTreeMap<ConversationId, u64>, IdError> {
-    let mut lost = BTreeMap::new();
-    for there in there {
-        let conversation: ConversationId = there.conversation.parse()?;
-        let Some(&cursor) = safe.get(&conversation) else { continue };
-        if there.head_seq < cursor {
-            tracing::error!(
-                %conversation, network = there.head_seq, archived = cursor,
-                "network has forgotten messages that are archived: was it restored from an old copy?"
-            );
-        }
-        if there.acknowledged_seq < cursor {
-            lost.insert(conversation, cursor.min(there.head_seq));
-        }
-    }
-    Ok(lost)
 }
 
 /// Is this host's clock behind the network's? One that is ahead looks like one that reads an old queue.
@@ -389,70 +358,34 @@ async fn next(pushes: &mut mpsc::Receiver<Push>, health: &mut watch::Receiver<He
     }
 }
 
-/// Sends what is durable to the network, until there is no more to come and all is told (or the network is away).
-pub async fn acknowledge(
-    mut durable: mpsc::Receiver<Durable>,
-    mut connection: watch::Receiver<Option<Arc<Connection>>>,
-) {
-    let mut pending: BTreeMap<ConversationId, u64> = BTreeMap::new();
+/// Acknowledges what is durable, until there is no more to come and all is acknowledged, or the network is away. Never stands
+/// in the way of the commit: while the network is away the highest place of each conversation waits.
+pub async fn acknowledge(mut due: Due, mut connection: watch::Receiver<Option<Arc<Connection>>>) {
+    let mut safe = Safe::default();
     let mut open = true;
-    while open || !pending.is_empty() {
-        if pending.is_empty() {
-            match durable.recv().await {
-                Some(proof) => remember(&mut pending, &proof),
-                None => return,
-            }
+    while open || !safe.is_empty() {
+        if safe.is_empty() {
+            open = due.more().await;
         }
-        while let Ok(proof) = durable.try_recv() {
-            remember(&mut pending, &proof);
+        safe.append(due.take());
+        if safe.is_empty() {
+            continue;
         }
         let current = connection.borrow_and_update().clone();
         let result = match current {
-            Some(current) => send_acknowledgements(&current, &mut pending).await,
+            Some(current) => current.acknowledge(&mut safe).await,
             None => Err(ConnectionError::Closed),
         };
         if let Err(error) = result {
             if !open || connection.has_changed().is_err() {
-                // not lost: the next start tells the network what is safe
-                tracing::debug!(%error, "last acknowledgements were not told");
+                // not lost: the next start acknowledges what the state holds
+                tracing::debug!(%error, "the last acknowledgements were not sent");
                 return;
             }
             tokio::select! {
                 changed = connection.changed() => if changed.is_err() { open = false },
-                proof = durable.recv() => match proof {
-                    Some(proof) => remember(&mut pending, &proof),
-                    None => open = false,
-                },
+                more = due.more() => open = more,
             }
         }
     }
-}
-
-/// Adds what is durable to what is to be told.
-pub fn remember(pending: &mut BTreeMap<ConversationId, u64>, proof: &Durable) {
-    for (conversation, seq) in proof.cursors() {
-        let highest = pending.entry(*conversation).or_default();
-        *highest = (*highest).max(*seq);
-    }
-}
-
-/// Sends and forgets what was sent; on an error what was not told stays.
-async fn send_acknowledgements(
-    connection: &Connection,
-    pending: &mut BTreeMap<ConversationId, u64>,
-) -> Result<(), ConnectionError> {
-    while !pending.is_empty() {
-        let cursors: Vec<Cursor> = pending
-            .iter()
-            .take(CURSORS_MAX)
-            .map(|(conversation, seq)| Cursor { conversation: conversation.to_string(), seq: *seq })
-            .collect();
-        let last = pending.keys().nth(cursors.len()).copied();
-        connection.call_done(Request::Acknowledge(Acknowledge { cursors })).await?;
-        *pending = match last {
-            Some(last) => pending.split_off(&last),
-            None => BTreeMap::new(),
-        };
-    }
-    Ok(())
 }

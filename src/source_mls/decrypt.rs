@@ -1,6 +1,6 @@
 //! Decrypts and formats: several workers, each conversation with one of them, in order.
 //!
-//! A worker takes whatever is queued (bounded), sorts it by conversation, and for each makes one [`Chunk`]: lines of
+//! A worker takes whatever is queued (bounded), sorts it by conversation, and for each makes one [`Decrypted`]: lines of
 //! records and the MLS state after them. The state is taken out at the end of the chunk, so states and records that are
 //! committed together belong together even while the worker is already ahead with the next turn.
 //!
@@ -15,27 +15,31 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::batch::{Chunk, Context, Delivered, Recall, RecordBuffer, SessionChange, Turn, WrittenFile};
-use super::fetch::{FileJob, Names, WantedFile};
-use super::watchdog::Pulse;
 use retaind_archive::record::{
     Ciphertext, KeyAction, Record, RecordBody, RecordError, SenderType, Unreadable, handshake_message_id,
 };
+use retaind_bot::batch::{Context, RecordBuffer, WrittenFile};
+use retaind_bot::files::{FilesError, Names};
+use retaind_bot::watchdog::Pulse;
 use retaind_device::mls::{Engine, EngineError, Membership, Proposed, Received, Session};
-use retaind_device::store::{Store, StoreError};
+use retaind_device::store::{DeviceState as _, Store, StoreError};
 use retaind_protocol::content::{Body, Content};
 use retaind_protocol::credential::{Identity, Role};
 use retaind_protocol::ids::{ConversationId, ConversationKind, UserName};
 use retaind_protocol::wire::DeliveryKind;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
+
+use crate::change::{Decrypted, MlsChange, Owed, Progress, SessionChange};
+use crate::delivery::{Delivered, Recall};
+use crate::fetch::{FileJob, WantedFile};
 
 /// Messages taken in one turn: enough to share one state over many, few enough to be committed within a second.
 const TURN_MESSAGES_MAX: usize = 256;
@@ -76,7 +80,7 @@ pub enum DecryptError {
     },
     /// A ciphertext could not be put beside its record.
     #[error(transparent)]
-    Keep(#[from] super::fetch::FetchError),
+    Keep(#[from] FilesError),
     /// A record could not be formatted.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -97,24 +101,9 @@ pub enum Input {
 #[derive(Debug)]
 pub enum Output {
     /// Ready to be committed.
-    Chunk(Chunk),
+    Chunk(Decrypted),
     /// To be committed once its file is there.
     File(FileJob),
-}
-
-/// How far each worker's chunks are committed, told by the committer.
-#[derive(Debug, Default, Clone)]
-pub struct Committed(Arc<AtomicU64>);
-
-impl Committed {
-    /// A chunk of this turn is committed, and with it all earlier turns; of this one some may still be on the way.
-    pub fn through(&self, turn: u64) {
-        self.0.fetch_max(turn, Ordering::Release);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
 }
 
 struct Entry {
@@ -138,13 +127,28 @@ enum Gap {
     Believed,
 }
 
+/// What a worker needs from the others.
+#[derive(Clone)]
+pub struct Neighbours {
+    /// Where acknowledgements wait.
+    pub owed: Owed,
+    /// Names for ciphertexts that are kept.
+    pub names: Arc<Names>,
+    /// Counts.
+    pub counters: Arc<Counters>,
+    /// What operators are told.
+    pub events: Events,
+    /// Asks for what a connection has left out.
+    pub recall: Recall,
+}
+
 /// One worker.
 pub struct Worker {
-    index: usize,
     engine: Engine,
     store: Arc<Mutex<Store>>,
     entries: LruCache<ConversationId, Entry>,
-    committed: Committed,
+    progress: Progress,
+    owed: Owed,
     turn: u64,
     names: Arc<Names>,
     network_id: Arc<str>,
@@ -154,21 +158,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Worker number `index` with keys of its own and a store to read from.
-    #[allow(clippy::too_many_arguments, reason = "each is one neighbour")]
-    pub fn new(
-        index: usize,
-        engine: Engine,
-        store: Arc<Mutex<Store>>,
-        committed: Committed,
-        names: Arc<Names>,
-        counters: Arc<Counters>,
-        events: Events,
-        recall: Recall,
-    ) -> Self {
+    /// A worker with keys of its own and a store to read from.
+    pub fn new(engine: Engine, store: Arc<Mutex<Store>>, neighbours: Neighbours) -> Self {
         let network_id = engine.own().network_id.as_str().into();
         let entries = LruCache::unbounded();
-        Self { index, engine, store, entries, committed, turn: 0, names, network_id, counters, events, recall }
+        let Neighbours { owed, names, counters, events, recall } = neighbours;
+        let progress = Progress::default();
+        Self { engine, store, entries, progress, owed, turn: 0, names, network_id, counters, events, recall }
     }
 
     /// Works until `inputs` ends, or until the turn in hand is done once it is `stopping`. `outputs` blocks when the next
@@ -343,11 +339,12 @@ impl Worker {
             }
             None => SessionChange::None,
         };
-        let turn = Turn { worker: self.index, number: self.turn };
         entry.turn = self.turn;
         let Made { first: records, wanted, files } = made;
         let deliveries = u64::try_from(deliveries).unwrap_or(u64::MAX);
-        let chunk = Chunk { conversation, cursor: entry.cursor, records, session, files, deliveries, turn };
+        let (turn, progress, owed) = (self.turn, self.progress.clone(), self.owed.clone());
+        let change = MlsChange { conversation, cursor: entry.cursor, session, turn, progress, owed };
+        let chunk = Decrypted { records, files, deliveries, change };
         let output = if wanted.is_empty() {
             Output::Chunk(chunk)
         } else {
@@ -371,7 +368,12 @@ impl Worker {
             }
             Read::Unreadable(context, reason, plaintext) => {
                 self.counters.messages_failed.add(1);
-                let written = self.names.keep_ciphertext(delivered)?;
+                let written = self.names.keep_ciphertext(
+                    &delivered.payload,
+                    &delivered.conversation,
+                    delivered.seq,
+                    delivered.received_at_micros,
+                )?;
                 let ciphertext = Ciphertext { size: written.length, sha256: written.sha256, file: Some(&written.name) };
                 let unreadable = Unreadable { reason: &reason, ciphertext, plaintext: plaintext.as_deref() };
                 push(made.records(), &context, RecordBody::Unreadable(unreadable))?;
@@ -546,7 +548,7 @@ impl Worker {
 
     /// Lets go of sessions that were not used for long; only of what is committed, or an old state would come back.
     fn evict(&mut self) {
-        let committed = self.committed.get();
+        let committed = self.progress.get();
         while self.entries.len() > SESSIONS_OPEN_MAX {
             let may_go = self
                 .entries

@@ -1,35 +1,29 @@
-//! Files beside the records: attachments fetched and verified, ciphertexts that could not be read.
-//!
-//! A file is written under a temporary name (`.<random>.part`), made durable, and gets its final name only after the
-//! commit that also holds its record. So after a crash every file with a final name has a record, and what is left of
-//! uncommitted attempts is recognised by its name and removed at the start.
+//! Attachments: fetched, verified, put beside their records.
 //!
 //! The network away: the fetch waits and goes on where it was. Missing is only what the network says it does not have,
 //! or what is not the file that the message announced, and that is a record with the reason.
 
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use data_encoding::HEXLOWER;
-use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, watch};
-
-use super::batch::{Chunk, Context, Delivered, RecordBuffer, WrittenFile};
-use super::decrypt::{Input, Output, worker_of};
-use super::disk::{Disk, DiskError, DiskFile};
-use super::watchdog::{Health, Pulse};
-use retaind_archive::names::{attachment_name, ciphertext_name, millis_of};
 use retaind_archive::record::{FileOutcome, Record, RecordBody, RecordError};
+use retaind_bot::batch::{Context, RecordBuffer, WrittenFile};
+use retaind_bot::disk::{DiskError, DiskFile};
+use retaind_bot::files::{FilesError, Names};
+use retaind_bot::source::Chunk;
+use retaind_bot::watchdog::{Health, Pulse};
 use retaind_device::blob::{BlobError, Blobs, download_step};
 use retaind_device::connection::Connection;
 use retaind_protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
 use retaind_protocol::content::{Attachment, Body, Content};
 use retaind_protocol::wire::RefusalCode;
 use retaind_report::counters::Counters;
+use thiserror::Error;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::change::Decrypted;
+use crate::decrypt::{Input, Output, worker_of};
 
 /// Attachments fetched at the same time.
 pub const FETCHES_MAX: usize = 8;
@@ -44,11 +38,8 @@ const WRITE_BYTES: usize = 1024 * 1024;
 #[derive(Debug, Error)]
 pub enum FetchError {
     /// The disk.
-    #[error("a file beside the records cannot be kept (WICKRIO_COMP_FILEDEST): {0}")]
-    Disk(#[from] DiskError),
-    /// No randomness.
-    #[error("the system gives no random bytes")]
-    Random,
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// The target of a download, for another reason than the disk's: a defect.
     #[error("an attachment cannot be written")]
     Write(#[source] io::Error),
@@ -64,7 +55,7 @@ pub enum FetchError {
 #[derive(Debug)]
 pub struct FileJob {
     /// With the records before the first file.
-    pub chunk: Chunk,
+    pub chunk: Decrypted,
     /// The files, in order.
     pub wanted: Vec<WantedFile>,
 }
@@ -78,80 +69,6 @@ pub struct WantedFile {
     pub content: Content,
     /// The records up to the next file.
     pub after: RecordBuffer,
-}
-
-/// Gives out the names of files in the attachment directory, each once for ever: every attachment has a millisecond for
-/// itself, later than all before it. The latest one is committed with the files ([`Self::latest_millis`]) and comes
-/// back at the start, so that neither a clock that was set back nor a file that was shipped and removed makes a name
-/// free again.
-pub struct Names {
-    disk: Arc<dyn Disk>,
-    directory: PathBuf,
-    latest_millis: AtomicI64,
-}
-
-impl Names {
-    /// For this directory.
-    pub fn new(disk: Arc<dyn Disk>, directory: &Path) -> Self {
-        Self { disk, directory: directory.to_owned(), latest_millis: AtomicI64::new(i64::MIN) }
-    }
-
-    /// From now on only names later than this are given.
-    pub fn go_on_after(&self, millis: i64) {
-        self.latest_millis.fetch_max(millis, Ordering::AcqRel);
-    }
-
-    /// No name that was given is later, milliseconds since 1970. To be committed with the files.
-    pub fn latest_millis(&self) -> i64 {
-        self.latest_millis.load(Ordering::Acquire)
-    }
-
-    /// Removes what uncommitted attempts left. Only after all that was committed has its name.
-    pub fn clean(&self) -> Result<usize, FetchError> {
-        let mut unfinished = Vec::new();
-        self.disk.list(&self.directory, &mut |name| {
-            if is_temporary(&name.to_string_lossy()) {
-                unfinished.push(self.directory.join(name));
-            }
-        })?;
-        unfinished.iter().try_for_each(|path| self.disk.remove(path))?;
-        Ok(unfinished.len())
-    }
-
-    /// Keeps the ciphertext of a message that could not be read.
-    pub fn keep_ciphertext(&self, delivered: &Delivered) -> Result<WrittenFile, FetchError> {
-        let (temporary, mut file) = self.temporary()?;
-        file.write_all(&delivered.payload)?;
-        file.sync_data()?;
-        let name = ciphertext_name(delivered.received_at_micros, &delivered.conversation, delivered.seq);
-        let length = u64::try_from(delivered.payload.len()).unwrap_or(u64::MAX);
-        Ok(WrittenFile { temporary, name, length, sha256: sha256(&delivered.payload) })
-    }
-
-    fn temporary(&self) -> Result<(String, Box<dyn DiskFile>), FetchError> {
-        let mut random = [0u8; 16];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| FetchError::Random)?;
-        let name = format!(".{}.part", HEXLOWER.encode(&random));
-        let file = self.disk.create_new(&self.directory.join(&name))?;
-        Ok((name, file))
-    }
-
-    /// The name of an attachment that was received at `micros`.
-    fn attachment(&self, micros: i64, original: &str) -> Result<String, FetchError> {
-        let received = millis_of(micros);
-        loop {
-            let latest = self.latest_millis();
-            let free = received.max(latest.saturating_add(1));
-            if self.latest_millis.compare_exchange(latest, free, Ordering::AcqRel, Ordering::Acquire).is_err() {
-                continue;
-            }
-            let name = attachment_name(free, original);
-            // of an earlier bot whose state is gone
-            if self.disk.len(&self.directory.join(&name))?.is_none() {
-                return Ok(name);
-            }
-        }
-    }
 }
 
 /// A file of the bot's [`Disk`] as a target of plaintext.
@@ -171,13 +88,9 @@ impl Write for Target {
 /// What a [`Target`] said.
 fn of_disk(error: io::Error) -> FetchError {
     match error.downcast::<DiskError>() {
-        Ok(error) => FetchError::Disk(error),
+        Ok(error) => FilesError::Disk(error).into(),
         Err(error) => FetchError::Write(error),
     }
-}
-
-fn is_temporary(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".part")
 }
 
 /// Fetches files for chunks, several at once; passes everything else on in order.
@@ -216,7 +129,7 @@ impl<B: Blobs> Fetcher<B> {
             match output {
                 Some(Output::Chunk(chunk)) => {
                     this.pulse.works();
-                    if this.chunks.send(chunk).await.is_err() {
+                    if this.chunks.send(chunk.into()).await.is_err() {
                         return Ok(());
                     }
                     this.pulse.rests();
@@ -237,11 +150,11 @@ impl<B: Blobs> Fetcher<B> {
     }
 
     async fn fetch(&self, job: FileJob) -> Result<(), FetchError> {
-        let conversation = job.chunk.conversation;
+        let conversation = job.chunk.change.conversation;
         let chunk = self.fill(job).await?;
         let workers = std::num::NonZeroUsize::new(self.workers.len()).unwrap_or(std::num::NonZeroUsize::MIN);
         // the chunk first: the conversation may go on only behind it
-        if self.chunks.send(chunk).await.is_ok()
+        if self.chunks.send(chunk.into()).await.is_ok()
             && let Some(worker) = self.workers.get(worker_of(&conversation, workers))
         {
             // a worker that is gone is stopping
@@ -251,7 +164,7 @@ impl<B: Blobs> Fetcher<B> {
     }
 
     /// The chunk with all the files that it waited for, each safe under a temporary name or recorded as missing.
-    pub async fn fill(&self, job: FileJob) -> Result<Chunk, FetchError> {
+    pub async fn fill(&self, job: FileJob) -> Result<Decrypted, FetchError> {
         let FileJob { mut chunk, wanted } = job;
         for WantedFile { context, content, after } in wanted {
             if let Body::File(attachment) = &content.body {
@@ -283,7 +196,6 @@ impl<B: Blobs> Fetcher<B> {
             Err(error) => return Ok(Outcome::Missing(error.to_string())),
         };
         let (temporary, file) = self.names.temporary()?;
-        let path = self.names.directory.join(&temporary);
         let mut writer = DecryptingWriter::new(BufWriter::with_capacity(WRITE_BYTES, Target(file)), decryptor);
         let finished = match self.read_all(attachment, &mut writer).await? {
             Ok(()) => writer.finish(&attachment.sha256).map_err(|error| error.to_string()),
@@ -293,13 +205,13 @@ impl<B: Blobs> Fetcher<B> {
             Ok(finished) => finished,
             Err(reason) => {
                 tracing::error!(conversation = %context.conversation, seq = context.seq, reason, "attachment is missing");
-                self.names.disk.remove(&path)?;
+                self.names.give_up(&temporary)?;
                 return Ok(Outcome::Missing(reason));
             }
         };
         let sync = tokio::task::spawn_blocking(move || {
             target.flush().map_err(of_disk)?;
-            Ok(target.get_mut().0.sync_data()?)
+            Ok(target.get_mut().0.sync_data().map_err(FilesError::Disk)?)
         });
         sync.await.unwrap_or(Err(FetchError::Died))?;
         let name = self.names.attachment(context.received_micros, &attachment.name)?;
@@ -354,12 +266,6 @@ impl<B: Blobs> Fetcher<B> {
             }
         }
     }
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut out = [0u8; 32];
-    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    out
 }
 
 enum Outcome {

@@ -1,0 +1,54 @@
+//! What the network delivers, and the request to deliver it again.
+
+use retaind_protocol::ids::{ConversationId, DeviceId, UserName};
+use retaind_protocol::wire::DeliveryKind;
+use tokio::sync::watch;
+
+/// A message as it was delivered, its names parsed.
+#[derive(Debug)]
+pub struct Delivered {
+    /// Which conversation.
+    pub conversation: ConversationId,
+    /// Its place, from 1.
+    pub seq: u64,
+    /// What `payload` is.
+    pub kind: DeliveryKind,
+    /// User that the network names as sender, `None` for the network itself; not authenticated.
+    pub sender_user: Option<UserName>,
+    /// Device that the network names as sender, `None` for the network itself; not authenticated.
+    pub sender_device: Option<DeviceId>,
+    /// When the network accepted it, microseconds since 1970.
+    pub accepted_at_micros: i64,
+    /// MLS message.
+    pub payload: Vec<u8>,
+    /// When the bot received it, microseconds since 1970.
+    pub received_at_micros: i64,
+}
+
+/// Asks for a new connection, on which the network delivers again whatever is not acknowledged. Clones ask the same one.
+#[derive(Debug, Clone)]
+pub struct Recall(watch::Sender<u64>);
+
+impl Default for Recall {
+    fn default() -> Self {
+        Self(watch::Sender::new(0))
+    }
+}
+
+impl Recall {
+    /// Asks. A connection that is being opened at this moment is opened once more.
+    pub fn ask(&self) {
+        self.0.send_modify(|asked| *asked = asked.wrapping_add(1));
+    }
+
+    /// How often it was asked for.
+    pub fn asked(&self) -> u64 {
+        *self.0.borrow()
+    }
+
+    /// Waits until it was asked for since it had been `asked` times.
+    pub async fn again(&self, asked: u64) {
+        // this one keeps the channel open
+        let _ = self.0.subscribe().wait_for(|now| *now != asked).await;
+    }
+}

@@ -1,0 +1,193 @@
+//! Why the MLS network as a source cannot go on, what to do about it, and which event says so.
+
+use retaind_bot::failure::event_of_state;
+use retaind_bot::passwords::{NoRandomness, NotKept};
+use retaind_bot::source::{Phase, Trouble};
+use retaind_core::fault::Fault;
+use retaind_device::account::AccountError;
+use retaind_device::connection::ConnectionError;
+use retaind_device::store::StoreError;
+use retaind_protocol::wire::RefusalCode;
+use retaind_report::events::Event;
+use thiserror::Error;
+
+use crate::decrypt::DecryptError;
+use crate::fetch::FetchError;
+use crate::receive::ReceiveError;
+
+/// Why the source ended.
+#[derive(Debug, Error)]
+pub enum MlsError {
+    /// State.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Account.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// Receiving.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// Decrypting.
+    #[error(transparent)]
+    Decrypt(#[from] DecryptError),
+    /// Attachments.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The network does not take the password that the configuration gives a new bot.
+    #[error(
+        "the initial password is not the account's, correct `WICKRIO_BOT_PASSWORD` or the secret's `password`: {0}"
+    )]
+    ConfiguredPassword(#[source] AccountError),
+    /// A new password was told nobody.
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
+    /// The system gave no randomness.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+    /// A thread or task could not be started, or died.
+    #[error("stage `{0}` could not be started or died")]
+    Stage(&'static str),
+    /// The state belongs to somebody else.
+    #[error(
+        "state belongs to bot `{theirs}`, not to `{ours}` (WICKRIO_BOT_NAME): use another state directory (RETAIND_STATE)"
+    )]
+    OtherBot {
+        /// In the state.
+        theirs: String,
+        /// Configured.
+        ours: String,
+    },
+}
+
+impl MlsError {
+    fn event_at_start(&self) -> Option<Event> {
+        match self {
+            Self::Store(error)
+            | Self::Receive(ReceiveError::Store(error))
+            | Self::Decrypt(DecryptError::Store(error)) => event_of_state(error),
+            Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => at_log_in(error),
+            Self::OtherBot { .. } => Some(Event::NewUserOldDatabase),
+            Self::ConfiguredPassword(_) => Some(Event::ConfiguredPasswordBad),
+            Self::Receive(_)
+            | Self::Decrypt(_)
+            | Self::Fetch(_)
+            | Self::Stage(_)
+            | Self::NotKept(_)
+            | Self::Random(_) => None,
+        }
+    }
+
+    fn event_while_running(&self) -> Option<Event> {
+        match self {
+            Self::Account(AccountError::Connection(error))
+            | Self::Receive(ReceiveError::Account(AccountError::Connection(error))) => match error {
+                // the network does not tell account and device apart: its words are in the reason
+                ConnectionError::Refused { code: code @ RefusalCode::Suspended, message } => {
+                    Some(Event::AccountSuspended { code: i32::from(*code), reason: message.clone() })
+                }
+                ConnectionError::Refused { .. }
+                | ConnectionError::Unreachable { .. }
+                | ConnectionError::Tls { .. }
+                | ConnectionError::Endpoint(_)
+                | ConnectionError::Closed
+                | ConnectionError::Timeout { .. }
+                | ConnectionError::Protocol(_) => self.event_at_start(),
+            },
+            Self::Store(_)
+            | Self::Account(_)
+            | Self::Receive(_)
+            | Self::Decrypt(_)
+            | Self::Fetch(_)
+            | Self::Stage(_)
+            | Self::ConfiguredPassword(_)
+            | Self::NotKept(_)
+            | Self::Random(_)
+            | Self::OtherBot { .. } => self.event_at_start(),
+        }
+    }
+}
+
+impl Trouble for MlsError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Store(error)
+            | Self::Receive(ReceiveError::Store(error))
+            | Self::Decrypt(DecryptError::Store(error)) => of_state(error),
+            Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => match error {
+                AccountError::Connection(error) if error.is_temporary() => Fault::Temporary,
+                AccountError::Connection(_)
+                | AccountError::Registered { .. }
+                | AccountError::NotRegistered
+                | AccountError::OtherNetwork { .. }
+                | AccountError::NoSuite => Fault::Configuration,
+                AccountError::Store(error) => of_state(error),
+                AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
+            },
+            Self::OtherBot { .. } | Self::ConfiguredPassword(_) => Fault::Configuration,
+            Self::NotKept(error) => error.fault,
+            Self::Random(_) => Fault::Temporary,
+            // the disk's errors: full, read-only, gone; the next start tells more
+            Self::Fetch(FetchError::Files(_)) | Self::Decrypt(DecryptError::Unread { .. } | DecryptError::Keep(_)) => {
+                Fault::Temporary
+            }
+            Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
+        }
+    }
+
+    fn event(&self, phase: Phase) -> Option<Event> {
+        match phase {
+            Phase::Starting => self.event_at_start(),
+            Phase::Running => self.event_while_running(),
+        }
+    }
+}
+
+/// The disk, or what it holds, is nothing that this program has got wrong.
+fn of_state(error: &StoreError) -> Fault {
+    if error.is_configuration() { Fault::Configuration } else { Fault::Temporary }
+}
+
+fn at_log_in(error: &AccountError) -> Option<Event> {
+    match error {
+        AccountError::Store(error) => event_of_state(error),
+        AccountError::OtherNetwork { .. } | AccountError::Registered { .. } => Some(Event::NewUserOldDatabase),
+        AccountError::Connection(error) => match error.refusal() {
+            Some(RefusalCode::Password) => Some(Event::BadCredentials),
+            // in these words the network refuses a device that it does not know
+            Some(RefusalCode::Unauthenticated) => Some(Event::UserNotFound),
+            Some(RefusalCode::Suspended) => Some(Event::LoginSuspended),
+            Some(_) | None => Some(Event::AllLoginsFailed),
+        },
+        AccountError::Engine(_) | AccountError::Credential(_) | AccountError::NotRegistered | AccountError::NoSuite => {
+            Some(Event::AllLoginsFailed)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: RefusalCode) -> MlsError {
+        let refused = ConnectionError::Refused { code, message: "this device or its user is suspended".into() };
+        MlsError::Account(AccountError::Connection(refused))
+    }
+
+    #[test]
+    fn a_refused_log_in_is_told_by_its_kind() {
+        let told = |code| refused(code).event(Phase::Starting);
+        assert_eq!(told(RefusalCode::Password), Some(Event::BadCredentials));
+        assert_eq!(told(RefusalCode::Unauthenticated), Some(Event::UserNotFound));
+        assert_eq!(told(RefusalCode::Suspended), Some(Event::LoginSuspended));
+        assert_eq!(told(RefusalCode::Version), Some(Event::AllLoginsFailed));
+        let other = MlsError::OtherBot { theirs: "a".into(), ours: "b".into() };
+        assert_eq!(other.event(Phase::Starting), Some(Event::NewUserOldDatabase));
+    }
+
+    #[test]
+    fn a_running_bot_that_is_suspended_says_so_with_the_networks_words() {
+        let event = refused(RefusalCode::Suspended).event(Phase::Running);
+        let reason = "this device or its user is suspended".to_owned();
+        assert_eq!(event, Some(Event::AccountSuspended { code: 8, reason }));
+    }
+}

@@ -1,0 +1,29 @@
+//! The MLS network as a source: what the bot archives by default.
+//!
+//! ```text
+//!  Delivered ─▶ Decrypted ─▶ [File] ─▶ Chunk ─▶ commit ─▶ durable ─▶ Owed ─▶ acknowledge
+//!  receive      decrypt      fetch     change                        change   receive
+//! ```
+//!
+//! Exactly once follows from three facts: the network gives each conversation gap-free places (`seq`) and keeps every
+//! message for a device until that device acknowledges it; the cursor of a conversation is in the same transaction as the
+//! records up to it; a place at or below the cursor is passed over, a place that did not come is asked for on a new connection,
+//! and recorded as a hole if it does not come there either.
+//!
+//! Stopping goes from front to back: no more deliveries are taken; the workers drop what they have not begun (it is not
+//! acknowledged, so it comes again); downloads are given up; what is ready is committed; the last acknowledgements go out.
+#![forbid(unsafe_code)]
+
+pub mod change;
+pub mod decrypt;
+pub mod delivery;
+mod error;
+pub mod fetch;
+mod heartbeat;
+mod provision;
+pub mod receive;
+mod source;
+
+pub use error::MlsError;
+pub use heartbeat::Heartbeat;
+pub use source::Mls;

@@ -1,0 +1,292 @@
+//! The source as the bot sees it: checks the state, logs in, runs its stages.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use futures_util::future::FutureExt;
+use retaind_bot::passwords::Opened;
+use retaind_bot::source::{Bot, LogIn, Session, Source, Surroundings, Trouble, Work};
+use retaind_device::account::{self, AccountError, LoggedIn};
+use retaind_device::store::{DeviceState as _, STEPS};
+use retaind_protocol::credential::{Identity, Verifier};
+use retaind_protocol::endpoint::Endpoint;
+use retaind_report::events::{Event, Events};
+use retaind_state::schema::Step;
+use retaind_state::{Access, Store};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::change::Owed;
+use crate::decrypt::{Input, Neighbours, Worker};
+use crate::delivery::Recall;
+use crate::error::MlsError;
+use crate::fetch::Fetcher;
+use crate::heartbeat::Heartbeat;
+use crate::provision;
+use crate::receive::{Link, WINDOW_MESSAGES, acknowledge};
+
+/// Decrypted chunks before those with files are fetched: enough to keep all workers busy.
+const OUTPUTS_MAX: usize = 1024;
+/// Pause before the first log-in is tried again while the network is away; doubled each time.
+const LOGIN_PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// Longest such pause, as for later log-ins.
+const LOGIN_PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// The MLS network at one place.
+pub struct Mls {
+    /// Where the network is.
+    pub endpoint: Endpoint,
+    /// Threads that decrypt, at least one.
+    pub workers: usize,
+    /// How the other end of the connection is felt for.
+    pub heartbeat: Heartbeat,
+    /// Told once the bot can be added to conversations and receives.
+    pub ready: Option<oneshot::Sender<Identity>>,
+}
+
+impl Mls {
+    /// With the usual heartbeat.
+    pub fn new(endpoint: Endpoint, workers: usize) -> Self {
+        Self { endpoint, workers, heartbeat: Heartbeat::default(), ready: None }
+    }
+
+    async fn start(self, log_in: LogIn, stop: CancellationToken) -> Result<Option<LoggedInSource>, MlsError> {
+        let LogIn { store, user, passwords, by, surroundings } = log_in;
+        let account = match store.identity()? {
+            None => {
+                let opened = Opened { store, by };
+                let registering = provision::register(opened, &self.endpoint, &user, &passwords);
+                // one that is given up goes on at the next start, with the same key
+                match stop.run_until_cancelled(registering).await {
+                    None => None,
+                    Some(account) => {
+                        let account = account.inspect_err(|_| surroundings.counters.login_failures.add(1))?;
+                        identify(&surroundings.events, &account.identity);
+                        surroundings.events.raise(Event::DeviceAdded);
+                        Some(account)
+                    }
+                }
+            }
+            Some(_) => log_in_again(Arc::new(Mutex::new(store)), &self.endpoint, &surroundings, &stop).await?,
+        };
+        let Some(account) = account else { return Ok(None) };
+        tokio::select! {
+            concluded = provision::conclude(&account, by, &passwords) => concluded?,
+            // the next start goes on with it
+            () = stop.cancelled() => return Ok(None),
+        }
+        surroundings.counters.logins.add(1);
+        let identity = &account.identity;
+        identify(&surroundings.events, identity);
+        tracing::info!(user = %identity.user, device = %identity.device, network = identity.network_id, "log-in accepted");
+        surroundings.events.raise(Event::LoggedIn);
+        Ok(Some(LoggedInSource { mls: self, account }))
+    }
+}
+
+impl Source for Mls {
+    fn schema(&self) -> &'static [Step] {
+        STEPS
+    }
+
+    fn check(&self, store: &Store, user: &str, events: &Events) -> Result<(), Box<dyn Trouble>> {
+        own_state(store, user, events).map_err(boxed)
+    }
+
+    fn log_in(self: Box<Self>, log_in: LogIn, stop: CancellationToken) -> Work<Option<Box<dyn Session>>> {
+        async move {
+            let started = self.start(log_in, stop).await.map_err(boxed)?;
+            Ok(started.map(|session| Box::new(session) as Box<dyn Session>))
+        }
+        .boxed()
+    }
+}
+
+fn boxed(error: MlsError) -> Box<dyn Trouble> {
+    Box::new(error)
+}
+
+fn own_state(store: &Store, user: &str, events: &Events) -> Result<(), MlsError> {
+    store.verify()?;
+    let Some((identity, _)) = store.identity()? else { return Ok(()) };
+    let verifier = Verifier::new(&identity.network_id, &identity.authentication_key);
+    let Identity { user: theirs, device, network_id, .. } =
+        verifier.verify(&identity.credential).map_err(AccountError::from)?;
+    if theirs.as_str() == user {
+        events.origin().identify(device.to_string(), network_id);
+        return Ok(());
+    }
+    Err(MlsError::OtherBot { theirs: theirs.to_string(), ours: user.to_owned() })
+}
+
+fn identify(events: &Events, identity: &Identity) {
+    events.origin().identify(identity.device.to_string(), identity.network_id.clone());
+}
+
+/// `None`: told to stop before the network could be reached.
+async fn log_in_again(
+    store: Arc<Mutex<Store>>,
+    endpoint: &Endpoint,
+    surroundings: &Surroundings,
+    stop: &CancellationToken,
+) -> Result<Option<LoggedIn>, MlsError> {
+    let mut pause = LOGIN_PAUSE_FIRST;
+    loop {
+        let trying = account::login(store.clone(), Some(endpoint), WINDOW_MESSAGES);
+        match stop.run_until_cancelled(trying).await {
+            None => return Ok(None),
+            Some(Ok(account)) => return Ok(Some(account)),
+            Some(Err(AccountError::Connection(error))) if error.is_temporary() => {
+                surroundings.counters.login_failures.add(1);
+                tracing::warn!(%error, ?pause, "network is away, trying again");
+            }
+            Some(Err(error)) => {
+                surroundings.counters.login_failures.add(1);
+                return Err(error.into());
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(retaind_bot::ship::runner::jittered(pause)) => pause = pause.saturating_mul(2).min(LOGIN_PAUSE_MAX),
+        }
+    }
+}
+
+/// Logged in, its stages not started.
+struct LoggedInSource {
+    mls: Mls,
+    account: LoggedIn,
+}
+
+impl Session for LoggedInSource {
+    fn run(self: Box<Self>, bot: Bot, stop: CancellationToken) -> Work<()> {
+        async move { Stages::start(*self, bot, stop)?.wait().await }.map(|ended| ended.map_err(boxed)).boxed()
+    }
+}
+
+/// How a task of the source ended.
+type Ended = Result<(), MlsError>;
+
+/// The stages of the source at work.
+struct Stages {
+    stop: CancellationToken,
+    stopping: Arc<AtomicBool>,
+    /// Threads that decrypt, and how they end.
+    workers: mpsc::UnboundedReceiver<Ended>,
+    working: usize,
+    wake: Vec<mpsc::Sender<Input>>,
+    tasks: JoinSet<Ended>,
+    acknowledging: JoinSet<()>,
+}
+
+impl Stages {
+    fn start(logged_in: LoggedInSource, bot: Bot, stop: CancellationToken) -> Result<Self, MlsError> {
+        let LoggedInSource { mls, account } = logged_in;
+        let Bot { chunks, names, surroundings: around } = bot;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (outputs, made) = mpsc::channel(OUTPUTS_MAX);
+        let (owed, due) = Owed::new();
+        let recall = Recall::default();
+        let neighbours = Neighbours {
+            owed,
+            names: names.clone(),
+            counters: around.counters.clone(),
+            events: around.events.clone(),
+            recall: recall.clone(),
+        };
+        let (tell, workers) = mpsc::unbounded_channel();
+        let working = mls.workers.max(1);
+        let mut wake = Vec::with_capacity(working);
+        for _ in 0..working {
+            let reader = {
+                let store = account.store.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::new(Mutex::new(store.again(Access::Read)?))
+            };
+            let worker = Worker::new(account.engine(reader.clone())?, reader, neighbours.clone());
+            let (sender, receiver) = mpsc::channel(WINDOW_MESSAGES);
+            let (outputs, stopping, tell) = (outputs.clone(), stopping.clone(), tell.clone());
+            let pulse = around.pulses.add(DECRYPT);
+            let work = move || {
+                let work = move || Ok(worker.run(receiver, &outputs, &stopping, &pulse)?);
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+                // whoever waits for it may have given up
+                let _ = tell.send(result.unwrap_or(Err(MlsError::Stage(DECRYPT))));
+            };
+            thread::Builder::new().name(DECRYPT.into()).spawn(work).map_err(|_| MlsError::Stage(DECRYPT))?;
+            wake.push(sender);
+        }
+        let (connection, connected) = watch::channel(None);
+        let fetcher = Fetcher {
+            names,
+            connection: connected.clone(),
+            chunks,
+            workers: wake.clone(),
+            counters: around.counters.clone(),
+            health: around.health.clone(),
+            pulse: around.pulses.add(FETCH),
+        };
+        let link = Link {
+            endpoint: mls.endpoint,
+            store: account.store.clone(),
+            workers: wake.clone(),
+            connection,
+            around,
+            ready: Mutex::new(mls.ready),
+            heartbeat: mls.heartbeat,
+            recall,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { named(FETCH, tokio::spawn(fetcher.run(made)).await) });
+        let received = stop.clone();
+        tasks.spawn(async move { named(RECEIVE, tokio::spawn(link.run(account, received)).await) });
+        let mut acknowledging = JoinSet::new();
+        acknowledging.spawn(acknowledge(due, connected));
+        Ok(Self { stop, stopping, workers, working, wake, tasks, acknowledging })
+    }
+
+    async fn wait(mut self) -> Result<(), MlsError> {
+        let early = tokio::select! {
+            // first: a task that has ended because it was told to is none that ended early
+            biased;
+            () = self.stop.cancelled() => None,
+            Some(ended) = self.workers.recv() => {
+                self.working = self.working.saturating_sub(1);
+                Some(ended)
+            }
+            Some(ended) = self.tasks.join_next() => Some(ended.unwrap_or(Err(MlsError::Stage(RECEIVE)))),
+        };
+        // whoever ends before it was told to has failed
+        let mut failed = early.map(|ended| ended.err().unwrap_or(MlsError::Stage(ENDED_EARLY)));
+        self.stopping.store(true, Ordering::Release);
+        self.stop.cancel();
+        for worker in self.wake.drain(..) {
+            // a worker with a full queue looks at `stopping` anyway
+            let _ = worker.try_send(Input::Reconnected);
+        }
+        while self.working > 0 {
+            let Some(ended) = self.workers.recv().await else { break };
+            self.working = self.working.saturating_sub(1);
+            failed = failed.or(ended.err());
+        }
+        while let Some(ended) = self.tasks.join_next().await {
+            failed = failed.or(ended.unwrap_or(Err(MlsError::Stage(RECEIVE))).err());
+        }
+        // what was handed on is being committed, and each commit is acknowledged while the network answers; the bot says how long
+        while self.acknowledging.join_next().await.is_some() {}
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+const DECRYPT: &str = "decrypt";
+const FETCH: &str = "fetch";
+const RECEIVE: &str = "receive";
+/// In the place of a stage's name.
+const ENDED_EARLY: &str = "one that should have gone on";
+
+/// A task that panicked has its stage's name.
+fn named<E: Into<MlsError>>(stage: &'static str, ended: Result<Result<(), E>, JoinError>) -> Ended {
+    ended.map_or(Err(MlsError::Stage(stage)), |ended| ended.map_err(Into::into))
+}

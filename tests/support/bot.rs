@@ -1,0 +1,80 @@
+//! A bot on the MLS network, as tests start it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use retaind::bot::clock::Clock;
+use retaind::bot::commit::Directories;
+use retaind::bot::disk::Disk;
+use retaind::bot::passwords::Passwords;
+use retaind::bot::run::{self as bot, BotError, Shipping, SourceError};
+use retaind::bot::segment::Policy;
+use retaind::bot::ship::Shipped;
+use retaind::bot::watchdog;
+use retaind::protocol::credential::Identity;
+use retaind::protocol::endpoint::Endpoint;
+use retaind::report::counters::Counters;
+use retaind::report::events::Events;
+use retaind::source_mls::{Heartbeat, Mls, MlsError};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// What the bot and its source are given.
+pub struct Options {
+    pub user: String,
+    pub passwords: Arc<Passwords>,
+    pub state: PathBuf,
+    pub directories: Directories,
+    pub policy: Policy,
+    pub endpoint: Endpoint,
+    pub workers: usize,
+    pub heartbeat: Heartbeat,
+    pub disk: Arc<dyn Disk>,
+    pub shipping: Shipping,
+    pub clock: Arc<dyn Clock>,
+    pub counters: Arc<Counters>,
+    pub events: Events,
+    pub watchdog: watchdog::Settings,
+}
+
+/// What a running bot is told.
+pub struct Orders {
+    pub stop: CancellationToken,
+    pub rotate: mpsc::Receiver<()>,
+    /// Told once the bot can be added to conversations and receives.
+    pub ready: Option<oneshot::Sender<Identity>>,
+}
+
+/// Runs the bot.
+pub async fn run(options: Options, orders: Orders) -> Result<Shipped, BotError> {
+    let Options { user, passwords, state, directories, policy, disk, shipping, clock, counters, .. } = options;
+    let Options { endpoint, workers, heartbeat, events, watchdog, .. } = options;
+    let Orders { stop, rotate, ready } = orders;
+    let source = Box::new(Mls { endpoint, workers, heartbeat, ready });
+    let options = bot::Options {
+        user,
+        passwords,
+        state,
+        directories,
+        policy,
+        source,
+        disk,
+        shipping,
+        clock,
+        counters,
+        events,
+        watchdog,
+    };
+    bot::run(options, bot::Orders { stop, rotate }).await
+}
+
+/// The error of the source, if it is one.
+pub fn of_source(error: &BotError) -> Option<&MlsError> {
+    match error {
+        BotError::Source(SourceError(trouble)) => {
+            let error: &(dyn std::error::Error + 'static) = &**trouble;
+            error.downcast_ref()
+        }
+        _ => None,
+    }
+}
