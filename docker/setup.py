@@ -1,6 +1,6 @@
-"""Makes in AWS's stand-in what the bot of compose.yaml needs: a bucket, a topic, and the secret that names both.
+"""Creates in the stand-in for AWS what the bot of compose.yaml needs: a bucket, a topic, and the secret that names both.
 
-May run again: what is there is left as it is, the secret too, in which the bot may have put another password since.
+May run again: what exists is left as it is, also the secret, in which the bot may have put another password since.
 """
 
 import json
@@ -11,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 
 BUCKET = "bot-compliance"
 SECRET = "wickr/data/retention/bot"
-# the stand-in takes a few seconds to start
+# the stand-in needs a few seconds to start
 TRIES_MAX = 60
 
 

@@ -1,4 +1,5 @@
-//! The README is true: its table is the one in the code, its commands exist, and CI runs its second one.
+//! README.md and the manual below docs/ are true: their tables are those in the code, their commands exist, their links lead
+//! somewhere, and CI runs the README's second command.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,84 +8,38 @@
     reason = "a test's helpers fail the test"
 )]
 
+mod links;
+mod tables;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser};
-use retaind::aws::permissions::PERMISSIONS;
 use retaind::cli::{Arguments, EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_TEMPORARY};
-use retaind::config::env::{Secrecy, VARIABLES, Variable};
-use retaind::config::layer::KEYS;
-
-const TABLE_BEGINS: &str =
-    "<!-- variables: from src/config/env.rs; RETAIND_BLESS=1 cargo nextest run readme writes them -->\n";
-const TABLE_ENDS: &str = "<!-- end of variables -->";
-const PERMISSIONS_BEGIN: &str =
-    "<!-- permissions: from src/aws/permissions.rs; RETAIND_BLESS=1 cargo nextest run readme writes them -->\n";
-const PERMISSIONS_END: &str = "<!-- end of permissions -->";
+use retaind::config::env::VARIABLES;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn readme() -> String {
-    fs::read_to_string(root().join("README.md")).unwrap()
+/// A file of the repository, by its path from the root.
+fn page(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("`{path}`: {error}"))
 }
 
-fn row(variable: &Variable) -> String {
-    let mut names = format!("`{}`", variable.name);
-    for alias in variable.aliases {
-        names += &format!(" or `{alias}`");
-    }
-    let secret = match variable.secrecy {
-        Secrecy::Secret => "; secret, never shown",
-        Secrecy::Public => "",
-    };
-    format!("| {names} | {}{secret} | {} |\n", variable.meaning, variable.default)
+/// The pages of the manual, by their paths from the root.
+fn manual() -> Vec<String> {
+    let entries = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut pages: Vec<String> = entries.map(|name| format!("docs/{}", name.into_string().unwrap())).collect();
+    pages.sort();
+    pages
 }
 
-/// Compares the table between two marks with what the code says, or writes it.
-fn assert_table(begins: &str, wanted: &str, ends: &str) {
-    let readme = readme();
-    let (before, rest) = readme.split_once(begins).expect("the README marks where the table begins");
-    let (table, after) = rest.split_once(ends).expect("the README marks where the table ends");
-    if std::env::var_os("RETAIND_BLESS").is_some() {
-        fs::write(root().join("README.md"), format!("{before}{begins}{wanted}{ends}{after}")).unwrap();
-        return;
-    }
-    for (line, wanted) in table.lines().zip(wanted.lines()) {
-        assert_eq!(line, wanted, "write it anew with `RETAIND_BLESS=1 cargo nextest run readme`");
-    }
-    assert_eq!(table.lines().count(), wanted.lines().count());
-}
-
-/// One test for both tables, so that they are not written at the same time.
-#[test]
-fn the_tables_of_variables_and_permissions_are_those_in_the_code() {
-    let rows: String = VARIABLES.iter().map(|variable| row(variable)).collect();
-    assert_table(TABLE_BEGINS, &format!("| variable | meaning | default |\n|---|---|---|\n{rows}"), TABLE_ENDS);
-
-    let rows = PERMISSIONS.map(|permission| {
-        let (feature, policy) = (permission.feature, permission.feature.policy());
-        format!("| {feature} | `{}` | `{}` | `{policy}` |\n", permission.action, permission.resource)
-    });
-    let wanted = format!("| for | action | on | policy in `config/iam/` |\n|---|---|---|---|\n{}", rows.concat());
-    assert_table(PERMISSIONS_BEGIN, &wanted, PERMISSIONS_END);
-}
-
-#[test]
-fn every_key_of_the_secret_is_in_the_readme() {
-    let readme = readme();
-    for (key, variable) in KEYS {
-        assert!(readme.contains(&format!("\n| `{key}` | `{}` |\n", variable.name)), "`{key}`");
-    }
-}
-
-/// The lines of the README's `sh` blocks, without comments, continued lines joined.
-fn commands(readme: &str) -> Vec<String> {
+/// The lines of a page's `sh` blocks, without comments, continued lines joined.
+fn commands(page: &str) -> Vec<String> {
     let mut commands = Vec::new();
-    let mut blocks = readme.split("```");
+    let mut blocks = page.split("```");
     blocks.next();
     // after the first: block, text, block, text …
     while let Some(block) = blocks.next() {
@@ -98,7 +53,7 @@ fn commands(readme: &str) -> Vec<String> {
     commands
 }
 
-/// Words as a shell makes them of the README's simple lines: blanks separate, quotes hold together.
+/// Words as a shell makes them of simple lines: blanks separate, quotes hold together.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -125,7 +80,7 @@ fn assert_is_variable(assignment: &str) {
     assert!(VARIABLES.iter().any(|v| v.name == stem || v.aliases.contains(&stem)), "`{name}` is not in the table");
 }
 
-/// What is wrong with one command of the README.
+/// What is wrong with one command.
 fn wrong(line: &str) -> Option<String> {
     let all = words(line);
     let assigned = all.iter().take_while(|word| word.contains('=') && !word.starts_with('-')).count();
@@ -159,16 +114,20 @@ fn wrong(line: &str) -> Option<String> {
 }
 
 #[test]
-fn every_command_of_the_readme_is_one_that_the_program_takes() {
-    let commands = commands(&readme());
-    assert!(commands.len() >= 5, "the README has lost its commands: {commands:?}");
-    let wrong: Vec<String> = commands.iter().filter_map(|line| wrong(line)).collect();
+fn every_command_of_the_readme_and_the_manual_is_one_that_the_program_takes() {
+    let of_readme = commands(&page("README.md"));
+    assert!(of_readme.len() >= 5, "the README has lost its commands: {of_readme:?}");
+    for name in ["install", "container", "aws", "network", "clients"] {
+        assert!(!commands(&page(&format!("docs/{name}.md"))).is_empty(), "docs/{name}.md has lost its commands");
+    }
+    let of_manual = manual().into_iter().flat_map(|path| commands(&page(&path)));
+    let wrong: Vec<String> = of_readme.into_iter().chain(of_manual).filter_map(|line| wrong(&line)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn every_subcommand_is_in_the_readme() {
-    let readme = readme();
+    let readme = page("README.md");
     for command in Arguments::command().get_subcommands() {
         let name = command.get_name();
         let used = [format!("retaind {name}"), format!("-- {name}")];
@@ -177,10 +136,24 @@ fn every_subcommand_is_in_the_readme() {
 }
 
 #[test]
-fn exit_codes_stand_in_the_readme() {
-    let readme = readme();
+fn every_command_of_the_network_and_of_the_client_is_in_the_manual() {
+    for (page_, subcommand) in [("docs/network.md", "network"), ("docs/clients.md", "client")] {
+        let text = page(page_);
+        let arguments = Arguments::command();
+        let command = arguments.find_subcommand(subcommand).unwrap();
+        for command in command.get_subcommands() {
+            let name = command.get_name();
+            let named = [format!("`{name}`"), format!("`{name} "), format!("retaind {subcommand} {name} ")];
+            assert!(named.iter().any(|named| text.contains(named)), "`{name}` is not in {page_}");
+        }
+    }
+}
+
+#[test]
+fn exit_codes_are_in_the_manual() {
+    let manual = page("docs/install.md");
     for code in [0, EXIT_CONFIGURATION, EXIT_TEMPORARY, EXIT_INTERNAL] {
-        assert!(readme.contains(&format!("\n| {code} | ")), "exit code {code}");
+        assert!(manual.contains(&format!("\n| {code} | ")), "exit code {code}");
     }
 }
 
@@ -189,5 +162,5 @@ fn ci_runs_the_second_command_and_nothing_else() {
     let script = fs::read_to_string(root().join(".ci/run")).unwrap();
     let lines: Vec<&str> = script.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     assert_eq!(lines, [r#"cd "$(dirname "$0")/.." && exec ./tests/run"#]);
-    assert_eq!(commands(&readme()).get(1).map(String::as_str), Some("./tests/run"));
+    assert_eq!(commands(&page("README.md")).get(1).map(String::as_str), Some("./tests/run"));
 }

@@ -1,17 +1,17 @@
 #!/bin/bash
 # User data of an EC2 instance (Amazon Linux 2023, Debian or Ubuntu) that runs the bot in a container, set up by a secret alone.
 #
-# The instance gets the names below and nothing else: password, bucket and key are in the secret (README, "The secret"). Its
-# role may do what config/iam/retaind.json says. Its metadata must be IMDSv2 with a hop limit of 2: a container is one hop
-# further away than its host, and with the default of 1 the bot finds no role.
+# The instance gets the names below and nothing else: password, bucket and key are in the secret (docs/settings.md, "The
+# secret"). Its role needs config/iam/retaind.json. Its metadata service must be IMDSv2 with a hop limit of 2: a container is one
+# hop further away than its host, and with the default of 1 the bot finds no role.
 set -euo pipefail
 
 readonly BOT_NAME=compliance_1234567890_bot
 readonly SECRET_NAME=wickr/data/retention/bot
 readonly REGION=us-east-1
-# with a version's tag: the bot tells when there is a newer one
+# with a version as its tag, so that the bot can say when there is a newer one
 readonly IMAGE=registry.example.org/retaind:0.1.0
-# where messages and keys are kept: a volume, which is formatted if it is blank; empty: the instance's own disk
+# where messages and keys are kept: a volume, which is formatted if it is blank; empty for the instance's own disk
 readonly VOLUME=
 
 # --- nothing below depends on whose bot it is ---
@@ -33,13 +33,13 @@ systemctl enable --now docker
 
 install -d -m 0700 "$HOME_ON_HOST"
 if [[ -n $VOLUME ]]; then
-    # it is attached after the instance has started; without it nothing must be written to the wrong disk
+    # it is attached after the instance has started; until then nothing may be written, or it would end up on the wrong disk
     for _ in {1..120}; do
         [[ -b $VOLUME ]] && break
         sleep 5
     done
     [[ -b $VOLUME ]] || { echo "volume $VOLUME was not attached within ten minutes" >&2; exit 1; }
-    # blkid: 2 = nothing is known on it; every other answer leaves it as it is
+    # blkid: 2 = the volume is blank; in every other case it is left as it is
     found=0
     blkid -p "$VOLUME" >/dev/null || found=$?
     [[ $found != 2 ]] || mkfs.ext4 "$VOLUME"
@@ -50,14 +50,14 @@ fi
 chown "$OWNER" "$HOME_ON_HOST"
 chmod 0700 "$HOME_ON_HOST"
 
-# a pull may fail for a moment while the network comes up
+# a pull may fail while the network comes up
 for try in 1 2 3 4 5; do
     docker pull "$IMAGE" && break
     [[ $try != 5 ]] || exit 1
     sleep 10
 done
 
-# another image or other names take the place of what was there
+# replaces a container with another image or other names
 docker rm --force retaind 2>/dev/null || true
 docker create \
     --name retaind \
@@ -80,7 +80,7 @@ docker create \
     --env RETAIND_IMAGE="$IMAGE" \
     "$IMAGE"
 
-# `on-failure` does not start a container after a boot, and user data runs only at the first
+# `on-failure` does not start a container after a boot, and user data runs only at the first boot
 mount_needed=
 [[ -z $VOLUME ]] || mount_needed="RequiresMountsFor=$HOME_ON_HOST"
 cat >/etc/systemd/system/retaind-container.service <<UNIT

@@ -22,9 +22,12 @@
 //! what was received against what was committed. A message that is delivered again is received and never committed, and
 //! a large attachment takes longer than any patience; both would end a bot that is well.
 //!
-//! A directory that is removed, or whose volume is detached, under a running bot leaves open files behind that take writes
-//! and syncs without complaint, and that nobody will ever find. So the directories are looked for at each look. What was
-//! acknowledged since the last one went the way of everything before it; without this it would go on for ever.
+//! A directory that is removed under a running bot leaves open files behind that accept writes and syncs without an error,
+//! and that have no name any more. So each look checks that the directories exist. Messages that were acknowledged since
+//! the last look are lost together with everything else in the directory, and the network no longer has them
+//! (docs/limits.md says so to operators); without the check that would go on unnoticed. A volume that was only detached
+//! keeps them. Not noticed here: an open file that is removed while its directory stays, or a directory replaced by
+//! another of the same name; the next rotation or start refuses to go on.
 //!
 //! At a crash nothing here is lost that matters: the next watchdog looks again.
 //!

@@ -1,4 +1,4 @@
-//! EC2, CloudFormation and ECS: what they run is the container that the README promises, with no more rights than the bot needs.
+//! EC2, CloudFormation and ECS: what they run is the container of docs/container.md, with no more rights than the bot needs.
 
 use std::fs;
 use std::path::Path;

@@ -62,7 +62,7 @@ fn wanted() -> String {
          RETAIND_BLESS=1 cargo nextest run config writes it.",
     );
     text += &comment(
-        "What is behind a `#` is the default. No quotes: Docker would take them as part of the value. Any variable may be \
+        "A commented-out line shows the default. No quotes: Docker would take them as part of the value. Any variable may be \
          given as <NAME>_FILE, the path of a file with the value.",
     );
     for variable in VARIABLES {
@@ -85,7 +85,7 @@ fn the_example_environment_file_is_the_table_in_the_code() {
     }
     let found = file(FILE);
     for (line, wanted) in found.lines().zip(wanted().lines()) {
-        assert_eq!(line, wanted, "write it anew with `RETAIND_BLESS=1 cargo nextest run config`");
+        assert_eq!(line, wanted, "write it again with `RETAIND_BLESS=1 cargo nextest run config`");
     }
     assert_eq!(found, wanted());
 }

@@ -80,14 +80,14 @@ fn a_bot_without_a_volume_works_in_its_own_tmp_and_without_that_too_says_what_is
 }
 
 #[test]
-fn the_readmes_lines_start_a_bot() {
+fn the_manuals_lines_start_a_bot() {
     world(async |engine: &Engine| {
         let secret = engine.scratch().join("password");
         std::fs::write(&secret, "password\n").unwrap();
         // the scratch directory is its owner's alone, and the user of the image reads what is mounted by itself
         std::os::unix::fs::chown(&secret, Some(UID), None).unwrap();
-        let readme = include_str!("../../README.md");
-        let blocks = readme.split("```sh\n").filter_map(|rest| rest.split_once("```")).map(|(block, _)| block);
+        let manual = include_str!("../../docs/container.md");
+        let blocks = manual.split("```sh\n").filter_map(|rest| rest.split_once("```")).map(|(block, _)| block);
         let lines: Vec<&str> = blocks.filter(|block| block.contains("docker run -v")).collect();
         assert_eq!(lines.len(), 2);
         for lines in lines {

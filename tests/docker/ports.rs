@@ -11,7 +11,7 @@ use crate::support::docker::{Engine, password, world};
 const ANSWER: Duration = Duration::from_secs(1);
 
 #[test]
-fn a_running_container_listens_where_the_readme_says_and_nowhere_else() {
+fn a_running_container_listens_where_the_manual_says_and_nowhere_else() {
     world(async |engine: &Engine| {
         engine.volume(BOT);
         let bot = engine.run(BOT, &password());
@@ -37,7 +37,7 @@ fn a_running_container_listens_where_the_readme_says_and_nowhere_else() {
         for table in ["udp", "udp6"] {
             assert_eq!(of(table).lines().count(), 1, "{}", of(table));
         }
-        let readme = include_str!("../../README.md");
-        assert!(readme.contains("7443") && readme.contains("9464"));
+        let manual = include_str!("../../docs/install.md");
+        assert!(manual.contains("7443") && manual.contains("9464"));
     });
 }

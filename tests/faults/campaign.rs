@@ -1,11 +1,11 @@
-//! The campaign behind the table in README.md: any number of simulated lives, and every call failing once.
+//! The campaign behind the table in docs/proof.md: any number of simulated lives, and every call failing once.
 //!
 //! ```text
 //! cargo run --release --example campaign -- --seeds 10000      lives of the seeds 1 to 10,000
 //! cargo run --release --example campaign -- --calls            every call of disk and connection fails once, in each way
 //! cargo run --release --example campaign -- --wrong 300        bots that were built wrongly: each has to be caught
 //! cargo run --release --example campaign -- --seed 38          one life; with RETAIND_TRACE=1 it tells what happens
-//! cargo run --release --example campaign -- --table            the first two with 10,000 seeds, written into README.md
+//! cargo run --release --example campaign -- --table            the first two with 10,000 seeds, written into docs/proof.md
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
@@ -123,11 +123,11 @@ fn wrong(seeds: u64, threads: NonZeroUsize) -> ExitCode {
     if caught { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Puts the rows of this campaign into the table of README.md; rows of others stay.
+/// Puts the rows of this campaign into the table of docs/proof.md; rows of others stay.
 fn write_table(rows: &[(String, Sum)]) {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(path).unwrap();
-    let (before, rest) = readme.split_once(TABLE_BEGINS).expect("README.md has the table");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/proof.md");
+    let proof = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = proof.split_once(TABLE_BEGINS).expect("docs/proof.md has the table");
     let (table, after) = rest.split_once(TABLE_ENDS).expect("the table ends");
     let date = jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
     let mut lines: Vec<String> =
