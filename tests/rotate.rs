@@ -15,7 +15,7 @@ use retaind::bot::disk::{Disk, DiskCall, RealDisk};
 use retaind::bot::segment::{
     Basename, Place, Policy, Recovery, SegmentError, SegmentRow, SegmentState, Segments, WRITE_BYTES, chained,
 };
-use retaind::core::fault::Handling;
+use retaind::core::fault::{self, Faulty};
 
 use crate::support::committed;
 use crate::support::disk::{Done, Fault, FaultyDisk};
@@ -447,7 +447,7 @@ fn a_failed_call_poisons_the_writer_until_it_is_recovered() {
         let (mut segments, result) = write(&disk, &state);
         let error = result.unwrap_err();
         assert!(matches!(&error, SegmentError::Disk(e) if e.call == failing), "{failing}: {error}");
-        assert_eq!(error.handling(), Handling::Retry, "the disk may have space again, after a recovery");
+        assert_eq!(error.fault(), fault::Fault::Temporary, "the disk may have space again, after a recovery");
         let calls = disk.calls();
         assert!(matches!(segments.append(b"b\n", NOON), Err(SegmentError::Poisoned)));
         assert!(matches!(segments.rotate(), Err(SegmentError::Poisoned)));
@@ -608,7 +608,7 @@ fn files_that_contradict_the_state_halt_the_bot_and_are_not_touched() {
         let before = listing();
         let error = recover(&RealDisk, &place, policy(20), &state.rows()).err().unwrap_or_else(|| panic!("{name}"));
         assert!(expected(&error), "{name}: {error}");
-        assert_eq!(error.handling(), Handling::Halt, "{name}");
+        assert_eq!(error.fault(), fault::Fault::Stop, "{name}");
         assert_eq!(listing(), before, "{name}");
     }
     // and the control: the same directory, undamaged or only unsettled, is accepted

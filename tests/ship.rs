@@ -16,7 +16,7 @@ use retaind::bot::ship::runner::{News, Runner, Watcher};
 use retaind::bot::ship::s3::{PART_BYTES, Patience, S3Destination};
 use retaind::bot::ship::{Backoff, Bell, ShipError, ShipItem, ShipKind, Shipped};
 use retaind::bot::state::{self, Queue};
-use retaind::core::fault::Handling;
+use retaind::core::fault::{self, Faulty};
 use retaind::device::store::{Access as StateAccess, STEPS, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -56,7 +56,7 @@ impl Watcher for Heard {
     fn failed(&self, item: &ShipItem, error: &ShipError, news: News) {
         let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
         assert!(!format!("{error}{source}").contains("attachment_"), "an attachment's name is content: {error}");
-        assert!(error.handling() == Handling::Retry || error.handling() == Handling::Park, "{}", item.label());
+        assert!(error.fault() == fault::Fault::Temporary || error.fault() == fault::Fault::Item, "{}", item.label());
         self.failures.lock().unwrap().push((format!("{error}: {source}"), news));
     }
 

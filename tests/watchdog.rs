@@ -9,7 +9,7 @@ use retaind::bot::disk::{Disk, DiskCall, RealDisk};
 use retaind::bot::grace::Grace;
 use retaind::bot::run::{BotError, Shipping};
 use retaind::bot::watchdog::{Limits, Network, Settings, Space};
-use retaind::core::fault::Fault;
+use retaind::core::fault::{Fault, Faulty as _};
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 use retaind::report::counters::Counter;
 use retaind::source_mls::Heartbeat;

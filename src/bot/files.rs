@@ -21,7 +21,7 @@ use crate::disk::{Disk, DiskError, DiskFile};
 #[derive(Debug, Error)]
 pub enum FilesError {
     /// The disk.
-    #[error("a file beside the records cannot be kept (WICKRIO_COMP_FILEDEST): {0}")]
+    #[error("a file beside the records cannot be kept (WICKRIO_COMP_FILEDEST)")]
     Disk(#[from] DiskError),
     /// No randomness.
     #[error("the system gives no random bytes")]

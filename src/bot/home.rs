@@ -21,7 +21,7 @@ use std::process;
 use thiserror::Error;
 
 use super::disk::{Disk, DiskError};
-use retaind_core::fault::Fault;
+use retaind_core::fault::{Fault, Faulty};
 
 /// Bytes of the probe: one block of the usual file systems, so that a full disk is noticed.
 const PROBE_BYTES: usize = 4096;
@@ -112,9 +112,8 @@ pub enum HomeError {
     },
 }
 
-impl HomeError {
-    /// What to do about it.
-    pub fn fault(&self) -> Fault {
+impl Faulty for HomeError {
+    fn fault(&self) -> Fault {
         match self {
             Self::NotADirectory { .. } | Self::Unwritable { .. } | Self::ReadOnly { .. } => Fault::Configuration,
             // space is freed, and another bot stops, without a change here
@@ -122,7 +121,9 @@ impl HomeError {
             Self::Broken { .. } => Fault::Temporary,
         }
     }
+}
 
+impl HomeError {
     fn new(directory: &Directory, source: io::Error) -> Self {
         let directory = directory.clone();
         match source.kind() {

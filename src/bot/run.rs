@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use retaind_core::fault::Fault;
+use retaind_core::fault::{Fault, Faulty, chain};
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
 use retaind_report::status::Stages as Standing;
@@ -61,7 +61,7 @@ pub enum BotError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The log of the state.
-    #[error("the log of the state cannot be made safe (RETAIND_STATE): {0}")]
+    #[error("the log of the state cannot be made safe (RETAIND_STATE)")]
     Log(#[from] DiskError),
     /// The network that is archived.
     #[error(transparent)]
@@ -114,17 +114,13 @@ impl From<Box<dyn Trouble>> for BotError {
     }
 }
 
-impl BotError {
-    /// What to do about it.
-    pub fn fault(&self) -> Fault {
+impl Faulty for BotError {
+    fn fault(&self) -> Fault {
         match self {
-            Self::Store(error) | Self::Commit(CommitError::Store(error)) if error.is_configuration() => {
-                Fault::Configuration
-            }
+            Self::Store(error) | Self::Commit(CommitError::Store(error)) => error.fault(),
             Self::Source(error) => error.0.fault(),
             // the disk, or what it holds: full, read-only, gone; the next start tells more
-            Self::Store(_)
-            | Self::Commit(_)
+            Self::Commit(_)
             | Self::Files(_)
             | Self::Ship(_)
             | Self::Log(_)
@@ -371,7 +367,13 @@ impl Stages {
                 self.running = self.running.saturating_sub(1);
                 failed = Some(match ended {
                     Some(Err(error)) => error,
-                    Some(Ok(())) | None => BotError::Stage(ENDED_EARLY),
+                    // the commit ends when the source has dropped the chunks: the source knows why
+                    Some(Ok(())) | None => {
+                        sourced = true;
+                        let ended = tokio::time::timeout_at(self.grace.until(Part::Work), &mut self.source).await;
+                        let ended = ended.map_or(Ok(()), of_source);
+                        ended.err().unwrap_or(BotError::Stage(ENDED_EARLY))
+                    }
                 });
             }
             ended = &mut self.source => {
@@ -387,7 +389,7 @@ impl Stages {
             }
         }
         if let Some(error) = &failed {
-            tracing::error!(%error, "a stage failed, the bot stops");
+            tracing::error!(error = %chain(error), "a stage failed, the bot stops");
             tell(events, error.event(Phase::Running));
             if matches!(error, BotError::Gone(_)) {
                 // what would still be made safe would be so in files that nobody finds: nothing more is acknowledged

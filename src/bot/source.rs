@@ -24,12 +24,11 @@
 //!
 //! `tests/source` has this contract as functions that any source is run against.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
-use retaind_core::fault::Fault;
+use retaind_core::fault::Faulty;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
 use retaind_state::schema::Step;
@@ -138,10 +137,7 @@ pub struct Bot {
 }
 
 /// Why a source cannot go on.
-pub trait Trouble: Error + Send + Sync + 'static {
-    /// What to do about it.
-    fn fault(&self) -> Fault;
-
+pub trait Trouble: Faulty + Send + Sync + 'static {
     /// What operators are told of it, if the log alone is not enough.
     fn event(&self, phase: Phase) -> Option<Event>;
 }

@@ -27,6 +27,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use retaind_core::fault::{Chain, Fault, Faulty};
+pub use retaind_core::fault::{EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_TEMPORARY};
 
 /// The arguments of the program.
 #[derive(Debug, Parser)]
@@ -52,13 +54,6 @@ enum Command {
     /// See it work: network, bot and a recorded conversation in a fresh folder, in a few seconds
     Demo(demo::Arguments),
 }
-
-/// Exit code of a mistaken configuration or command line (`EX_CONFIG`): starting again without a change is useless.
-pub const EXIT_CONFIGURATION: u8 = 78;
-/// Exit code of what may go away by itself (`EX_TEMPFAIL`): network or disk.
-pub const EXIT_TEMPORARY: u8 = 75;
-/// Exit code of what should not happen (`EX_SOFTWARE`): report it.
-pub const EXIT_INTERNAL: u8 = 70;
 
 /// Why a subcommand failed, by what to do about it.
 #[derive(Debug)]
@@ -87,6 +82,15 @@ impl Failure {
         Self::Internal(error.into())
     }
 
+    /// By what the error itself says is to be done.
+    pub fn of(error: impl Faulty + Send + Sync + 'static) -> Self {
+        match error.fault() {
+            Fault::Temporary | Fault::Item | Fault::Stop => Self::temporary(error),
+            Fault::Configuration => Self::configuration(error),
+            Fault::Internal => Self::internal(error),
+        }
+    }
+
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
@@ -101,13 +105,7 @@ impl fmt::Display for Failure {
     /// The error and what caused it, each once.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Configuration(error) | Self::Temporary(error) | Self::Internal(error)) = self;
-        write!(f, "{error}")?;
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            write!(f, "\n  caused by: {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        Chain::in_lines(&**error).fmt(f)
     }
 }
 

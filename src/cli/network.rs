@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::lifecycle;
+use retaind_core::fault::{Fault, Faulty as _};
 use retaind_network::{Admin, Network, NetworkError, Options, Standing};
 use retaind_protocol::credential::Role;
 use retaind_protocol::ids::{DeviceId, UserName};
@@ -257,7 +258,7 @@ pub(super) fn failure(error: NetworkError) -> Failure {
         | NetworkError::Listen(_)
         | NetworkError::Ended(_) => Failure::temporary(error),
         NetworkError::Key(_) | NetworkError::Crypto(_) => Failure::internal(error),
-        NetworkError::Schema(ref why) if !why.is_configuration() => Failure::temporary(error),
+        NetworkError::Schema(ref why) if why.fault() != Fault::Configuration => Failure::temporary(error),
         NetworkError::Schema(_)
         | NetworkError::Certificate(_)
         | NetworkError::CipherSuite(_)

@@ -26,7 +26,6 @@ use retaind_bot::segment::{Basename, Policy};
 use retaind_bot::ship::Shipped;
 use retaind_bot::source::Phase;
 use retaind_bot::watchdog;
-use retaind_core::fault::Fault;
 use retaind_device::store::STEPS;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_report::counters::Counters;
@@ -163,11 +162,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// What an error of the bot means for who started it.
 pub(super) fn failure(error: BotError) -> Failure {
-    match error.fault() {
-        Fault::Configuration => Failure::configuration(error),
-        Fault::Temporary => Failure::temporary(error),
-        Fault::Internal => Failure::internal(error),
-    }
+    Failure::of(error)
 }
 
 fn prepare(config: &Config, disk: &dyn Disk) -> Result<home::Home, Failure> {
@@ -181,11 +176,7 @@ fn prepare(config: &Config, disk: &dyn Disk) -> Result<home::Home, Failure> {
         directory("messages", &env::MESSAGES, &config.files.messages),
         directory("attachments", &env::ATTACHMENTS, &config.files.attachments),
     ];
-    home::prepare(disk, &state, &others).map_err(|error| match error.fault() {
-        Fault::Configuration => Failure::configuration(error),
-        Fault::Temporary => Failure::temporary(error),
-        Fault::Internal => Failure::internal(error),
-    })
+    home::prepare(disk, &state, &others).map_err(Failure::of)
 }
 
 /// The network of this process, if it has one.

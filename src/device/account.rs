@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use mls_rs::mls_rs_codec::MlsDecode;
+use retaind_core::fault::{Fault, Faulty};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -38,7 +39,7 @@ pub enum AccountError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The network's credential.
-    #[error("network gave a credential that it should not have signed: {0}")]
+    #[error("network gave a credential that it should not have signed")]
     Credential(#[from] CredentialError),
     /// There is a device already.
     #[error("state already belongs to device `{device}` of `{user}`, use another state directory for another device")]
@@ -64,18 +65,15 @@ pub enum AccountError {
     NoSuite,
 }
 
-impl AccountError {
-    /// May the same thing succeed later without anybody changing anything?
-    pub fn is_temporary(&self) -> bool {
+impl Faulty for AccountError {
+    fn fault(&self) -> Fault {
         match self {
-            Self::Connection(error) => error.is_temporary(),
-            Self::Store(_)
-            | Self::Engine(_)
-            | Self::Credential(_)
-            | Self::Registered { .. }
-            | Self::NotRegistered
-            | Self::OtherNetwork { .. }
-            | Self::NoSuite => false,
+            Self::Connection(error) => error.fault(),
+            Self::Store(error) => error.fault(),
+            Self::Engine(_) | Self::Credential(_) => Fault::Internal,
+            Self::Registered { .. } | Self::NotRegistered | Self::OtherNetwork { .. } | Self::NoSuite => {
+                Fault::Configuration
+            }
         }
     }
 }

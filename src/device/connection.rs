@@ -14,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use prost::Message;
+use retaind_core::fault::{Fault, Faulty};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -102,22 +103,23 @@ impl ConnectionError {
             | Self::Protocol(_) => None,
         }
     }
+}
 
-    /// May the same thing succeed later without anybody changing anything?
-    pub fn is_temporary(&self) -> bool {
+impl Faulty for ConnectionError {
+    fn fault(&self) -> Fault {
         match self {
-            Self::Unreachable { .. } | Self::Closed | Self::Timeout { .. } => true,
-            Self::Refused { code, .. } => *code == RefusalCode::Unavailable,
+            Self::Unreachable { .. } | Self::Closed | Self::Timeout { .. } => Fault::Temporary,
+            Self::Refused { code: RefusalCode::Unavailable, .. } => Fault::Temporary,
             // a network that goes away in the middle of a handshake says nothing wrong
-            Self::Tls { source, .. } => matches!(
-                source.kind(),
+            Self::Tls { source, .. } => match source.kind() {
                 ErrorKind::UnexpectedEof
-                    | ErrorKind::ConnectionReset
-                    | ErrorKind::ConnectionAborted
-                    | ErrorKind::BrokenPipe
-                    | ErrorKind::TimedOut
-            ),
-            Self::Endpoint(_) | Self::Protocol(_) => false,
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::TimedOut => Fault::Temporary,
+                _ => Fault::Configuration,
+            },
+            Self::Refused { .. } | Self::Endpoint(_) | Self::Protocol(_) => Fault::Configuration,
         }
     }
 }

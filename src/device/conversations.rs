@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
+use retaind_core::fault::{Fault, Faulty};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -83,20 +84,17 @@ impl DeviceError {
             _ => None,
         }
     }
+}
 
-    /// May the same thing succeed later without anybody changing anything?
-    pub fn is_temporary(&self) -> bool {
+impl Faulty for DeviceError {
+    fn fault(&self) -> Fault {
         match self {
-            Self::Account(error) => error.is_temporary(),
-            Self::Connection(error) => error.is_temporary(),
-            Self::Contended(_) => true,
-            Self::Store(_)
-            | Self::Engine(_)
-            | Self::Content(_)
-            | Self::Id(_)
-            | Self::NotMember(_)
-            | Self::NoSuchMember { .. }
-            | Self::Random => false,
+            Self::Account(error) => error.fault(),
+            Self::Connection(error) => error.fault(),
+            Self::Contended(_) => Fault::Temporary,
+            Self::Store(error) => error.fault(),
+            Self::Content(_) | Self::Id(_) | Self::NotMember(_) | Self::NoSuchMember { .. } => Fault::Configuration,
+            Self::Engine(_) | Self::Random => Fault::Internal,
         }
     }
 }

@@ -50,10 +50,10 @@ use retaind_protocol::shape::{self, ShapeError};
 pub enum EngineError {
     /// The library's word.
     #[error("MLS: {0}")]
-    Mls(#[from] MlsError),
+    Mls(MlsError),
     /// Bytes of a stored state or message do not decode.
     #[error("MLS bytes do not decode: {0}")]
-    Codec(#[from] mls_rs::mls_rs_codec::Error),
+    Codec(mls_rs::mls_rs_codec::Error),
     /// A message would unpack to too much, or to nothing.
     #[error("message is not unpacked: {0}")]
     Shape(ShapeError),
@@ -75,6 +75,19 @@ pub enum EngineError {
     /// The group does not name the network as external sender.
     #[error("conversation does not name this network as external sender")]
     ExternalSender,
+}
+
+// not by `#[from]`: their texts are part of these errors' own, which stand in records
+impl From<MlsError> for EngineError {
+    fn from(error: MlsError) -> Self {
+        Self::Mls(error)
+    }
+}
+
+impl From<mls_rs::mls_rs_codec::Error> for EngineError {
+    fn from(error: mls_rs::mls_rs_codec::Error) -> Self {
+        Self::Codec(error)
+    }
 }
 
 impl EngineError {

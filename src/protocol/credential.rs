@@ -40,7 +40,7 @@ pub enum CredentialError {
     Malformed(&'static str),
     /// A name in it is not valid.
     #[error("credential holds a name that is not valid: {0}")]
-    Name(#[from] IdError),
+    Name(IdError),
     /// Not signed by the network's authentication key.
     #[error("credential is not signed by the network's authentication key")]
     Signature,
@@ -61,6 +61,13 @@ pub enum CredentialError {
     /// The key could not be made or used.
     #[error("authentication key cannot be used: {0}")]
     AuthenticationKey(&'static str),
+}
+
+// not by `#[from]`: its text is part of this error's own
+impl From<IdError> for CredentialError {
+    fn from(error: IdError) -> Self {
+        Self::Name(error)
+    }
 }
 
 impl IntoAnyError for CredentialError {

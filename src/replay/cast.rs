@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+use retaind_core::fault::Faulty as _;
 use retaind_device::account::{self, LoggedIn, Proof};
 use retaind_device::conversations::{Device, DeviceError, SharedStore, random};
 use retaind_device::patience::Patience;

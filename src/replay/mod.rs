@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::task::JoinSet;
 
+use retaind_core::fault::Faulty as _;
 use retaind_device::conversations::DeviceError;
 use retaind_device::patience::Patience;
 use retaind_protocol::ids::{IdError, UserName};

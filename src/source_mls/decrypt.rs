@@ -55,7 +55,7 @@ pub enum DecryptError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A stored session cannot be used.
-    #[error("stored MLS state of conversation `{conversation}` cannot be used: {source}")]
+    #[error("stored MLS state of conversation `{conversation}` cannot be used")]
     Session {
         /// Which.
         conversation: ConversationId,

@@ -3,7 +3,7 @@
 use retaind_bot::failure::event_of_state;
 use retaind_bot::passwords::{NoRandomness, NotKept};
 use retaind_bot::source::{Phase, Trouble};
-use retaind_core::fault::Fault;
+use retaind_core::fault::{Fault, Faulty};
 use retaind_device::account::AccountError;
 use retaind_device::connection::ConnectionError;
 use retaind_device::store::StoreError;
@@ -34,9 +34,7 @@ pub enum MlsError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// The network does not take the password that the configuration gives a new bot.
-    #[error(
-        "the initial password is not the account's, correct `WICKRIO_BOT_PASSWORD` or the secret's `password`: {0}"
-    )]
+    #[error("the initial password is not the account's, correct `WICKRIO_BOT_PASSWORD` or the secret's `password`")]
     ConfiguredPassword(#[source] AccountError),
     /// A new password was told nobody.
     #[error(transparent)]
@@ -107,22 +105,13 @@ impl MlsError {
     }
 }
 
-impl Trouble for MlsError {
+impl Faulty for MlsError {
     fn fault(&self) -> Fault {
         match self {
             Self::Store(error)
             | Self::Receive(ReceiveError::Store(error))
-            | Self::Decrypt(DecryptError::Store(error)) => of_state(error),
-            Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => match error {
-                AccountError::Connection(error) if error.is_temporary() => Fault::Temporary,
-                AccountError::Connection(_)
-                | AccountError::Registered { .. }
-                | AccountError::NotRegistered
-                | AccountError::OtherNetwork { .. }
-                | AccountError::NoSuite => Fault::Configuration,
-                AccountError::Store(error) => of_state(error),
-                AccountError::Engine(_) | AccountError::Credential(_) => Fault::Internal,
-            },
+            | Self::Decrypt(DecryptError::Store(error)) => error.fault(),
+            Self::Account(error) | Self::Receive(ReceiveError::Account(error)) => error.fault(),
             Self::OtherBot { .. } | Self::ConfiguredPassword(_) => Fault::Configuration,
             Self::NotKept(error) => error.fault,
             Self::Random(_) => Fault::Temporary,
@@ -133,18 +122,15 @@ impl Trouble for MlsError {
             Self::Receive(_) | Self::Decrypt(_) | Self::Fetch(_) | Self::Stage(_) => Fault::Internal,
         }
     }
+}
 
+impl Trouble for MlsError {
     fn event(&self, phase: Phase) -> Option<Event> {
         match phase {
             Phase::Starting => self.event_at_start(),
             Phase::Running => self.event_while_running(),
         }
     }
-}
-
-/// The disk, or what it holds, is nothing that this program has got wrong.
-fn of_state(error: &StoreError) -> Fault {
-    if error.is_configuration() { Fault::Configuration } else { Fault::Temporary }
 }
 
 fn at_log_in(error: &AccountError) -> Option<Event> {

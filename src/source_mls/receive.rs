@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use retaind_bot::source::Surroundings;
 use retaind_bot::watchdog::{Health, Network};
+use retaind_core::fault::{Fault, Faulty, chain};
 use retaind_device::account::{self, AccountError, LoggedIn};
 use retaind_device::connection::{Connection, ConnectionError, Push};
 use retaind_device::mls::Engine;
@@ -63,7 +64,7 @@ pub enum ReceiveError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The network delivered something that has no place.
-    #[error("network delivered a message with a name that is not valid: {0}")]
+    #[error("network delivered a message with a name that is not valid")]
     Name(#[from] IdError),
 }
 
@@ -73,10 +74,13 @@ impl From<ConnectionError> for ReceiveError {
     }
 }
 
-impl ReceiveError {
-    /// May it be better in a while, without anybody changing anything?
-    pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Account(AccountError::Connection(error)) if error.is_temporary())
+impl Faulty for ReceiveError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Account(error) => error.fault(),
+            Self::Store(error) => error.fault(),
+            Self::Name(_) => Fault::Internal,
+        }
     }
 }
 
@@ -142,7 +146,7 @@ impl Link {
             match result {
                 Ok(()) => tracing::warn!("connection to the network ended, connecting again"),
                 Err(error) if error.is_temporary() => {
-                    tracing::warn!(%error, pause = ?pause, "network is away, trying again");
+                    tracing::warn!(error = %chain(&error), pause = ?pause, "network is away, trying again");
                 }
                 Err(error) => return Err(error),
             }

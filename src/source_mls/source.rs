@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::FutureExt;
 use retaind_bot::passwords::Opened;
 use retaind_bot::source::{Bot, LogIn, Session, Source, Surroundings, Trouble, Work};
+use retaind_core::fault::{Faulty as _, chain};
 use retaind_device::account::{self, AccountError, LoggedIn};
 use retaind_device::store::{DeviceState as _, STEPS};
 use retaind_protocol::credential::{Identity, Verifier};
@@ -141,7 +142,7 @@ async fn log_in_again(
             Some(Ok(account)) => return Ok(Some(account)),
             Some(Err(AccountError::Connection(error))) if error.is_temporary() => {
                 surroundings.counters.login_failures.add(1);
-                tracing::warn!(%error, ?pause, "network is away, trying again");
+                tracing::warn!(error = %chain(&error), ?pause, "network is away, trying again");
             }
             Some(Err(error)) => {
                 surroundings.counters.login_failures.add(1);

@@ -1,5 +1,6 @@
 //! Why the state could not be read or written.
 
+use retaind_core::fault::{Fault, Faulty};
 use thiserror::Error;
 
 use crate::schema::SchemaError;
@@ -70,14 +71,18 @@ impl StoreError {
     pub fn is_wrong_password(&self) -> bool {
         matches!(self, Self::Vault(VaultError::Password))
     }
+}
 
-    /// Must something be put right first? Otherwise starting again may help.
-    pub fn is_configuration(&self) -> bool {
+impl Faulty for StoreError {
+    /// The disk, or what it holds, is nothing that this program has got wrong: the next start may fare better.
+    fn fault(&self) -> Fault {
         match self {
-            Self::Denied { .. } | Self::Empty { .. } => true,
-            Self::Schema(error) => error.is_configuration(),
-            Self::Vault(_) => self.is_wrong_password(),
-            Self::Sqlite { .. } | Self::Malformed(_) | Self::Damaged(_) | Self::NotMade { .. } => false,
+            Self::Denied { .. } | Self::Empty { .. } => Fault::Configuration,
+            Self::Schema(error) => error.fault(),
+            Self::Vault(_) if self.is_wrong_password() => Fault::Configuration,
+            Self::Vault(_) | Self::Sqlite { .. } | Self::Malformed(_) | Self::Damaged(_) | Self::NotMade { .. } => {
+                Fault::Stop
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use retaind_core::fault::{Fault, Faulty};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use thiserror::Error;
 
@@ -89,12 +90,11 @@ pub enum SchemaError {
     },
 }
 
-impl SchemaError {
-    /// Must something be put right first? Otherwise it may be better in a while.
-    pub fn is_configuration(&self) -> bool {
+impl Faulty for SchemaError {
+    fn fault(&self) -> Fault {
         match self {
-            Self::Newer { .. } | Self::Copies { .. } => true,
-            Self::Step { .. } | Self::Copy { .. } => false,
+            Self::Newer { .. } | Self::Copies { .. } => Fault::Configuration,
+            Self::Step { .. } | Self::Copy { .. } => Fault::Stop,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the state cannot tell is asked again, never taken for an answer.
 #![allow(clippy::unwrap_used)]
 
-use retaind::core::fault::Fault;
+use retaind::core::fault::{Fault, Faulty as _};
 use retaind::protocol::ids::ConversationKind;
 use retaind::source_mls::MlsError;
 use retaind::source_mls::decrypt::DecryptError;

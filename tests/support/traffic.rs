@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
+use retaind::core::fault::Faulty as _;
 use retaind::device::blob;
 use retaind::device::conversations::{Device, Reading};
 use retaind::protocol::content::{AttachmentKind, Body};

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::format::Format;
 use super::gcm::GCM_BYTES_MAX;
-use retaind_core::fault::Handling;
+use retaind_core::fault::{Fault, Faulty};
 
 /// Why an object could not be encrypted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -43,13 +43,13 @@ pub enum EncryptError {
     Derivation,
 }
 
-impl EncryptError {
-    /// What the caller may do. After [`Handling::Retry`] the object is begun anew, with a new data key.
-    pub fn handling(&self) -> Handling {
+impl Faulty for EncryptError {
+    /// What the caller may do. After [`Fault::Temporary`] the object is begun anew, with a new data key.
+    fn fault(&self) -> Fault {
         match self {
-            Self::Randomness => Handling::Retry,
-            Self::TooLarge { .. } | Self::Length { .. } => Handling::Park,
-            Self::OtherContext { .. } | Self::Derivation => Handling::Halt,
+            Self::Randomness => Fault::Temporary,
+            Self::TooLarge { .. } | Self::Length { .. } => Fault::Item,
+            Self::OtherContext { .. } | Self::Derivation => Fault::Stop,
         }
     }
 }

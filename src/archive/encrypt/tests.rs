@@ -11,7 +11,7 @@ use super::gcm::GCM_BYTES_MAX;
 use super::seal::Nonce;
 use super::*;
 use crate::data_key::{DataKey, PlainKey};
-use retaind_core::fault::Handling;
+use retaind_core::fault::{Fault, Faulty};
 
 type Metadata = Vec<(&'static str, String)>;
 
@@ -168,7 +168,7 @@ fn the_largest_wrapped_key_leaves_room_in_the_metadata_of_s3() {
 fn a_data_key_of_the_other_format_is_refused_before_anything_is_encrypted() {
     for (format, other) in [(Format::V3, Format::V2), (Format::V2, Format::V3)] {
         let error = Sealer::new(format, data_key(other), 1).err().unwrap();
-        assert_eq!((&error, error.handling()), (&EncryptError::OtherContext { format }, Handling::Halt));
+        assert_eq!((&error, error.fault()), (&EncryptError::OtherContext { format }, Fault::Stop));
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::disk::DiskError;
-use retaind_core::fault::Handling;
+use retaind_core::fault::{Fault, Faulty};
 
 /// Why message files could not be written, sealed or recovered. None of these holds content.
 #[derive(Debug, Error)]
@@ -100,13 +100,13 @@ pub enum SegmentError {
     NumbersUsedUp(String),
 }
 
-impl SegmentError {
-    /// [`Handling::Retry`] = the disk is full: recover again (in the same process) when there is space.
-    /// [`Handling::Park`] = only this record; it was not written, and the writer goes on. All else halts.
-    pub fn handling(&self) -> Handling {
+impl Faulty for SegmentError {
+    /// [`Fault::Temporary`] = the disk is full: recover again (in the same process) when there is space.
+    /// [`Fault::Item`] = only this record; it was not written, and the writer goes on. All else halts.
+    fn fault(&self) -> Fault {
         match self {
-            Self::Disk(e) if e.is_full() => Handling::Retry,
-            Self::NotALine | Self::Time { .. } => Handling::Park,
+            Self::Disk(e) if e.is_full() => Fault::Temporary,
+            Self::NotALine | Self::Time { .. } => Fault::Item,
             Self::Disk(_)
             | Self::Poisoned
             | Self::OutOfTurn(_)
@@ -118,7 +118,7 @@ impl SegmentError {
             | Self::NameTaken { .. }
             | Self::StateOlder { .. }
             | Self::Rows(_)
-            | Self::NumbersUsedUp(_) => Handling::Halt,
+            | Self::NumbersUsedUp(_) => Fault::Stop,
         }
     }
 }

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use retaind_aws::{AwsError, Remedy};
-use retaind_core::fault::Handling;
+use retaind_core::fault::{Fault, Faulty};
 
 pub use bell::Bell;
 pub use local::LocalDestination;
@@ -245,21 +245,6 @@ impl ShipError {
         sources.fold(self.to_string(), |text, source| format!("{text}: {source}"))
     }
 
-    /// What the runner does about it.
-    pub fn handling(&self) -> Handling {
-        match self {
-            Self::Disk { .. } | Self::Destination { .. } => Handling::Retry,
-            Self::Missing { .. }
-            | Self::Altered { .. }
-            | Self::Damaged { .. }
-            | Self::Taken { .. }
-            | Self::TooLarge { .. }
-            | Self::Refused { .. }
-            | Self::Encrypt { .. } => Handling::Park,
-            Self::Queue(_) => Handling::Halt,
-        }
-    }
-
     /// Failures of one kind have one cause; the name of the item is no part of it.
     fn kind(&self) -> String {
         match self {
@@ -306,6 +291,23 @@ impl ShipError {
             | Self::Disk { .. }
             | Self::Encrypt { .. } => Doubt::None,
             Self::Queue(_) => Doubt::Earlier,
+        }
+    }
+}
+
+impl Faulty for ShipError {
+    /// What the runner does about it.
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Disk { .. } | Self::Destination { .. } => Fault::Temporary,
+            Self::Missing { .. }
+            | Self::Altered { .. }
+            | Self::Damaged { .. }
+            | Self::Taken { .. }
+            | Self::TooLarge { .. }
+            | Self::Refused { .. }
+            | Self::Encrypt { .. } => Fault::Item,
+            Self::Queue(_) => Fault::Stop,
         }
     }
 }

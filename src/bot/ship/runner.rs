@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::bell::{Bell, Until};
 use super::{Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipQueue, Stored, Taken, Token};
 use crate::disk::Disk;
-use retaind_core::fault::Handling;
+use retaind_core::fault::{Fault, Faulty};
 
 /// Files on their way at the same time: enough for the latency of many small ones.
 pub const LANES: usize = 8;
@@ -201,12 +201,12 @@ impl Runner {
             let id = item.id;
             self.on_queue(move |queue| queue.not_stored(id)).await?;
         }
-        match error.handling() {
-            Handling::Park => {
+        match error.fault() {
+            Fault::Item => {
                 warn!(error = error.with_sources(), again_in = ?PARKED_AGAIN, "not shipped");
                 self.on_queue(move |queue| queue.park(item.id, &error)).await
             }
-            Handling::Retry => {
+            Fault::Temporary => {
                 gate.told = Some(kind);
                 // several lanes that fail together are one failure
                 if gate.shut_until.is_none_or(|until| until <= Instant::now()) {
@@ -217,7 +217,7 @@ impl Runner {
                 }
                 Ok(())
             }
-            Handling::Halt => Err(error),
+            Fault::Stop | Fault::Configuration | Fault::Internal => Err(error),
         }
     }
 

@@ -331,6 +331,6 @@ async fn a_queue_that_fails_halts_the_stage() {
     let (mut runner, _) = runner(&Arc::default(), LocalDestination::new(Arc::new(RealDisk)), AT_ONCE);
     runner.queue = Arc::new(Broken);
     let error = runner.run(&Bell::default()).await.unwrap_err();
-    assert_eq!(error.handling(), Handling::Halt);
+    assert_eq!(error.fault(), Fault::Stop);
     assert_eq!(error.with_sources(), "the ship queue in the bot's state cannot be used: database is locked");
 }

@@ -14,6 +14,7 @@ use super::show::Screen;
 use crate::cli::Failure;
 use crate::config::env::Given;
 use crate::config::mistake::Mistake;
+use retaind_core::fault::{Fault, Faulty as _};
 use retaind_device::account::{self, AccountError, Proof};
 use retaind_device::blob;
 use retaind_device::connection::Push;
@@ -350,7 +351,7 @@ fn failure(error: DeviceError) -> Failure {
         error_ if error_.is_temporary() => Failure::temporary(error),
         DeviceError::Store(StoreError::Sqlite { .. })
         | DeviceError::Account(AccountError::Store(StoreError::Sqlite { .. })) => Failure::temporary(error),
-        DeviceError::Store(StoreError::Schema(why)) if !why.is_configuration() => Failure::temporary(error),
+        DeviceError::Store(StoreError::Schema(why)) if why.fault() != Fault::Configuration => Failure::temporary(error),
         DeviceError::Engine(_) | DeviceError::Random => Failure::internal(error),
         DeviceError::Account(_)
         | DeviceError::Connection(_)

@@ -99,7 +99,7 @@ fn a_step_that_fails_changes_nothing_and_makes_one_copy_however_often_it_is_trie
     first(&path);
     for _ in 0..3 {
         let error = bring_up(&mut open(&path), &path, &[one, broken]).unwrap_err();
-        assert!(matches!(error, SchemaError::Step { from: 1, to: 2, .. }) && !error.is_configuration());
+        assert!(matches!(error, SchemaError::Step { from: 1, to: 2, .. }) && error.fault() == Fault::Stop);
         assert!(error.to_string().contains("bot.db` cannot be brought from schema version `1` to `2`"), "{error}");
         assert_eq!(whole(&path), 1);
     }
@@ -126,7 +126,7 @@ fn an_earlier_copy_is_never_replaced_and_there_is_an_end_to_copies() {
         fs::write(home.path().join(format!("full.db.v1.{number}")), number.to_string()).unwrap();
     }
     let error = bring_up(&mut open(&path), &path, V2).unwrap_err();
-    assert!(error.is_configuration() && error.to_string().contains("move some away"), "{error}");
+    assert!(error.fault() == Fault::Configuration && error.to_string().contains("move some away"), "{error}");
     assert_eq!(whole(&path), 1);
     assert!(!home.path().join("full.db.v1.part").exists());
 }
@@ -139,7 +139,7 @@ fn a_newer_file_is_refused_with_both_versions_and_left_byte_for_byte() {
     bring_up(&mut open(&path), &path, V2).unwrap();
     let before = fs::read(&path).unwrap();
     let error = refuse_newer(&path, V1).unwrap_err();
-    assert!(error.is_configuration());
+    assert!(error.fault() == Fault::Configuration);
     let text = error.to_string();
     assert!(text.contains("bot.db` has schema version `2`") && text.contains("up to `1`: run the newer"), "{text}");
     assert!(bring_up(&mut Connection::open(&path).unwrap(), &path, V1).is_err());
