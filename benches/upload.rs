@@ -30,8 +30,8 @@ use retaind::aws::kms::Kms;
 use retaind::aws::s3::{Bucket, REQUEST_TIMEOUT};
 use retaind::bot::disk::RealDisk;
 use retaind::bot::ship::runner::{News, Runner, Watcher};
-use retaind::bot::ship::s3::{Patience, S3Destination};
-use retaind::bot::ship::{Backoff, Bell, ShipError, ShipItem, ShipKind, Shipped};
+use retaind::bot::ship::s3::{self, S3Destination};
+use retaind::bot::ship::{self, Bell, ShipError, ShipItem, ShipKind, Shipped};
 use retaind::bot::state::{self, Queue};
 use retaind::device::store::{Access, STEPS, Store, StoreError};
 
@@ -235,9 +235,9 @@ async fn ship(endpoint: &str, state: &Path, how: &str) {
     let store = Store::open(&state.join("bot.db"), b"a password", STEPS).unwrap();
     let runner = Runner {
         queue: Arc::new(Queue::open(store.again(Access::Write).unwrap()).unwrap()),
-        destination: Arc::new(S3Destination::new(bucket, encryption, Patience::default())),
+        destination: Arc::new(S3Destination::new(bucket, encryption, s3::PAUSES)),
         disk: Arc::new(RealDisk),
-        backoff: Backoff::default(),
+        backoff: ship::PAUSES,
         watcher: Arc::new(Silent),
     };
     let bell = Bell::default();

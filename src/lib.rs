@@ -51,6 +51,8 @@
 //! | [`report`] | counters, events to SNS, metrics to CloudWatch, health, logs; never in the way of the data path |
 //! | [`schema`] | versions of the SQLite files of bot, devices and network, and the way up from one to the next |
 //! | [`config`] | the table of variables; the only room that reads the environment |
+//! | [`http`] | HTTP/1.1 with limits on both sides: server and client, which know nothing of what is asked |
+//! | [`clock`], [`pause`] | the wall clock; pauses that grow between tries |
 //! | [`lifecycle`] | signals, and the end of the time that a stop may take |
 //! | [`cli`] | one file a subcommand; the only rooms that print |
 //!
@@ -99,6 +101,7 @@ pub use retaind_aws as aws;
 pub use retaind_bot as bot;
 pub use retaind_core as core;
 pub use retaind_device as device;
+pub use retaind_http as http;
 pub use retaind_network as network;
 pub use retaind_protocol as protocol;
 pub use retaind_report as report;

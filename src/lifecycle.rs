@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use retaind_bot::grace::{Grace, Part};
-use retaind_report::logs::files::LogFiles;
+use retaind_report::logs;
 
 /// Exit code of a drain that was cut short (`EX_TEMPFAIL`).
 const EXIT_CUT_SHORT: i32 = 75;
@@ -44,20 +44,21 @@ pub async fn end_in_time(stop: CancellationToken, grace: Grace) {
     grace.begin();
     tokio::time::sleep_until(grace.until(Part::End)).await;
     tracing::warn!("the grace time (RETAIND_GRACE_SECONDS) is over: the drain is cut short, the next start recovers");
+    logs::finish();
     std::process::exit(EXIT_CUT_SHORT);
 }
 
 /// Starts to hear signals, on a thread of its own.
 pub fn listen() -> Result<Signalled, SignalError> {
-    hear(Signals::new([SIGTERM, SIGINT, SIGUSR1])?, None)
+    hear(Signals::new([SIGTERM, SIGINT, SIGUSR1])?)
 }
 
 /// The same, for a program that may have log files: SIGHUP does not end it.
-pub fn listen_with_logs(logs: Option<LogFiles>) -> Result<Signalled, SignalError> {
-    hear(Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?, logs)
+pub fn listen_with_logs() -> Result<Signalled, SignalError> {
+    hear(Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?)
 }
 
-fn hear(mut signals: Signals, logs: Option<LogFiles>) -> Result<Signalled, SignalError> {
+fn hear(mut signals: Signals) -> Result<Signalled, SignalError> {
     let stop = CancellationToken::new();
     let (ask, rotate) = mpsc::channel(1);
     let heard = stop.clone();
@@ -67,9 +68,10 @@ fn hear(mut signals: Signals, logs: Option<LogFiles>) -> Result<Signalled, Signa
             match signal {
                 // a rotation that is asked for twice is one
                 SIGUSR1 => drop(ask.try_send(())),
-                SIGHUP => reopen(logs.as_ref()),
+                SIGHUP => logs::reopen(),
                 _ if first.is_some_and(|first| first.elapsed() >= SAME_WISH) => {
                     tracing::warn!("second signal: the drain is cut short, the next start recovers");
+                    logs::finish();
                     std::process::exit(EXIT_CUT_SHORT);
                 }
                 _ => {
@@ -80,12 +82,4 @@ fn hear(mut signals: Signals, logs: Option<LogFiles>) -> Result<Signalled, Signa
         }
     })?;
     Ok(Signalled { stop, rotate })
-}
-
-fn reopen(logs: Option<&LogFiles>) {
-    match logs.map(LogFiles::reopen) {
-        Some(Ok(())) => tracing::info!("log file opened anew"),
-        Some(Err(error)) => tracing::warn!("{error}"),
-        None => {}
-    }
 }

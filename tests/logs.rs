@@ -2,16 +2,23 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
+use std::io::{ErrorKind, PipeReader, PipeWriter, Write, pipe};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use retaind::device::blob;
 use retaind::protocol::content::{AttachmentKind, Body};
 use retaind::protocol::ids::ConversationKind;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::Value;
 
+use crate::stop::with_silent_aws;
+use crate::support::archive::acknowledged;
+use crate::support::aws::proxy::Proxy;
+use crate::support::http::get;
 use crate::support::program::{Program, run_on};
 use crate::support::{Harness, PASSWORD, content, text, user};
 
@@ -113,5 +120,165 @@ async fn what_people_say_and_the_password_are_in_no_log_however_much_is_logged()
     }
     let archived: String = harness.records().iter().map(Value::to_string).collect();
     assert!(archived.contains(CANARY), "there was nothing to keep out of the log");
+    harness.stop().await;
+}
+
+/// A pipe that is full, and stays so as long as nobody reads it.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    // the last ones one by one: a pipe that has room for a part of a line would take it
+    for size in [4096, 1] {
+        let error = loop {
+            if let Err(error) = writer.write_all(&[b'\n'; 4096][..size]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+    fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
+}
+
+/// A program that is killed when the test is done with it.
+struct Unheard {
+    child: Child,
+    /// Keeps the pipe open.
+    _reader: PipeReader,
+}
+
+impl Unheard {
+    /// Its standard output and standard error are one full pipe.
+    fn start(command: &mut Command) -> Self {
+        let (reader, writer) = full_pipe();
+        command.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer);
+        Self { child: command.spawn().unwrap(), _reader: reader }
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("sh").arg("-c").arg(format!("kill -{signal} {}", self.child.id())).status();
+        assert!(status.unwrap().success());
+    }
+
+    async fn ends(&mut self) -> Option<i32> {
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        // it has ended, or the test has failed
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The line of the log files that holds `text`. Another process writes them: there is nothing but to look.
+async fn written(harness: &Harness, text: &str) -> String {
+    loop {
+        let logs = harness.path().join("logs");
+        let lines = if logs.exists() { files(&logs) } else { String::new() };
+        if let Some(line) = lines.lines().find(|line| line.contains(text)) {
+            return line.to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn sample(page: &str, name: &str) -> u64 {
+    let line = page.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no `{name}` in\n{page}"));
+    line.rsplit_once(' ').unwrap().1.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_nobody_reads_stops_no_stage_and_what_it_drops_is_counted() {
+    let harness = Harness::start();
+    let mut command = bot(&harness);
+    command.env("RUST_LOG", "info,retaind=trace,mls_rs=trace,rustls=trace").env("RETAIND_HEALTH", "127.0.0.1:0");
+    let mut program = Unheard::start(&mut command);
+    let at = written(&harness, "health endpoint listens").await.rsplit_once("address=").unwrap().1.to_owned();
+    written(&harness, "receives from the network").await;
+    let mut alice = harness.device("alice").await;
+    let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
+    let mut sent = 0;
+    let page = loop {
+        for _ in 0..100 {
+            alice.send(&room, &text(&sent.to_string())).await.unwrap();
+            sent += 1;
+        }
+        acknowledged(&harness).await;
+        let page = get(&at, "/metrics").await.body;
+        if sample(&page, "retaind_log_lines_dropped_total{stream=\"output\"}") > 0 {
+            break page;
+        }
+        assert!(sent < 10_000, "nothing was dropped:\n{page}");
+    };
+    assert_eq!(sample(&page, "retaind_log_lines_dropped_total{stream=\"files\"}"), 0, "the other stream has them all");
+    assert!(get(&at, "/readyz").await.json()["log_lines_dropped"].as_u64().unwrap() > 0);
+    let warning = written(&harness, "log lines were dropped").await;
+    assert!(warning.contains("WARN") && warning.contains(" files=0"), "{warning}");
+
+    let told = Instant::now();
+    program.signal("TERM");
+    assert_eq!(program.ends().await, Some(0));
+    assert!(told.elapsed() < Duration::from_secs(8), "took {:?}", told.elapsed());
+    written(&harness, "Shutting down").await;
+    assert_eq!(harness.records().len(), sent + 1);
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bot_that_fails_ends_with_its_code_though_nobody_reads_why() {
+    let harness = Harness::start();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = bot(&harness);
+    let mut program = Unheard::start(command.env("RETAIND_HEALTH", taken.local_addr().unwrap().to_string()));
+    assert_eq!(program.ends().await, Some(75));
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_lines_are_on_the_output_and_in_the_files_however_the_bot_ends() {
+    let harness = Harness::start();
+    let has = |log: &str, words: &str| {
+        assert!(log.contains(words), "{log}");
+        assert!(files(&harness.path().join("logs")).contains(words), "`{words}` is not in the files\n{log}");
+    };
+    let mut program = Program::start(&mut bot(&harness));
+    program.says("receives").await;
+    has(&ends_well(program).await, "Shutting down");
+
+    let mut failing = bot(&harness);
+    failing.env("WICKRIO_BOT_PASSWORD", "not the one in force").env_remove("WICKRIO_ROTATE_PASSWORD");
+    let failing = Program::start(&mut failing);
+    let (code, log) = failing.ends().await;
+    assert_eq!(code, Some(78), "{log}");
+    has(&log, "failedlogin");
+
+    // a start that waits for AWS, which never answers, hears no order to stop
+    let aws = Proxy::start("127.0.0.1:9");
+    let mut hanging = bot(&harness);
+    with_silent_aws(&mut hanging, &aws);
+    hanging.env("RETAIND_OBJECT_LOCK_LEGAL_HOLD", "on");
+    for (grace, words) in [("3600", "second signal: the drain is cut short"), ("1", "(RETAIND_GRACE_SECONDS) is over")]
+    {
+        let asked = aws.requests().len();
+        let mut program = Program::start(hanging.env("RETAIND_GRACE_SECONDS", grace));
+        aws.until(|seen| seen.len() > asked).await;
+        program.signal("TERM");
+        while grace == "3600" && program.runs() {
+            program.signal("INT");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let (code, log) = program.ends().await;
+        assert_eq!(code, Some(75), "{log}");
+        has(&log, words);
+    }
     harness.stop().await;
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use retaind::aws::cloudwatch::{CloudWatch, Figure, FigureUnit};
 use retaind::aws::sns::Sns;
 use retaind::aws::{Aws, Remedy};
-use retaind::bot::clock::{Clock, SystemClock};
+use retaind::core::clock::{Clock, SystemClock};
 use retaind::network::Standing;
 use retaind::protocol::ids::ConversationKind;
 use retaind::report::counters::Counters;

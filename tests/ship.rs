@@ -13,10 +13,11 @@ use retaind::aws::{Aws, AwsError};
 use retaind::bot::disk::RealDisk;
 use retaind::bot::segment::chained;
 use retaind::bot::ship::runner::{News, Runner, Watcher};
-use retaind::bot::ship::s3::{PART_BYTES, Patience, S3Destination};
-use retaind::bot::ship::{Backoff, Bell, ShipError, ShipItem, ShipKind, Shipped};
+use retaind::bot::ship::s3::{PART_BYTES, S3Destination};
+use retaind::bot::ship::{Bell, ShipError, ShipItem, ShipKind, Shipped};
 use retaind::bot::state::{self, Queue};
 use retaind::core::fault::{self, Faulty};
+use retaind::core::pause::Growth;
 use retaind::device::store::{Access as StateAccess, STEPS, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -30,8 +31,8 @@ use crate::support::traffic::Dice;
 
 const BUCKET: &str = "archive";
 const FOLDER: &str = "evidence/2026";
-const SOON: Backoff = Backoff { first: Duration::from_millis(20), max: Duration::from_millis(100) };
-const PATIENCE: Patience = Patience { first: Duration::from_millis(5) };
+const SOON: Growth = Growth::doubling(Duration::from_millis(20), Duration::from_millis(100));
+const PIECES: Growth = Growth::doubling(Duration::from_millis(5), Duration::from_millis(40));
 /// Long enough for a busy machine, short enough for a test of a server that says nothing.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const ONLY_PUT: &[&str] = &["s3:PutObject", "kms:GenerateDataKey"];
@@ -146,7 +147,7 @@ impl Depot {
         let (bell, heard) = (Arc::new(Bell::default()), Arc::new(Heard::default()));
         let runner = Runner {
             queue: Arc::new(Queue::open(self.store.again(StateAccess::Write).unwrap()).unwrap()),
-            destination: Arc::new(S3Destination::new(bucket, encryption, PATIENCE)),
+            destination: Arc::new(S3Destination::new(bucket, encryption, PIECES)),
             disk: Arc::new(RealDisk),
             backoff: SOON,
             watcher: heard.clone(),
@@ -479,7 +480,7 @@ async fn objects_are_locked_as_asked() {
     let heard = Arc::new(Heard::default());
     let runner = Runner {
         queue: Arc::new(Queue::open(depot.store.again(StateAccess::Write).unwrap()).unwrap()),
-        destination: Arc::new(S3Destination::new(bucket, None, PATIENCE)),
+        destination: Arc::new(S3Destination::new(bucket, None, PIECES)),
         disk: Arc::new(RealDisk),
         backoff: SOON,
         watcher: heard.clone(),

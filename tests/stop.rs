@@ -39,7 +39,7 @@ fn bot(harness: &Harness) -> Command {
 }
 
 /// Uploads, events and metrics to an AWS that takes every request and never answers.
-fn with_silent_aws(command: &mut Command, aws: &Proxy) {
+pub fn with_silent_aws(command: &mut Command, aws: &Proxy) {
     aws.trouble(On::anything(), Times::UntilHealed, Fault::Hang);
     let access = Access {
         endpoint: aws.endpoint(),

@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::StalledStreamProtectionConfig;
@@ -28,6 +28,7 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 
 use super::{Aws, AwsError, Call};
+use retaind_core::clock::SystemClock;
 
 /// Parts of one object, by S3's rule.
 pub const PARTS_MAX: u64 = 10_000;
@@ -76,7 +77,7 @@ impl ObjectLock {
             LockMode::Governance => ObjectLockMode::Governance,
             LockMode::Compliance => ObjectLockMode::Compliance,
         };
-        let until = SystemTime::now().checked_add(DAY.saturating_mul(days))?;
+        let until = SystemClock.now().checked_add(DAY.saturating_mul(days))?;
         Some((mode, DateTime::from(until)))
     }
 

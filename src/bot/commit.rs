@@ -19,7 +19,6 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::batch::WrittenFile;
-use crate::clock::Clock;
 use crate::disk::{Disk, DiskError};
 use crate::files::{FilesError, Names};
 use crate::segment::{Basename, Place, Policy, Recovery, SegmentError, Segments};
@@ -27,6 +26,7 @@ use crate::ship::Bell;
 use crate::source::Chunk;
 use crate::state;
 use crate::watchdog::Pulse;
+use retaind_core::clock::Clock;
 
 /// Records of one batch: enough to make a sync cheap for each, few enough for memory.
 const BATCH_RECORDS_MAX: usize = 8192;

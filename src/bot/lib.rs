@@ -5,7 +5,6 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
-pub mod clock;
 pub mod commit;
 pub mod disk;
 pub mod failure;

@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use retaind_core::fault::{Fault, Faulty, chain};
+use retaind_core::pause::Growth;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
 use retaind_report::status::Stages as Standing;
@@ -29,7 +30,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::commit::{CommitError, Committer, Directories, Neighbours};
 use crate::disk::{Disk, DiskError};
 use crate::files::{FilesError, Names};
@@ -37,10 +37,11 @@ use crate::grace::{Grace, Part};
 use crate::passwords::{self, Opened, Passwords};
 use crate::segment::Policy;
 use crate::ship::runner::{News, Runner, Watcher};
-use crate::ship::{Backoff, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
+use crate::ship::{self, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
 use crate::source::{Bot, LogIn, Phase, Pulses, Session, Source, Surroundings, Trouble};
 use crate::state::{self, Queue};
 use crate::watchdog::{self, Gone, Halt, Network, Stalled, Watchdog};
+use retaind_core::clock::Clock;
 
 /// The committing stage, as the watchdog and errors name it.
 const COMMIT: &str = "commit";
@@ -166,7 +167,7 @@ pub struct Shipping {
     /// Where to.
     pub destination: Arc<dyn Destination>,
     /// How long to wait while that is away.
-    pub backoff: Backoff,
+    pub backoff: Growth,
     /// How long a stop may take until what is not shipped waits for the next start.
     pub grace: Grace,
 }
@@ -174,7 +175,7 @@ pub struct Shipping {
 impl Shipping {
     /// To a destination, with the usual patience.
     pub fn to(destination: Arc<dyn Destination>) -> Self {
-        Self { destination, backoff: Backoff::default(), grace: Grace::default() }
+        Self { destination, backoff: ship::PAUSES, grace: Grace::default() }
     }
 
     /// Files stay where they are.

@@ -37,11 +37,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{RecordBuffer, WrittenFile};
-use crate::clock::Clock;
 use crate::commit::Durable;
 use crate::files::Names;
 use crate::passwords::{By, Passwords};
 use crate::watchdog::{Health, Network, Pulse};
+use retaind_core::clock::Clock;
 
 /// What a source wants stored together with its records.
 pub trait Change: Send {

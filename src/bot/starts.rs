@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::disk::{Disk, RealDisk};
+use retaind_core::pause::{Growth, shortened};
 use retaind_report::counters::Counters;
 
 /// The contract's number.
@@ -40,6 +41,7 @@ const FILE: &str = "starts.json";
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSES: Growth = Growth::doubling(PAUSE_FIRST, PAUSE_MAX);
 /// Of the file; it has a tenth.
 const FILE_BYTES_MAX: u64 = 4096;
 const MICROS_PER_MILLI: i64 = 1000;
@@ -58,11 +60,10 @@ pub struct History {
 impl History {
     /// After one more failure. `dice`: 0 for the shortest pause, 255 for the longest.
     pub fn failed(self, now_millis: i64, dice: u8) -> Self {
-        let doubled = 1u32.checked_shl(self.failed_in_a_row).filter(|times| *times > 0).unwrap_or(u32::MAX);
-        let whole = PAUSE_FIRST.saturating_mul(doubled).min(PAUSE_MAX);
-        let pause = whole.mul_f64(0.5 + f64::from(dice) / (2.0 * f64::from(u8::MAX)));
+        let failed_in_a_row = self.failed_in_a_row.saturating_add(1);
+        let pause = shortened(PAUSES.whole(failed_in_a_row), dice);
         Self {
-            failed_in_a_row: self.failed_in_a_row.saturating_add(1),
+            failed_in_a_row,
             last_failed_millis: now_millis,
             pause_millis: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
         }
@@ -113,10 +114,7 @@ impl Starts {
 
     /// Remembers one more failure.
     pub fn failed(&self, now_millis: i64) -> History {
-        let mut dice = [0u8; 1];
-        // without randomness the pause is the longest, and nothing else
-        let [dice] = if aws_lc_rs::rand::fill(&mut dice).is_ok() { dice } else { [u8::MAX] };
-        let history = self.history().failed(now_millis, dice);
+        let history = self.history().failed(now_millis, PAUSES.dice.roll());
         if let Err(error) = self.write(history) {
             let directory = self.directory.display();
             tracing::warn!(%error, %directory, "a failed start cannot be counted: the next one will not wait");

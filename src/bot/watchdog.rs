@@ -58,9 +58,9 @@ pub use self::machine::{Health, Limits, Machine, Network, Observation, Pipeline,
 pub use self::pulse::{Beat, Pulse};
 pub use self::space::Room;
 
-use super::clock::{Clock, SystemClock};
 use super::disk::Disk;
 use super::source::Pulses;
+use retaind_core::clock::{Clock, SystemClock};
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
 

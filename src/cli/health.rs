@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::sync::watch;
 
@@ -14,6 +13,7 @@ use crate::config::env;
 use retaind_bot::disk::{Disk, RealDisk};
 use retaind_bot::state;
 use retaind_bot::watchdog;
+use retaind_core::clock::SystemClock;
 use retaind_report::counters::Counters;
 use retaind_report::health::server::Server;
 use retaind_report::health::{Directory, Found, Health, Look, Queue};
@@ -88,7 +88,7 @@ impl Sight {
         let found = state::unshipped(&self.state).ok()?;
         // a file that is gone has no age; the ship stage tells that it is
         let written = found.oldest.and_then(|path| fs::metadata(path).ok()?.modified().ok());
-        let age = written.and_then(|written| SystemTime::now().duration_since(written).ok());
+        let age = written.and_then(|written| SystemClock.now().duration_since(written).ok());
         let oldest_secs = age.map_or(0, |age| age.as_secs());
         Some(Queue { files: found.files, bytes: found.bytes, parked: found.parked, oldest_secs })
     }

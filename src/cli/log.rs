@@ -6,15 +6,15 @@ use retaind_report::logs::files::LogFiles;
 use retaind_report::logs::{self, Stream};
 
 /// Starts it: on standard output, and in files where they can be written. A bot does not end because they cannot.
-pub(super) fn start(config: &Config) -> Result<Option<LogFiles>, Failure> {
+pub(super) fn start(config: &Config) -> Result<(), Failure> {
     let (files, unwritable) = match config.logs.as_deref().map(LogFiles::open) {
         Some(Ok(files)) => (Some(files), None),
         Some(Err(error)) => (None, Some(error)),
         None => (None, None),
     };
-    logs::start(Stream::Output, &config.log, config.log_format, files.clone()).map_err(Failure::configuration)?;
+    logs::start(Stream::Output, &config.log, config.log_format, files).map_err(Failure::configuration)?;
     if let Some(error) = unwritable {
         tracing::warn!("{error}");
     }
-    Ok(files)
+    Ok(())
 }

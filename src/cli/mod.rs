@@ -23,12 +23,13 @@ mod upload;
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use retaind_core::fault::{Chain, Fault, Faulty};
 pub use retaind_core::fault::{EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_TEMPORARY};
+
+use retaind_report::logs::{self, last};
 
 /// The arguments of the program.
 #[derive(Debug, Parser)]
@@ -111,6 +112,7 @@ impl fmt::Display for Failure {
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    last::hear_panics();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -119,10 +121,13 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(EXIT_CONFIGURATION) } else { ExitCode::SUCCESS };
         }
     };
-    match dispatch(arguments.command.unwrap_or(Command::Run)) {
+    let ended = dispatch(arguments.command.unwrap_or(Command::Run));
+    // what was logged comes before what is said last
+    logs::finish();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let _ = writeln!(io::stderr(), "error: {failure}");
+            last::say(format!("error: {failure}\n"));
             ExitCode::from(failure.code())
         }
     }

@@ -17,7 +17,10 @@ use retaind_core::fault::{Fault, Faulty as _};
 use retaind_network::{Admin, Network, NetworkError, Options, Standing};
 use retaind_protocol::credential::Role;
 use retaind_protocol::ids::{DeviceId, UserName};
+use retaind_report::logs::{self, Format, Stream};
 
+/// What a network logs.
+const LOG_FILTER: &str = "info";
 /// Longest password that is read from standard input.
 const PASSWORD_BYTES_MAX: u64 = 4096;
 
@@ -176,9 +179,8 @@ pub fn run(arguments: NetworkArguments) -> Result<(), Failure> {
 }
 
 fn serve(options: Options, listen: &str) -> Result<(), Failure> {
-    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).finish();
-    // somebody who embeds this has a log already
-    let _already = tracing::subscriber::set_global_default(log);
+    // a program that embeds this has a log already
+    let _already = logs::start(Stream::Error, LOG_FILTER, Format::Text, None);
     let signals = lifecycle::listen().map_err(Failure::internal)?;
     let listener = TcpListener::bind(listen).map_err(|error| {
         Failure::temporary(format!("network cannot listen on `{listen}`, is another one running there: {error}"))

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use retaind_protocol::limits::PASSWORD_BYTES_MAX;
+use retaind_report::logs;
 
 const ENTER: &str = "Enter the password:";
 const ENTER_AGAIN: &str = "Re-enter the password:";
@@ -53,6 +54,8 @@ pub(super) fn is_possible() -> bool {
 
 /// Asks until a password is entered.
 pub(super) async fn ask(entry: Entry, stop: &CancellationToken) -> Result<Zeroizing<String>, NoPassword> {
+    // a line of the log that was written before the question stands before it
+    logs::flush();
     let _silence = Silence::begin()?;
     let (tell, mut told) = oneshot::channel();
     // it may wait for ever in the system, so that nothing may wait for it

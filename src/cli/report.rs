@@ -11,7 +11,7 @@ use crate::config::aws::{Metrics as MetricsTo, Updates as UpdatesFrom};
 use retaind_aws::Aws;
 use retaind_aws::cloudwatch::CloudWatch;
 use retaind_aws::sns::Sns;
-use retaind_bot::clock::{Clock, SystemClock};
+use retaind_core::clock::{Clock, SystemClock};
 use retaind_report::counters::Counters;
 use retaind_report::events::{Events, Sending};
 use retaind_report::metrics::{Measuring, Metrics};

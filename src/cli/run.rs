@@ -15,7 +15,6 @@ use super::{health, limits, log, password, settings, starts, upload};
 use crate::config::{Config, Network as NetworkConfig, env};
 use crate::lifecycle::{self, Signalled};
 use retaind_aws::Aws;
-use retaind_bot::clock::SystemClock;
 use retaind_bot::commit::Directories;
 use retaind_bot::disk::{Disk, RealDisk};
 use retaind_bot::grace::{Grace, Part};
@@ -26,6 +25,7 @@ use retaind_bot::segment::{Basename, Policy};
 use retaind_bot::ship::Shipped;
 use retaind_bot::source::Phase;
 use retaind_bot::watchdog;
+use retaind_core::clock::SystemClock;
 use retaind_device::store::STEPS;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_report::counters::Counters;
@@ -41,13 +41,13 @@ const NETWORK_DIRECTORY: &str = "network";
 pub fn run() -> Result<(), Failure> {
     limits::raise_open_files()?;
     let (config, warnings) = settings::load_or_fail()?;
-    let log_files = log::start(&config)?;
+    log::start(&config)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let basename = Basename::new(config.files.base_name.as_str()).map_err(Failure::configuration)?;
     let health = health::Endpoint::bind(&config)?;
-    let signals = lifecycle::listen_with_logs(log_files).map_err(Failure::internal)?;
+    let signals = lifecycle::listen_with_logs().map_err(Failure::internal)?;
     let runtime = runtime()?;
     let grace = Grace::new(config.grace);
     runtime.spawn(lifecycle::end_in_time(signals.stop.clone(), grace.clone()));

@@ -9,8 +9,8 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use retaind_bot::clock::{Clock, SystemClock};
 use retaind_bot::starts::{FAILED_MAX, History, Starts, millis};
+use retaind_core::clock::{Clock, SystemClock};
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
 

@@ -75,5 +75,6 @@ fn print(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
     for free in &answer.disk_free_bytes {
         line(&format!("free bytes for {}", free.directory), free.bytes)?;
     }
+    line("log lines dropped", Some(answer.log_lines_dropped))?;
     out.flush()
 }

@@ -1,7 +1,7 @@
 //! Where sealed files go, set up from the configuration: to S3, encrypted or not, or nowhere.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::Failure;
 use crate::config::aws::{Aws as Settings, Upload};
@@ -11,7 +11,8 @@ use retaind_aws::s3::{Bucket, LegalHold, LockMode, ObjectLock, REQUEST_TIMEOUT};
 use retaind_aws::{Aws, Remedy};
 use retaind_bot::disk::Disk;
 use retaind_bot::run::Shipping;
-use retaind_bot::ship::s3::{Patience, S3Destination};
+use retaind_bot::ship::s3::{PAUSES, S3Destination};
+use retaind_core::clock::SystemClock;
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
@@ -25,7 +26,7 @@ pub(super) fn shipping(aws: Option<&Aws>, settings: &Settings, disk: &Arc<dyn Di
     let folder = upload.folder.as_deref();
     let bucket = Bucket::new(aws, &upload.region, &upload.bucket, folder, Some(lock), REQUEST_TIMEOUT);
     let encryption = upload.key.as_ref().map(|key| (Kms::new(aws, &key.region, key.arn.as_str()), key.format));
-    Shipping::to(Arc::new(S3Destination::new(bucket, encryption, Patience::default())))
+    Shipping::to(Arc::new(S3Destination::new(bucket, encryption, PAUSES)))
 }
 
 /// Refuses to start where objects are to be locked and the bucket or the permissions do not let them: an archive that is
@@ -63,7 +64,7 @@ pub(super) fn place(upload: &Upload) -> Place<'_> {
 
 fn locks(upload: &Upload) -> Vec<Lock> {
     let retention = upload.lock.retention.map(|retention| {
-        let until = SystemTime::now() + Duration::from_secs(u64::from(retention.days).saturating_mul(SECONDS_PER_DAY));
+        let until = SystemClock.now() + Duration::from_secs(u64::from(retention.days).saturating_mul(SECONDS_PER_DAY));
         match retention.mode {
             LockMode::Governance => Lock::Governance(until),
             LockMode::Compliance => Lock::Compliance(until),

@@ -13,12 +13,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use retaind_core::pause::{Growth, Pause};
 use retaind_protocol::endpoint::Endpoint;
 
-/// First wait before a lost connection is tried again. A network that restarts is back within some of these.
-const WAIT_MIN: Duration = Duration::from_millis(20);
-/// Longest wait between two tries.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+/// Waits before a lost connection is tried again. A network that restarts is back within some of them.
+const WAITS: Growth = Growth::doubling(Duration::from_millis(20), Duration::from_secs(2));
 
 type Whereabouts = Arc<dyn Fn() -> Endpoint + Send + Sync>;
 
@@ -51,7 +50,7 @@ impl Patience {
 
     /// The tries after one loss.
     pub fn tries(&self) -> Tries {
-        Tries { until: Instant::now().checked_add(self.total), wait: WAIT_MIN }
+        Tries { until: Instant::now().checked_add(self.total), wait: Pause::new(WAITS) }
     }
 }
 
@@ -65,18 +64,17 @@ impl fmt::Debug for Patience {
 #[derive(Debug)]
 pub struct Tries {
     until: Option<Instant>,
-    wait: Duration,
+    wait: Pause,
 }
 
 impl Tries {
     /// Waits before the next try, longer each time; `false` at once when patience has run out.
     pub async fn again(&mut self) -> bool {
-        let Some(at) = Instant::now().checked_add(self.wait) else { return false };
+        let Some(at) = Instant::now().checked_add(self.wait.grow()) else { return false };
         if self.until.is_some_and(|until| at > until) {
             return false;
         }
         tokio::time::sleep_until(at).await;
-        self.wait = self.wait.saturating_mul(2).min(WAIT_MAX);
         true
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::error::NetworkError;
+use retaind_core::clock::{Clock, SystemClock};
 use retaind_state::schema::{self, Step};
 
 /// The versions of the database, see [`schema`].
@@ -130,7 +131,7 @@ pub(crate) fn set_meta(connection: &Connection, key: &str, value: &[u8]) -> Resu
 
 /// Wall clock, microseconds since 1970, UTC.
 pub(crate) fn now_micros() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
+    SystemClock.now_micros()
 }
 
 #[cfg(test)]

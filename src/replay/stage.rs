@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use super::cast::{self, Absent, Cast};
 use super::plan::{Plan, Redundant, Step};
 use super::report::{RoomReport, Sent, SentWhat};
 use super::{Observer, Options, Pace, ReplayError, Timestamps};
+use retaind_core::clock::{Clock, SystemClock};
 use retaind_device::conversations::{DeviceError, Reading};
 use retaind_protocol::content::{Body, Content, RoomState, Text, changemask};
 use retaind_protocol::ids::{ConversationKind, UserName};
@@ -200,10 +201,7 @@ impl Stage {
         let message_id = cast::message_id().map_err(|error| self.failed(user, error.into()))?;
         let sent_at_micros = match self.options.timestamps {
             Timestamps::Logged => at_micros,
-            Timestamps::Now => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
-            }
+            Timestamps::Now => SystemClock.now_micros(),
         };
         Ok(Content { message_id, sent_at_micros, ttl: None, bor: 0, body })
     }

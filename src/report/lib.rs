@@ -13,6 +13,5 @@ pub mod logs;
 pub mod metrics;
 pub mod origin;
 pub mod outlets;
-mod pause;
 pub mod status;
 pub mod updates;

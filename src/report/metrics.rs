@@ -28,8 +28,8 @@ pub use self::table::{METRICS, Metric, Unit};
 use self::table::Totals;
 use super::counters::Counters;
 use super::origin::Origin;
-use super::pause::Pause;
 use retaind_aws::{AwsError, Remedy};
+use retaind_core::pause::{Growth, Pause};
 
 /// How often figures are made.
 pub const INTERVAL: Duration = Duration::from_secs(60);
@@ -128,7 +128,7 @@ impl Metrics {
             away = self.settle(&batch, result);
         }
         self.cut();
-        let mut pause = Pause::new(PAUSE_FIRST, PAUSE_MAX);
+        let mut pause = Pause::new(Growth::doubling(PAUSE_FIRST, PAUSE_MAX));
         loop {
             let batch = self.batch();
             if batch.is_empty() {

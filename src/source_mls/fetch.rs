@@ -13,6 +13,7 @@ use retaind_bot::disk::{DiskError, DiskFile};
 use retaind_bot::files::{FilesError, Names};
 use retaind_bot::source::Chunk;
 use retaind_bot::watchdog::{Health, Pulse};
+use retaind_core::pause::{Growth, Pause};
 use retaind_device::blob::{BlobError, Blobs, download_step};
 use retaind_device::connection::Connection;
 use retaind_protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
@@ -29,8 +30,9 @@ use crate::decrypt::{Input, Output, worker_of};
 pub const FETCHES_MAX: usize = 8;
 /// A block that is not authentic is fetched this often before the attachment counts as damaged.
 const TRIES_MAX: u32 = 3;
-/// Pause after an error of the network, before the same range is asked for again.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// Pauses after an error of the network, before the same range is asked for again. A conversation waits for its attachment,
+/// so the longest one is short.
+pub const PAUSES: Growth = Growth::doubling(Duration::from_millis(500), Duration::from_secs(4));
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 1024 * 1024;
 
@@ -109,6 +111,8 @@ pub struct Fetcher<B = Connection> {
     pub health: watch::Receiver<Health>,
     /// Beats for the passing on; a download takes as long as it takes.
     pub pulse: Pulse,
+    /// How long to wait after an error of the network: [`PAUSES`].
+    pub pauses: Growth,
 }
 
 impl<B: Blobs> Fetcher<B> {
@@ -229,6 +233,7 @@ impl<B: Blobs> Fetcher<B> {
         let mut connection = self.connection.clone();
         let mut health = self.health.clone();
         let mut tries = 0u32;
+        let mut pause = Pause::new(self.pauses);
         loop {
             if health.wait_for(Health::takes_deliveries).await.is_err() {
                 // the bot is stopping: wait to be given up
@@ -240,7 +245,7 @@ impl<B: Blobs> Fetcher<B> {
             };
             let Some(current) = current else { continue };
             match download_step(&*current, &attachment.blob, writer).await {
-                Ok(true) => {}
+                Ok(true) => pause.reset(),
                 Ok(false) => return Ok(Ok(())),
                 Err(error) if error.is_missing() => {
                     return Ok(Err("network does not have the attachment".to_owned()));
@@ -261,7 +266,7 @@ impl<B: Blobs> Fetcher<B> {
                 // everything else says nothing about the blob: a record that it is missing could not be taken back
                 Err(error) => {
                     tracing::warn!(%error, "attachment waits for the network");
-                    tokio::time::sleep(RETRY_PAUSE).await;
+                    tokio::time::sleep(pause.grow()).await;
                 }
             }
         }

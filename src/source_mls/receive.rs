@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use retaind_bot::source::Surroundings;
 use retaind_bot::watchdog::{Health, Network};
 use retaind_core::fault::{Fault, Faulty, chain};
+use retaind_core::pause::{Growth, Pause};
 use retaind_device::account::{self, AccountError, LoggedIn};
 use retaind_device::connection::{Connection, ConnectionError, Push};
 use retaind_device::mls::Engine;
@@ -49,10 +50,8 @@ const REPLENISH_EVERY: Duration = Duration::from_secs(30);
 const REPLENISH_AFTER_WELCOMES: usize = 50;
 /// Further than this behind the network's, a clock is told to be wrong; a minute is what the watchdog bears as well.
 const CLOCK_BEHIND: Duration = Duration::from_secs(60);
-/// First pause before connecting again; doubled each time.
-const PAUSE_FIRST: Duration = Duration::from_millis(100);
-/// Longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(15);
+/// Pauses before connecting again: a network that restarts is back within the first ones.
+const PAUSES: Growth = Growth::doubling(Duration::from_millis(100), Duration::from_secs(15));
 
 /// Why the bot cannot go on receiving.
 #[derive(Debug, Error)]
@@ -117,7 +116,7 @@ impl Link {
     /// logged in already.
     pub async fn run(self, first: LoggedIn, stop: CancellationToken) -> Result<(), ReceiveError> {
         let mut account = Some(first);
-        let mut pause = PAUSE_FIRST;
+        let mut pause = Pause::new(PAUSES);
         loop {
             let asked = Asked { restarts: self.around.health.borrow().restarts, recalls: self.recall.asked() };
             let result = match account.take() {
@@ -143,17 +142,18 @@ impl Link {
             self.connection.send_replace(None);
             self.around.network.send_replace(Network::Away);
             self.around.counters.status.receives(Receiving::Interrupted);
+            let wait = pause.grow();
             match result {
                 Ok(()) => tracing::warn!("connection to the network ended, connecting again"),
                 Err(error) if error.is_temporary() => {
-                    tracing::warn!(error = %chain(&error), pause = ?pause, "network is away, trying again");
+                    tracing::warn!(error = %chain(&error), pause = ?wait, "network is away, trying again");
                 }
                 Err(error) => return Err(error),
             }
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = self.asked_again(asked) => pause = PAUSE_FIRST,
-                () = tokio::time::sleep(pause) => pause = pause.saturating_mul(2).min(PAUSE_MAX),
+                () = self.asked_again(asked) => pause.reset(),
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
@@ -188,7 +188,7 @@ impl Link {
         account: LoggedIn,
         asked: Asked,
         stop: &CancellationToken,
-        pause: &mut Duration,
+        pause: &mut Pause,
     ) -> Result<(), ReceiveError> {
         let connection = account.connection.clone();
         let result = tokio::select! {
@@ -211,7 +211,7 @@ impl Link {
         &self,
         mut account: LoggedIn,
         stop: &CancellationToken,
-        pause: &mut Duration,
+        pause: &mut Pause,
     ) -> Result<(), ReceiveError> {
         let engine = account.engine(self.store.clone())?;
         account.replenish_key_packages(&engine, KEY_PACKAGES_BATCH).await?;
@@ -228,7 +228,7 @@ impl Link {
         self.connection.send_replace(Some(account.connection.clone()));
         self.around.network.send_replace(Network::Connected);
         self.around.counters.status.receives(Receiving::Now);
-        *pause = PAUSE_FIRST;
+        pause.reset();
         tracing::info!(address = self.endpoint.address, "receives from the network");
         if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // whoever asked may have stopped waiting

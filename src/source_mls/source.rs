@@ -9,6 +9,7 @@ use futures_util::future::FutureExt;
 use retaind_bot::passwords::Opened;
 use retaind_bot::source::{Bot, LogIn, Session, Source, Surroundings, Trouble, Work};
 use retaind_core::fault::{Faulty as _, chain};
+use retaind_core::pause::{Growth, Pause};
 use retaind_device::account::{self, AccountError, LoggedIn};
 use retaind_device::store::{DeviceState as _, STEPS};
 use retaind_protocol::credential::{Identity, Verifier};
@@ -24,17 +25,15 @@ use crate::change::Owed;
 use crate::decrypt::{Input, Neighbours, Worker};
 use crate::delivery::Recall;
 use crate::error::MlsError;
-use crate::fetch::Fetcher;
+use crate::fetch::{self, Fetcher};
 use crate::heartbeat::Heartbeat;
 use crate::provision;
 use crate::receive::{Link, WINDOW_MESSAGES, acknowledge};
 
 /// Decrypted chunks before those with files are fetched: enough to keep all workers busy.
 const OUTPUTS_MAX: usize = 1024;
-/// Pause before the first log-in is tried again while the network is away; doubled each time.
-const LOGIN_PAUSE_FIRST: Duration = Duration::from_secs(1);
-/// Longest such pause, as for later log-ins.
-const LOGIN_PAUSE_MAX: Duration = Duration::from_secs(15);
+/// Pauses before the first log-in is tried again while the network is away; the longest is as for later log-ins.
+const LOGIN_PAUSES: Growth = Growth::doubling(Duration::from_secs(1), Duration::from_secs(15));
 
 /// The MLS network at one place.
 pub struct Mls {
@@ -134,24 +133,25 @@ async fn log_in_again(
     surroundings: &Surroundings,
     stop: &CancellationToken,
 ) -> Result<Option<LoggedIn>, MlsError> {
-    let mut pause = LOGIN_PAUSE_FIRST;
+    let mut pause = Pause::new(LOGIN_PAUSES);
     loop {
         let trying = account::login(store.clone(), Some(endpoint), WINDOW_MESSAGES);
-        match stop.run_until_cancelled(trying).await {
+        let wait = match stop.run_until_cancelled(trying).await {
             None => return Ok(None),
             Some(Ok(account)) => return Ok(Some(account)),
             Some(Err(AccountError::Connection(error))) if error.is_temporary() => {
                 surroundings.counters.login_failures.add(1);
-                tracing::warn!(error = %chain(&error), ?pause, "network is away, trying again");
+                let wait = pause.grow();
+                tracing::warn!(error = %chain(&error), pause = ?wait, "network is away, trying again");
+                wait
             }
             Some(Err(error)) => {
                 surroundings.counters.login_failures.add(1);
                 return Err(error.into());
             }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(retaind_bot::ship::runner::jittered(pause)) => pause = pause.saturating_mul(2).min(LOGIN_PAUSE_MAX),
+        };
+        if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return Ok(None);
         }
     }
 }
@@ -228,6 +228,7 @@ impl Stages {
             counters: around.counters.clone(),
             health: around.health.clone(),
             pulse: around.pulses.add(FETCH),
+            pauses: fetch::PAUSES,
         };
         let link = Link {
             endpoint: mls.endpoint,

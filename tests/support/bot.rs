@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use retaind::bot::clock::Clock;
 use retaind::bot::commit::Directories;
 use retaind::bot::disk::Disk;
 use retaind::bot::passwords::Passwords;
@@ -11,6 +10,7 @@ use retaind::bot::run::{self as bot, BotError, Shipping, SourceError};
 use retaind::bot::segment::Policy;
 use retaind::bot::ship::Shipped;
 use retaind::bot::watchdog;
+use retaind::core::clock::Clock;
 use retaind::protocol::credential::Identity;
 use retaind::protocol::endpoint::Endpoint;
 use retaind::report::counters::Counters;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use retaind::bot::clock::Clock;
+use retaind::core::clock::Clock;
 use retaind::report::counters::Counter;
 
 /// Stands still until a test sets it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retaind::aws::AwsError;
-use retaind::bot::clock::{Clock, SystemClock};
+use retaind::core::clock::{Clock, SystemClock};
 use retaind::report::events::{Events, Notification, Publish, Sending};
 use retaind::report::origin::{Image, Origin, PRODUCT};
 use serde_json::Value;

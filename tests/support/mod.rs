@@ -29,7 +29,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use retaind::bot::clock::SystemClock;
 use retaind::bot::commit::Directories;
 use retaind::bot::disk::RealDisk;
 use retaind::bot::grace::Grace;
@@ -38,6 +37,7 @@ use retaind::bot::run::{BotError, Shipping};
 use retaind::bot::segment::{Basename, Policy};
 use retaind::bot::ship::Shipped;
 use retaind::bot::watchdog;
+use retaind::core::clock::SystemClock;
 use retaind::device::account::{self, Proof};
 use retaind::device::conversations::{Device, random};
 use retaind::device::store::{STEPS, Store};

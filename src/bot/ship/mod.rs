@@ -42,7 +42,7 @@ use retaind_core::fault::{Fault, Faulty};
 
 pub use bell::Bell;
 pub use local::LocalDestination;
-pub use runner::{Backoff, Shipped};
+pub use runner::{PAUSES, Shipped};
 
 /// What kind of file an item is: `wickrio-type` of an S3 object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -16,6 +16,7 @@ use super::bell::{Bell, Until};
 use super::{Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipQueue, Stored, Taken, Token};
 use crate::disk::Disk;
 use retaind_core::fault::{Fault, Faulty};
+use retaind_core::pause::{Growth, Pause};
 
 /// Files on their way at the same time: enough for the latency of many small ones.
 pub const LANES: usize = 8;
@@ -24,20 +25,8 @@ pub const PARKED_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Shipped files removed between two looks at the queue.
 const REMOVED_AT_ONCE: usize = 256;
 
-/// How long to wait before the destination is tried again: doubled each time up to the limit, reset by a success.
-#[derive(Debug, Clone, Copy)]
-pub struct Backoff {
-    /// First pause.
-    pub first: Duration,
-    /// Longest pause.
-    pub max: Duration,
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self { first: Duration::from_secs(1), max: Duration::from_secs(60) }
-    }
-}
+/// How long to wait before the destination is tried again, unless a test says otherwise.
+pub const PAUSES: Growth = Growth::doubling(Duration::from_secs(1), Duration::from_secs(60));
 
 /// How a run of the ship stage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +63,7 @@ pub struct Runner {
     /// Where it lies.
     pub disk: Arc<dyn Disk>,
     /// How long to wait while the destination is away.
-    pub backoff: Backoff,
+    pub backoff: Growth,
     /// Who hears of it.
     pub watcher: Arc<dyn Watcher>,
 }
@@ -83,7 +72,7 @@ type Job = (Taken, Result<Stored, ShipError>);
 
 struct Gate {
     shut_until: Option<Instant>,
-    pause: Duration,
+    pause: Pause,
     told: Option<String>,
 }
 
@@ -93,7 +82,7 @@ impl Runner {
         let mut orders = bell.listen();
         let mut jobs: JoinSet<Job> = JoinSet::new();
         let mut busy: Vec<i64> = Vec::new();
-        let mut gate = Gate { shut_until: None, pause: self.backoff.first, told: None };
+        let mut gate = Gate::open(self.backoff);
         let mut unpark_at = Instant::now() + PARKED_AGAIN;
         // what an earlier run had stored but not removed
         self.remove_stored().await?;
@@ -183,7 +172,7 @@ impl Runner {
         if gate.told.is_some() {
             info!("files are stored again");
         }
-        *gate = Gate { pause: self.backoff.first, ..Gate::open() };
+        *gate = Gate::open(self.backoff);
         let copy = self.destination.local_copy();
         self.on_queue(move |queue| queue.done(&stored, copy)).await?;
         match copy {
@@ -210,10 +199,9 @@ impl Runner {
                 gate.told = Some(kind);
                 // several lanes that fail together are one failure
                 if gate.shut_until.is_none_or(|until| until <= Instant::now()) {
-                    let pause = jittered(gate.pause);
+                    let pause = gate.pause.grow();
                     warn!(error = error.with_sources(), again_in = ?pause, "not shipped yet");
                     gate.shut_until = Some(Instant::now() + pause);
-                    gate.pause = gate.pause.saturating_mul(2).min(self.backoff.max);
                 }
                 Ok(())
             }
@@ -274,8 +262,8 @@ impl Gate {
         }
     }
 
-    fn open() -> Self {
-        Self { shut_until: None, pause: Duration::ZERO, told: None }
+    fn open(backoff: Growth) -> Self {
+        Self { shut_until: None, pause: Pause::new(backoff), told: None }
     }
 }
 
@@ -291,13 +279,4 @@ fn token() -> Token {
     // without randomness nothing else of the bot works; two equal tokens would only make a stranger's object look ours
     let _ = aws_lc_rs::rand::fill(&mut random);
     Token::new(HEXLOWER.encode(&random))
-}
-
-/// Between half of `pause` and all of it, so that many bots do not come back at the same moment.
-pub fn jittered(pause: Duration) -> Duration {
-    let mut random = [0u8; 1];
-    let _ = aws_lc_rs::rand::fill(&mut random);
-    let [random] = random;
-    let half = pause / 2;
-    half + half.mul_f64(f64::from(random) / f64::from(u8::MAX))
 }

@@ -30,7 +30,6 @@ use data_encoding::BASE64;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::runner::jittered;
 use super::{
     Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Storing, Taken,
 };
@@ -39,6 +38,7 @@ use retaind_archive::encrypt::{EncryptError, Format, Sealer, overwrite_stack, se
 use retaind_aws::kms::Kms;
 use retaind_aws::s3::{Bucket, NewObject, OBJECT_BYTES_MAX, PARTS_MAX, Part};
 use retaind_aws::{AwsError, Remedy};
+use retaind_core::pause::{Growth, Pause};
 
 /// Bytes of file content in memory, over all lanes.
 const BUFFER_BYTES: usize = 48 * 1024 * 1024;
@@ -55,31 +55,21 @@ const TAG_ROOM: usize = 16;
 /// Our own metadata: whose attempt made the object.
 const TOKEN_KEY: &str = "retaind-attempt";
 
-/// How pieces are tried again within one attempt.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// First pause; doubled each time.
-    pub first: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { first: Duration::from_millis(500) }
-    }
-}
+/// Pauses before a piece is tried again within one attempt, which has [`TRIES_MAX`].
+pub const PAUSES: Growth = Growth::doubling(Duration::from_millis(500), Duration::from_secs(4));
 
 /// A bucket, and how objects are encrypted on the way there.
 pub struct S3Destination {
     bucket: Bucket,
     encryption: Option<(Kms, Format)>,
     buffers: Arc<Semaphore>,
-    patience: Patience,
+    pauses: Growth,
 }
 
 impl S3Destination {
     /// With `encryption`, nothing leaves the host in clear.
-    pub fn new(bucket: Bucket, encryption: Option<(Kms, Format)>, patience: Patience) -> Self {
-        Self { bucket, encryption, buffers: Arc::new(Semaphore::new(BUFFER_BYTES / BUFFER_UNIT)), patience }
+    pub fn new(bucket: Bucket, encryption: Option<(Kms, Format)>, pauses: Growth) -> Self {
+        Self { bucket, encryption, buffers: Arc::new(Semaphore::new(BUFFER_BYTES / BUFFER_UNIT)), pauses }
     }
 }
 
@@ -201,7 +191,7 @@ impl Attempt<'_> {
         F: Future<Output = Result<(), AwsError>>,
     {
         let mut lost = false;
-        let mut pause = self.s3.patience.first;
+        let mut pause = Pause::new(self.s3.pauses);
         let mut tries = 0u32;
         loop {
             tries = tries.saturating_add(1);
@@ -214,8 +204,7 @@ impl Attempt<'_> {
                     if tries >= TRIES_MAX || error.remedy() != Remedy::Wait {
                         return Err(Failed::Aws(error, if lost { Doubt::Earlier } else { Doubt::None }));
                     }
-                    tokio::time::sleep(jittered(pause)).await;
-                    pause = pause.saturating_mul(2);
+                    tokio::time::sleep(pause.grow()).await;
                 }
             }
         }
@@ -228,7 +217,7 @@ impl Attempt<'_> {
 
     async fn parts(&self, object: &NewObject, source: Source) -> Result<(), Failed> {
         let key = &object.key;
-        let begun = again(self.s3.patience, || self.s3.bucket.begin(object)).await;
+        let begun = again(self.s3.pauses, || self.s3.bucket.begin(object)).await;
         let upload = begun.map_err(|error| Failed::Aws(error, Doubt::None))?;
         let (id, begun) = (self.item().id, upload.clone());
         self.on_ledger(move |ledger| ledger.upload_begun(id, &begun)).await?;
@@ -260,10 +249,10 @@ impl Attempt<'_> {
             (source, piece) = self.piece(source, part_bytes).await?;
             number = number.saturating_add(1);
             let (bucket, key, upload) = (self.s3.bucket.clone(), key.to_owned(), upload.to_owned());
-            let patience = self.s3.patience;
+            let pauses = self.s3.pauses;
             sending.spawn(async move {
                 let sha256 = piece.sha256.as_ref();
-                again(patience, || bucket.part(&key, &upload, number, piece.body.clone(), sha256)).await
+                again(pauses, || bucket.part(&key, &upload, number, piece.body.clone(), sha256)).await
             });
         }
         while !sending.is_empty() {
@@ -349,18 +338,17 @@ impl Attempt<'_> {
 }
 
 /// Tries what may be done twice: begins an upload, or sends a part (the second replaces the first).
-async fn again<T, F>(patience: Patience, mut send: impl FnMut() -> F) -> Result<T, AwsError>
+async fn again<T, F>(pauses: Growth, mut send: impl FnMut() -> F) -> Result<T, AwsError>
 where
     F: Future<Output = Result<T, AwsError>>,
 {
-    let mut pause = patience.first;
+    let mut pause = Pause::new(pauses);
     let mut tries = 0u32;
     loop {
         tries = tries.saturating_add(1);
         match send().await {
             Err(error) if tries < TRIES_MAX && error.remedy() == Remedy::Wait => {
-                tokio::time::sleep(jittered(pause)).await;
-                pause = pause.saturating_mul(2);
+                tokio::time::sleep(pause.grow()).await;
             }
             result => return result,
         }

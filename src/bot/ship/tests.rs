@@ -9,8 +9,9 @@ use tokio::sync::{Mutex as Turn, mpsc};
 use super::runner::{News, Runner, Watcher};
 use super::*;
 use crate::disk::RealDisk;
+use retaind_core::pause::Growth;
 
-const AT_ONCE: Backoff = Backoff { first: Duration::ZERO, max: Duration::ZERO };
+const AT_ONCE: Growth = Growth::doubling(Duration::ZERO, Duration::ZERO);
 
 #[derive(Default)]
 struct Queue {
@@ -122,7 +123,7 @@ impl Watcher for Heard {
     fn stored(&self, _: &ShipItem) {}
 }
 
-fn runner(queue: &Arc<Queue>, destination: impl Destination + 'static, backoff: Backoff) -> (Runner, Arc<Heard>) {
+fn runner(queue: &Arc<Queue>, destination: impl Destination + 'static, backoff: Growth) -> (Runner, Arc<Heard>) {
     let heard = Arc::new(Heard::default());
     let (queue, destination) = (queue.clone(), Arc::new(destination));
     (Runner { queue, destination, disk: Arc::new(RealDisk), backoff, watcher: heard.clone() }, heard)
@@ -279,7 +280,7 @@ async fn stop_ends_a_pause_and_leaves_the_rest_in_the_queue() {
     queue.put(item(1));
     let (gate, mut arrivals, answer) = gate(LocalCopy::Keep);
     let year = Duration::from_secs(365 * 24 * 60 * 60);
-    let (runner, heard) = runner(&queue, gate, Backoff { first: year, max: year });
+    let (runner, heard) = runner(&queue, gate, Growth::doubling(year, year));
     let test = async {
         arrivals.recv().await.unwrap();
         answer.send(Some(disk())).unwrap();

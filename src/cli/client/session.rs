@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -14,6 +14,7 @@ use super::show::Screen;
 use crate::cli::Failure;
 use crate::config::env::Given;
 use crate::config::mistake::Mistake;
+use retaind_core::clock::{Clock, SystemClock};
 use retaind_core::fault::{Fault, Faulty as _};
 use retaind_device::account::{self, AccountError, Proof};
 use retaind_device::blob;
@@ -339,10 +340,9 @@ pub(super) fn message_id() -> Result<MessageId, Failure> {
     random().map(MessageId::new).map_err(Failure::internal)
 }
 
-/// The system's clock.
+/// The system's clock, microseconds since 1970, UTC.
 pub(super) fn now_micros() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+    SystemClock.now_micros()
 }
 
 /// By what to do about it.

@@ -16,7 +16,7 @@ use super::audit::measured;
 use super::ledger::{Expected, Ledger};
 use crate::cli::Failure;
 use retaind_archive::record::MSGTYPE_KEY_EVENT;
-use retaind_bot::clock::{Clock, SystemClock};
+use retaind_core::clock::{Clock, SystemClock};
 use retaind_device::account::{self, Proof};
 use retaind_device::blob;
 use retaind_device::conversations::{Device, Reading, random};

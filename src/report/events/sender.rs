@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use super::outlet::Outlet;
 use super::queue::Pending;
 use super::{Events, notification};
-use crate::pause::Pause;
 use retaind_aws::AwsError;
+use retaind_core::pause::{Growth, Pause};
 
 /// First pause before a notification is tried again.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ impl Sender {
         let Some(outlet) = self.events.outlet() else { return };
         let run = run_id(self.events.now_micros());
         let mut number = 0u64;
-        let mut pause = Pause::new(PAUSE_FIRST, PAUSE_MAX);
+        let mut pause = Pause::new(Growth::doubling(PAUSE_FIRST, PAUSE_MAX));
         while let Some(event) = outlet.next(|| self.events.now_micros()).await {
             number = number.saturating_add(1);
             self.tell(&topic, &event, format!("{run}-{number}"), outlet, &mut pause).await;

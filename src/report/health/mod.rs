@@ -30,6 +30,7 @@ use tokio::sync::Mutex;
 pub use self::page::Answer;
 
 use super::counters::Counters;
+use super::logs::{self, Dropped};
 use super::status::{Opinion, Pipeline, Receiving, Space, Stages, Standing};
 
 /// How long a look at disks and state is waited for: less than a connection may take.
@@ -139,6 +140,8 @@ pub struct Reading {
     standing: Standing,
     opinion: Opinion,
     in_hand: u64,
+    /// Lines that the log has dropped: no reason not to be ready.
+    dropped: Dropped,
     found: Found,
 }
 
@@ -216,6 +219,7 @@ impl Health {
             standing: self.counters.status.standing(),
             opinion: self.look.opinion(),
             in_hand: self.counters.messages_in_hand(),
+            dropped: logs::dropped(),
         }
     }
 }

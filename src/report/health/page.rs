@@ -37,6 +37,9 @@ pub struct Answer {
     pub oldest_unshipped_age_seconds: Option<u64>,
     /// Free bytes of the bot's directories.
     pub disk_free_bytes: Vec<Free>,
+    /// Lines that the log has dropped since the start, over its streams; 0 from a bot that does not count them.
+    #[serde(default)]
+    pub log_lines_dropped: u64,
 }
 
 /// One reason.
@@ -80,6 +83,7 @@ impl From<&Reading> for Answer {
             parked_files: queue.map(|queue| queue.parked),
             oldest_unshipped_age_seconds: queue.map(|queue| queue.oldest_secs),
             disk_free_bytes: free.collect(),
+            log_lines_dropped: reading.dropped.total(),
         }
     }
 }
@@ -129,6 +133,10 @@ pub(super) fn metrics(reading: &Reading, counters: &Counters) -> String {
             page.sample("disk_free_bytes", &format!("{{directory=\"{}\"}}", directory.name), free);
         }
     }
+    let dropped = "Lines that the log has dropped since the start of the bot: it is not read, or its disk is slow.";
+    page.family("log_lines_dropped", "counter", None, dropped);
+    page.sample("log_lines_dropped_total", "{stream=\"output\"}", reading.dropped.output);
+    page.sample("log_lines_dropped_total", "{stream=\"files\"}", reading.dropped.files);
     page.family("build", "info", None, "The program.");
     page.sample("build_info", concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1);
     page.0 += "# EOF\n";

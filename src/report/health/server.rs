@@ -1,28 +1,23 @@
-//! The HTTP server behind the pages: small, bounded, and deaf to everything else.
+//! The pages over HTTP: which request is answered with what, and what a caller may cost.
 //!
-//! One request a connection. A head larger than [`HEAD_BYTES_MAX`] is refused with 431, a body with 413 (no page takes
-//! one), another method than GET and HEAD with 405, another path with 404. A connection that has taken
-//! [`CONNECTION_TIME`] is closed, whatever it waits for; at most [`CONNECTIONS_MAX`] are open, further ones wait in the
-//! system's queue. So slow or hostile readers cost a known amount of memory, and the honest ones a few seconds.
+//! One request a connection, within [`LIMITS`]; a body is refused with 413 (no page takes one), another method than GET and
+//! HEAD with 405, another path with 404. So slow or hostile readers cost a known amount of memory, and the honest ones a few
+//! seconds.
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::{Body, Bytes};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener as Listener;
-use tokio::sync::Semaphore;
 
 use super::{Health, page};
+use retaind_http::server::{self as http, Incoming, Limits, Service};
 
 /// Bytes of a request's head: the least that hyper takes, and ten times what a probe sends.
 pub const HEAD_BYTES_MAX: usize = 8192;
@@ -30,71 +25,48 @@ pub const HEAD_BYTES_MAX: usize = 8192;
 const HEADERS_MAX: usize = 64;
 /// Connections at a time: probes, a monitor or two, and somebody who looks.
 pub const CONNECTIONS_MAX: usize = 16;
-/// How long a connection may take: as long as probes wait at most.
+/// How long a connection may take, its head among the rest: as long as probes wait at most.
 const CONNECTION_TIME: Duration = Duration::from_secs(5);
-/// Pause after a connection that could not be accepted: what is missing (descriptors) does not come back at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const LIMITS: Limits = Limits {
+    head_bytes_max: HEAD_BYTES_MAX,
+    headers_max: HEADERS_MAX,
+    head_time: CONNECTION_TIME,
+    requests_max: 1,
+    connection_time: CONNECTION_TIME,
+    connections_max: CONNECTIONS_MAX,
+};
 
 /// An address that is taken, and not answered yet.
 #[derive(Debug)]
-pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
-}
+pub struct Server(http::Server);
 
 impl Server {
     /// Takes the address.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address })
+        http::Server::bind(address).map(Self)
     }
 
     /// The address, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.0.address()
     }
 
     /// Answers for ever. Errors: the runtime cannot listen on it.
     pub async fn serve(self, health: Health) -> io::Result<Infallible> {
-        let listener = Listener::from_std(self.listener)?;
-        let health = Arc::new(health);
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        loop {
-            let Ok(place) = places.clone().acquire_owned().await else { continue };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection to the health endpoint could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            let health = health.clone();
-            tokio::spawn(async move {
-                converse(health, stream).await;
-                drop(place);
-            });
-        }
+        self.0.serve("health endpoint", LIMITS, Arc::new(health)).await
     }
 }
 
 /// One connection, to its end.
 pub async fn converse(health: Arc<Health>, stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let service = service_fn(move |request| answer(health.clone(), request));
-    let connection = http1::Builder::new()
-        .keep_alive(false)
-        .header_read_timeout(None)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    // who breaks off, or is too slow, has chosen to
-    let _ = tokio::time::timeout(CONNECTION_TIME, connection).await;
+    http::converse(health, LIMITS, stream).await;
 }
 
-async fn answer(health: Arc<Health>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(respond(&health, &request).await)
+impl Service for Health {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        respond(self, &request).await
+    }
 }
 
 async fn respond(health: &Health, request: &Request<Incoming>) -> Response<Full<Bytes>> {

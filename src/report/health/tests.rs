@@ -10,7 +10,8 @@ fn reading(standing: Standing, queue: Option<Queue>, free: Option<u64>) -> Readi
         Directory { name: "messages", free_bytes: free },
         Directory { name: "attachments", free_bytes: Some(u64::MAX) },
     ];
-    Reading { standing, opinion: Opinion::default(), in_hand: 7, found: Found { queue, directories } }
+    let dropped = Dropped { output: 12, files: 1 };
+    Reading { standing, opinion: Opinion::default(), in_hand: 7, dropped, found: Found { queue, directories } }
 }
 
 fn codes(reading: &Reading) -> Vec<&'static str> {
@@ -34,7 +35,7 @@ fn a_bot_is_ready_only_if_nothing_is_wrong_and_says_everything_that_is() {
     let (ready, text) = page::ready(&all);
     let answer: Answer = serde_json::from_str(&text).unwrap();
     assert!(!ready && !answer.ready);
-    assert_eq!((answer.lag_messages, answer.parked_files), (7, Some(2)));
+    assert_eq!((answer.lag_messages, answer.parked_files, answer.log_lines_dropped), (7, Some(2), 13));
     assert_eq!(
         answer.reasons[2].text,
         "too little disk is free, no more messages are taken: free some space; the network keeps the messages"
@@ -114,6 +115,8 @@ fn every_metric_of_the_contract_is_on_the_page_with_its_value() {
         "retaind_parked_files 1",
         "retaind_oldest_unshipped_age_seconds 60",
         "retaind_disk_free_bytes{directory=\"messages\"} 5",
+        "retaind_log_lines_dropped_total{stream=\"output\"} 12",
+        "retaind_log_lines_dropped_total{stream=\"files\"} 1",
     ] {
         assert!(text.contains(&format!("{line}\n")), "no `{line}` in\n{text}");
     }

@@ -1,23 +1,23 @@
 //! Log files: `retaind.log` and up to four older ones, `retaind.log.1` the newest of them.
 //!
 //! Invariants: there are never more than [`FILES_MAX`] files of [`FILE_BYTES_MAX`]; a file is larger only if a single line
-//! is. Only the bot's user may read them. Nothing here ends the bot or makes it wait: a file that cannot be written is told
-//! once on standard error (the log itself would come back here), and tried again after [`RETRY_AFTER`]; standard output has
-//! every line all the same.
+//! is. Only the bot's user may read them. Nothing here ends the bot or makes it wait: only the thread of a [`super::queue`]
+//! writes. A file that cannot be written is reported once on standard error (the log itself would come back here), and tried
+//! again after [`RETRY_AFTER`]; standard output has every line all the same, and what the files miss is counted.
 //!
-//! A line is written at once and never synced: a killed bot has its log, a lost power may cost its last seconds. What a
-//! kill or a full disk has torn is ended with a line feed by the next open, so that the following line stands alone.
+//! A line is never synced: a killed bot has its log but for what was still queued, a lost power may cost its last seconds.
+//! What a kill or a full disk has torn is ended with a line feed by the next open, so that the following line stands alone.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use thiserror::Error;
-use tracing_subscriber::fmt::MakeWriter;
+
+use super::queue::{Lost, Outlet};
 
 /// Files, the one that is written among them.
 pub const FILES_MAX: usize = 5;
@@ -44,12 +44,16 @@ pub struct LogFileError {
     why: io::Error,
 }
 
-/// The log files of one directory; clones write to the same.
-#[derive(Debug, Clone)]
-pub struct LogFiles(Arc<Mutex<Rotating>>);
+/// The log files of one directory. One owner writes them: the queue's thread.
+#[derive(Debug)]
+pub struct LogFiles {
+    path: PathBuf,
+    file_bytes_max: u64,
+    state: State,
+}
 
 impl LogFiles {
-    /// Goes on with the files of `directory`, which is made if it is missing.
+    /// Continues the files of `directory`, which is made if it is missing.
     pub fn open(directory: &Path) -> Result<Self, LogFileError> {
         Self::with_limit(directory, FILE_BYTES_MAX)
     }
@@ -58,59 +62,37 @@ impl LogFiles {
         let path = directory.join(FILE_NAME);
         let made = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory);
         match made.and_then(|()| Open::at(&path)) {
-            Ok(open) => Ok(Self(Arc::new(Mutex::new(Rotating { path, file_bytes_max, state: State::Open(open) })))),
+            Ok(open) => Ok(Self { path, file_bytes_max, state: State::Open(open) }),
             Err(why) => Err(LogFileError { path, why }),
         }
     }
 
-    /// Lets go of the file and opens the one that now has the name: for programs that move log files away.
-    pub fn reopen(&self) -> Result<(), LogFileError> {
-        let mut rotating = self.lock();
-        match Open::at(&rotating.path) {
+    /// Closes the file and opens the one that now has the name: for programs that move log files away.
+    fn reopen(&mut self) -> Result<(), LogFileError> {
+        match Open::at(&self.path) {
             Ok(open) => {
-                rotating.state = State::Open(open);
+                self.state = State::Open(open);
                 Ok(())
             }
             Err(why) => {
-                rotating.state = State::Away { since: Instant::now() };
-                Err(LogFileError { path: rotating.path.clone(), why })
+                self.state = State::Away { since: Instant::now() };
+                Err(LogFileError { path: self.path.clone(), why })
             }
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Rotating> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl MakeWriter<'_> for LogFiles {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
+impl Outlet for LogFiles {
+    fn put(&mut self, line: &[u8]) -> Result<(), Lost> {
+        self.write(line, Instant::now())
     }
-}
 
-impl Write for LogFiles {
-    /// Takes one whole line. What cannot be written has been told; the logger is not to tell it again for each line.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let told = self.lock().write(line, Instant::now());
-        if let Err(error) = told {
-            let _ = writeln!(io::stderr(), "warning: {error}");
+    fn renew(&mut self) {
+        match self.reopen() {
+            Ok(()) => tracing::info!("log file opened anew"),
+            Err(error) => tracing::warn!("{error}"),
         }
-        Ok(line.len())
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Rotating {
-    path: PathBuf,
-    file_bytes_max: u64,
-    state: State,
 }
 
 #[derive(Debug)]
@@ -152,24 +134,20 @@ impl Open {
     }
 }
 
-impl Rotating {
-    /// An error is the first one since a line was written.
-    fn write(&mut self, line: &[u8], now: Instant) -> Result<(), LogFileError> {
+impl LogFiles {
+    fn write(&mut self, line: &[u8], now: Instant) -> Result<(), Lost> {
         let told = match self.state {
             State::Open(_) => false,
-            State::Away { since } if now.saturating_duration_since(since) < RETRY_AFTER => return Ok(()),
+            State::Away { since } if now.saturating_duration_since(since) < RETRY_AFTER => return Err(Lost::Again),
             State::Away { .. } => true,
         };
-        match self.put(line) {
-            Ok(()) => Ok(()),
-            Err(why) => {
-                self.state = State::Away { since: now };
-                if told { Ok(()) } else { Err(LogFileError { path: self.path.clone(), why }) }
-            }
-        }
+        self.append(line).map_err(|why| {
+            self.state = State::Away { since: now };
+            if told { Lost::Again } else { Lost::First(LogFileError { path: self.path.clone(), why }.to_string()) }
+        })
     }
 
-    fn put(&mut self, line: &[u8]) -> io::Result<()> {
+    fn append(&mut self, line: &[u8]) -> io::Result<()> {
         let added = u64::try_from(line.len()).unwrap_or(u64::MAX);
         let full = |open: &Open, max: u64| open.length > 0 && open.length.saturating_add(added) > max;
         let max = self.file_bytes_max;
@@ -224,6 +202,10 @@ mod tests {
         names
     }
 
+    fn put(logs: &mut LogFiles, line: &str) {
+        logs.put(format!("{line}\n").as_bytes()).unwrap();
+    }
+
     fn lines(path: &Path) -> Vec<String> {
         fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
     }
@@ -234,7 +216,7 @@ mod tests {
         let directory = home.path().join("bot/logs");
         let mut logs = LogFiles::with_limit(&directory, SMALL).unwrap();
         for number in 0..100 {
-            writeln!(logs, "line {number:03} of some length").unwrap();
+            put(&mut logs, &format!("line {number:03} of some length"));
         }
         let files = ["retaind.log", "retaind.log.1", "retaind.log.2", "retaind.log.3", "retaind.log.4"];
         assert_eq!(names(&directory), files);
@@ -258,7 +240,7 @@ mod tests {
         let mut logs = LogFiles::with_limit(home.path(), SMALL).unwrap();
         let long = "x".repeat(300);
         for line in ["short", &long, "short"] {
-            writeln!(logs, "{line}").unwrap();
+            put(&mut logs, line);
         }
         assert_eq!(lines(&home.path().join("retaind.log.1")), [long]);
         assert_eq!(names(home.path()).len(), 3);
@@ -269,11 +251,11 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let (path, moved) = (home.path().join(FILE_NAME), home.path().join("moved"));
         let mut logs = LogFiles::open(home.path()).unwrap();
-        writeln!(logs, "one").unwrap();
+        put(&mut logs, "one");
         fs::rename(&path, &moved).unwrap();
-        writeln!(logs, "two").unwrap();
+        put(&mut logs, "two");
         logs.reopen().unwrap();
-        writeln!(logs, "three").unwrap();
+        put(&mut logs, "three");
         assert_eq!((lines(&moved), lines(&path)), (vec!["one".into(), "two".into()], vec!["three".into()]));
     }
 
@@ -282,7 +264,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join(FILE_NAME), "whole\ntor").unwrap();
         let mut logs = LogFiles::open(home.path()).unwrap();
-        writeln!(logs, "next").unwrap();
+        put(&mut logs, "next");
         assert_eq!(lines(&home.path().join(FILE_NAME)), ["whole", "tor", "next"]);
     }
 
@@ -304,18 +286,17 @@ mod tests {
     fn a_file_that_cannot_be_written_is_told_once_and_tried_again() {
         let home = tempfile::tempdir().unwrap();
         let directory = home.path().join("logs");
-        let logs = LogFiles::with_limit(&directory, SMALL).unwrap();
-        let mut rotating = logs.lock();
+        let mut logs = LogFiles::with_limit(&directory, SMALL).unwrap();
         let start = Instant::now();
-        rotating.write(&[b'\n'; 90], start).unwrap();
+        logs.write(&[b'\n'; 90], start).unwrap();
         fs::rename(&directory, home.path().join("elsewhere")).unwrap();
         // the next line needs a new file, and there is no place for one
-        rotating.write(&[b'\n'; 90], start).unwrap_err();
-        rotating.write(&[b'\n'; 90], start).unwrap();
-        rotating.write(&[b'\n'; 90], start + RETRY_AFTER).unwrap();
-        assert!(matches!(rotating.state, State::Away { .. }));
+        assert!(matches!(logs.write(&[b'\n'; 90], start), Err(Lost::First(_))));
+        assert!(matches!(logs.write(&[b'\n'; 90], start), Err(Lost::Again)));
+        assert!(matches!(logs.write(&[b'\n'; 90], start + RETRY_AFTER), Err(Lost::Again)));
+        assert!(matches!(logs.state, State::Away { .. }));
         fs::create_dir(&directory).unwrap();
-        rotating.write(b"back\n", start + RETRY_AFTER * 2).unwrap();
+        logs.write(b"back\n", start + RETRY_AFTER * 2).unwrap();
         assert_eq!(lines(&directory.join(FILE_NAME)), ["back"]);
     }
 }

@@ -13,6 +13,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use retaind_core::clock::{Clock, SystemClock};
+
 /// Writes events so.
 pub(super) struct JsonLine;
 
@@ -26,7 +28,9 @@ where
         event.record(&mut fields);
         let Fields(mut line) = fields;
         let metadata = event.metadata();
-        line.insert("timestamp".to_owned(), format!("{:.6}", Timestamp::now()).into());
+        // a time that no calendar has becomes the epoch: only a clock that is set to one gives it
+        let now = Timestamp::from_microsecond(SystemClock.now_micros()).unwrap_or(Timestamp::UNIX_EPOCH);
+        line.insert("timestamp".to_owned(), format!("{now:.6}").into());
         line.insert("level".to_owned(), metadata.level().as_str().into());
         line.insert("target".to_owned(), metadata.target().into());
         writeln!(writer, "{}", Value::Object(line))

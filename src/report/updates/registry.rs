@@ -7,26 +7,16 @@
 //!
 //! Deliberately not here: credentials, proxies, HTTP/2, `Retry-After` (the next question is tomorrow's).
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
 use hyper::header::WWW_AUTHENTICATE;
-use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
-use hyper::{Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use hyper::{StatusCode, Uri};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::answer;
 use super::reference::{Repository, Scheme, is_loopback};
+use retaind_http::client::{Answer, Client, ClientError, Limits, Rules, resolve};
 
 /// One request, from the name's look-up to the last byte.
 const REQUEST_TIME: Duration = Duration::from_secs(20);
@@ -46,6 +36,13 @@ const PAGES_MAX: usize = 100;
 pub const TAGS_MAX: usize = 50_000;
 /// Redirects of one request.
 const REDIRECTS_MAX: usize = 5;
+
+const LIMITS: Limits = Limits {
+    head_bytes_max: HEAD_BYTES_MAX,
+    headers_max: HEADERS_MAX,
+    request_time: REQUEST_TIME,
+    redirects_max: REDIRECTS_MAX,
+};
 
 /// Why the tags are not known.
 #[derive(Debug, Error)]
@@ -88,56 +85,65 @@ pub enum RegistryError {
     },
 }
 
-/// Answer of a request, as far as it is looked at.
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
 /// All tags of a repository, at most [`TAGS_MAX`], in the registry's order.
 pub async fn tags(repository: &Repository) -> Result<Vec<String>, RegistryError> {
-    let mut client = Client { repository, tls: None, authorization: None };
+    let mut registry =
+        Registry { client: Client::new(LIMITS, "application/json"), asked: Asked { repository, authorization: None } };
     let Repository { scheme, authority, name } = repository;
     let first = format!("{}://{authority}/v2/{name}/tags/list?n={PAGE_TAGS}", scheme.name());
-    let mut next: Option<Uri> = Some(first.parse().map_err(|_| client.astray())?);
+    let mut next: Option<Uri> = Some(first.parse().map_err(|_| registry.astray())?);
     let mut tags = Vec::new();
     for _ in 0..PAGES_MAX {
         let Some(uri) = next.take() else { break };
-        let answer = client.get_as_anybody(&uri).await?;
-        tags.extend(answer::tags(&answer.body).ok_or_else(|| client.answer("not a list of tags"))?);
+        let answer = registry.get_as_anybody(&uri).await?;
+        tags.extend(answer::tags(&answer.body).ok_or_else(|| registry.answer("not a list of tags"))?);
         if tags.len() >= TAGS_MAX {
             tags.truncate(TAGS_MAX);
             break;
         }
         next = match answer::next_page(&answer.headers) {
-            Some(target) => Some(client.on_from(&uri, target, Leads::Here)?),
+            Some(target) => Some(registry.next_page(&uri, target)?),
             None => None,
         };
     }
     Ok(tags)
 }
 
-/// Where something may lead to.
-#[derive(Clone, Copy)]
-enum Leads {
-    /// To the same registry.
-    Here,
-    /// To any host that may be asked.
-    Elsewhere,
+struct Registry<'a> {
+    client: Client,
+    asked: Asked<'a>,
 }
 
-struct Client<'a> {
+/// Whom the registry may lead to, and what those are told.
+struct Asked<'a> {
     repository: &'a Repository,
-    /// Made when it is needed.
-    tls: Option<TlsConnector>,
     /// For the registry's own host.
     authorization: Option<HeaderValue>,
 }
 
-impl Client<'_> {
+impl Rules for Asked<'_> {
+    /// A registry on this host may lead anywhere; any other one only to TLS, and not to this host.
+    fn permits(&self, uri: &Uri) -> bool {
+        let Some(host) = uri.host() else { return false };
+        let local = is_loopback(host.trim_start_matches('[').trim_end_matches(']'));
+        match (self.repository.scheme, uri.scheme_str()) {
+            (Scheme::Http, Some("http")) => local,
+            (Scheme::Http, Some("https")) => true,
+            (Scheme::Https, Some("https")) => !local,
+            (Scheme::Http | Scheme::Https, _) => false,
+        }
+    }
+
+    fn headers(&self, uri: &Uri) -> HeaderMap {
+        let own = uri.authority().is_some_and(|authority| authority.as_str() == self.repository.authority);
+        let token = self.authorization.clone().filter(|_| own);
+        token.map(|token| (AUTHORIZATION, token)).into_iter().collect()
+    }
+}
+
+impl Registry<'_> {
     fn host(&self) -> String {
-        self.repository.host().to_owned()
+        self.asked.repository.host().to_owned()
     }
 
     fn answer(&self, what: &'static str) -> RegistryError {
@@ -148,18 +154,29 @@ impl Client<'_> {
         RegistryError::Astray { host: self.host() }
     }
 
-    fn unreachable(&self, reason: impl ToString) -> RegistryError {
-        RegistryError::Unreachable { host: self.host(), reason: reason.to_string() }
+    fn failed(&self, error: ClientError) -> RegistryError {
+        let host = self.host();
+        match error {
+            ClientError::Unreachable(reason) => RegistryError::Unreachable { host, reason },
+            ClientError::Slow => RegistryError::Slow { host },
+            ClientError::Answer(what) => RegistryError::Answer { host, what },
+            ClientError::Astray => RegistryError::Astray { host },
+        }
+    }
+
+    async fn get(&mut self, uri: &Uri, body_bytes_max: usize) -> Result<Answer, RegistryError> {
+        let got = self.client.get(uri, &self.asked, body_bytes_max).await;
+        got.map_err(|error| self.failed(error))
     }
 
     /// Asks, and once more with a token if one is wanted.
     async fn get_as_anybody(&mut self, uri: &Uri) -> Result<Answer, RegistryError> {
         let mut answer = self.get(uri, TAGS_BODY_BYTES_MAX).await?;
-        if answer.status == StatusCode::UNAUTHORIZED && self.authorization.is_none() {
+        if answer.status == StatusCode::UNAUTHORIZED && self.asked.authorization.is_none() {
             let challenge = answer.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-            let challenge = challenge.and_then(|text| answer::challenge_of(text, &self.repository.name));
+            let challenge = challenge.and_then(|text| answer::challenge_of(text, &self.asked.repository.name));
             let token_at = challenge.ok_or(RegistryError::Status { host: self.host(), status: 401 })?;
-            self.authorization = Some(self.token(&token_at).await?);
+            self.asked.authorization = Some(self.token(&token_at).await?);
             answer = self.get(uri, TAGS_BODY_BYTES_MAX).await?;
         }
         if answer.status == StatusCode::OK {
@@ -170,7 +187,7 @@ impl Client<'_> {
     }
 
     async fn token(&mut self, at: &str) -> Result<HeaderValue, RegistryError> {
-        let uri = self.may_ask(at.parse().map_err(|_| self.astray())?)?;
+        let uri = at.parse().map_err(|_| self.astray())?;
         let answer = self.get(&uri, TOKEN_BODY_BYTES_MAX).await?;
         if answer.status != StatusCode::OK {
             return Err(RegistryError::Status { host: self.host(), status: answer.status.as_u16() });
@@ -178,137 +195,10 @@ impl Client<'_> {
         answer::authorization(&answer.body).ok_or_else(|| self.answer("not a token"))
     }
 
-    /// One GET, with its redirects.
-    async fn get(&mut self, uri: &Uri, body_bytes_max: usize) -> Result<Answer, RegistryError> {
-        let mut uri = uri.clone();
-        for _ in 0..=REDIRECTS_MAX {
-            let answer = match tokio::time::timeout(REQUEST_TIME, self.exchange(&uri, body_bytes_max)).await {
-                Ok(answer) => answer?,
-                Err(_) => return Err(RegistryError::Slow { host: self.host() }),
-            };
-            match answer.status.as_u16() {
-                301 | 302 | 303 | 307 | 308 => {}
-                _ => return Ok(answer),
-            }
-            let target = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-            uri = self.on_from(&uri, target.ok_or_else(|| self.answer("a redirect to nowhere"))?, Leads::Elsewhere)?;
-        }
-        Err(self.answer("too many redirects"))
-    }
-
-    /// From a page to what it names: a whole URL, or a path of the same host.
-    fn on_from(&self, from: &Uri, target: &str, leads: Leads) -> Result<Uri, RegistryError> {
-        let (scheme, authority) = from.scheme_str().zip(from.authority()).ok_or_else(|| self.astray())?;
-        let whole = match target.as_bytes() {
-            [b'/', b'/', ..] => format!("{scheme}:{target}"),
-            [b'/', ..] => format!("{scheme}://{authority}{target}"),
-            [b'?', ..] => format!("{scheme}://{authority}{}{target}", from.path()),
-            _ => target.to_owned(),
-        };
-        let uri = self.may_ask(whole.parse().map_err(|_| self.astray())?)?;
-        let here = uri.authority() == Some(authority) && uri.scheme() == from.scheme();
-        match leads {
-            Leads::Here if !here => Err(self.astray()),
-            Leads::Here | Leads::Elsewhere => Ok(uri),
-        }
-    }
-
-    /// A registry on this host may lead anywhere; any other one only to TLS, and not to this host.
-    fn may_ask(&self, uri: Uri) -> Result<Uri, RegistryError> {
-        let host = uri.host().ok_or_else(|| self.astray())?;
-        let local = is_loopback(host.trim_start_matches('[').trim_end_matches(']'));
-        let right = match (self.repository.scheme, uri.scheme_str()) {
-            (Scheme::Http, Some("http")) => local,
-            (Scheme::Http, Some("https")) => true,
-            (Scheme::Https, Some("https")) => !local,
-            (Scheme::Http | Scheme::Https, _) => false,
-        };
-        if right { Ok(uri) } else { Err(self.astray()) }
-    }
-
-    /// One request on a connection of its own.
-    async fn exchange(&mut self, uri: &Uri, body_bytes_max: usize) -> Result<Answer, RegistryError> {
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let secure = uri.scheme_str() == Some("https");
-        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let addresses =
-            tokio::net::lookup_host((host.as_str(), port)).await.map_err(|error| self.unreachable(error))?;
-        // a name of this host that leads elsewhere gets nothing in clear
-        let addresses: Vec<_> = addresses.filter(|address| secure || address.ip().is_loopback()).collect();
-        let stream = TcpStream::connect(addresses.as_slice()).await.map_err(|error| self.unreachable(error))?;
-        let request = self.request(uri)?;
-        if !secure {
-            return self.send(stream, request, body_bytes_max).await;
-        }
-        let name = ServerName::try_from(host).map_err(|_| self.astray())?;
-        let tls = self.tls().await?;
-        let stream = tls.connect(name, stream).await.map_err(|error| self.unreachable(error))?;
-        self.send(stream, request, body_bytes_max).await
-    }
-
-    fn request(&self, uri: &Uri) -> Result<Request<Empty<Bytes>>, RegistryError> {
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        let target = uri.path_and_query().map_or("/", |target| target.as_str());
-        let mut request = Request::get(target)
-            .header(HOST, authority)
-            .header(USER_AGENT, concat!("retaind/", env!("CARGO_PKG_VERSION")))
-            .header(ACCEPT, "application/json")
-            .body(Empty::new())
-            .map_err(|_| self.astray())?;
-        let own = uri.authority().is_some_and(|authority| authority.as_str() == self.repository.authority);
-        if let Some(token) = self.authorization.clone().filter(|_| own) {
-            request.headers_mut().insert(AUTHORIZATION, token);
-        }
-        Ok(request)
-    }
-
-    async fn send(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        request: Request<Empty<Bytes>>,
-        body_bytes_max: usize,
-    ) -> Result<Answer, RegistryError> {
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
-        let (mut sender, connection) =
-            builder.handshake(TokioIo::new(stream)).await.map_err(|error| self.unreachable(error))?;
-        let exchange = async {
-            let answer = sender
-                .send_request(request)
-                .await
-                .map_err(|error| if error.is_parse() { self.answer("not HTTP") } else { self.unreachable(error) })?;
-            let (head, body) = answer.into_parts();
-            let body = Limited::new(body, body_bytes_max).collect().await;
-            let body = body.map_err(|_| self.answer("a body that is too large or broken off"))?;
-            Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes().into() })
-        };
-        tokio::pin!(exchange, connection);
-        let mut open = true;
-        loop {
-            tokio::select! {
-                answer = &mut exchange => return answer,
-                // what was read before it closed is still to be had
-                _ = &mut connection, if open => open = false,
-            }
-        }
-    }
-
-    /// TLS with the system's roots.
-    async fn tls(&mut self) -> Result<TlsConnector, RegistryError> {
-        if let Some(tls) = &self.tls {
-            return Ok(tls.clone());
-        }
-        let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found.map_err(|error| self.unreachable(error))?.certs);
-        if roots.is_empty() {
-            return Err(self.unreachable("this system has no root certificates"));
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| self.unreachable(error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(self.tls.insert(TlsConnector::from(Arc::new(config))).clone())
+    /// The next page is on the same registry.
+    fn next_page(&self, from: &Uri, target: &str) -> Result<Uri, RegistryError> {
+        let uri = resolve(from, target).map_err(|error| self.failed(error))?;
+        let here = uri.authority() == from.authority() && uri.scheme() == from.scheme();
+        if here && self.asked.permits(&uri) { Ok(uri) } else { Err(self.astray()) }
     }
 }

@@ -11,8 +11,8 @@ use retaind::aws::kms::Kms;
 use retaind::aws::s3::Bucket;
 use retaind::bot::grace::Grace;
 use retaind::bot::run::Shipping;
-use retaind::bot::ship::Backoff;
-use retaind::bot::ship::s3::{Patience, S3Destination};
+use retaind::bot::ship::s3::S3Destination;
+use retaind::core::pause::Growth;
 use serde_json::Value;
 
 use super::moto::{Moto, allow};
@@ -53,9 +53,9 @@ impl Cloud {
         let aws = Aws::with(self.access.config());
         let bucket = Bucket::new(&aws, REGION, BUCKET, Some(FOLDER), None, TIMEOUT);
         let encryption = key.map(|key| (Kms::new(&aws, REGION, key), Format::V3));
-        let patience = Patience { first: Duration::from_millis(5) };
-        let backoff = Backoff { first: Duration::from_millis(20), max: Duration::from_millis(100) };
-        let destination = Arc::new(S3Destination::new(bucket, encryption, patience));
+        let pauses = Growth::doubling(Duration::from_millis(5), Duration::from_millis(40));
+        let backoff = Growth::doubling(Duration::from_millis(20), Duration::from_millis(100));
+        let destination = Arc::new(S3Destination::new(bucket, encryption, pauses));
         Shipping { backoff, grace: Grace::new(TIMEOUT), ..Shipping::to(destination) }
     }
 

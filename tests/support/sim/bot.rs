@@ -7,16 +7,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use retaind::bot::clock::Clock;
 use retaind::bot::commit::{CommitError, Committer, Directories, Neighbours};
 use retaind::bot::disk::Disk;
 use retaind::bot::files::Names;
 use retaind::bot::segment::Policy;
 use retaind::bot::ship::runner::{News, Runner, Watcher};
-use retaind::bot::ship::{Backoff, Bell, Destination, ShipError, ShipItem};
+use retaind::bot::ship::{self, Bell, Destination, ShipError, ShipItem};
 use retaind::bot::source::Chunk;
 use retaind::bot::state::{self, Queue};
 use retaind::bot::watchdog::{Health, Pulse};
+use retaind::core::clock::Clock;
+use retaind::core::pause;
 use retaind::device::mls::Engine;
 use retaind::device::safe::Safe;
 use retaind::device::store::{Access, DeviceState, STEPS, Store, StoredKeyPackages};
@@ -28,7 +29,7 @@ use retaind::report::events::Events;
 use retaind::source_mls::change::{Decrypted, Due, Owed};
 use retaind::source_mls::decrypt::{self, Input, Output, Worker, worker_of};
 use retaind::source_mls::delivery::Recall;
-use retaind::source_mls::fetch::{FETCHES_MAX, Fetcher, FileJob};
+use retaind::source_mls::fetch::{self, FETCHES_MAX, Fetcher, FileJob};
 use retaind::source_mls::receive::delivered;
 use retaind::state::vault::Vault;
 use tokio::runtime::Runtime;
@@ -135,6 +136,7 @@ impl Bot {
             counters,
             health: healthy,
             pulse: Pulse::default(),
+            pauses: fetch::PAUSES.with(pause::Dice::HIGH),
         };
         Ok(Self {
             store: Arc::new(Mutex::new(store)),
@@ -284,7 +286,7 @@ impl Bot {
             queue: self.queue.clone(),
             destination: self.setting.destination.clone(),
             disk: self.setting.disk.clone(),
-            backoff: Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) },
+            backoff: ship::PAUSES.with(pause::Dice::HIGH),
             watcher: Arc::new(Silent),
         };
         // what takes longer is given up, as by a stop
