@@ -235,7 +235,7 @@ async fn ship(endpoint: &str, state: &Path, how: &str) {
     let store = Store::open(&state.join("bot.db"), b"a password", STEPS).unwrap();
     let runner = Runner {
         queue: Arc::new(Queue::open(store.again(Access::Write).unwrap()).unwrap()),
-        destination: Arc::new(S3Destination::new(bucket, encryption, s3::PAUSES)),
+        destination: Arc::new(S3Destination::new(Arc::new(RealDisk), bucket, encryption, s3::PAUSES)),
         disk: Arc::new(RealDisk),
         backoff: ship::PAUSES,
         watcher: Arc::new(Silent),

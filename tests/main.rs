@@ -8,6 +8,7 @@ mod corpus;
 mod crash;
 mod deliver;
 mod demo;
+mod disk;
 mod docker;
 mod faults;
 mod health;

@@ -147,7 +147,7 @@ impl Depot {
         let (bell, heard) = (Arc::new(Bell::default()), Arc::new(Heard::default()));
         let runner = Runner {
             queue: Arc::new(Queue::open(self.store.again(StateAccess::Write).unwrap()).unwrap()),
-            destination: Arc::new(S3Destination::new(bucket, encryption, PIECES)),
+            destination: Arc::new(S3Destination::new(Arc::new(RealDisk), bucket, encryption, PIECES)),
             disk: Arc::new(RealDisk),
             backoff: SOON,
             watcher: heard.clone(),
@@ -480,7 +480,7 @@ async fn objects_are_locked_as_asked() {
     let heard = Arc::new(Heard::default());
     let runner = Runner {
         queue: Arc::new(Queue::open(depot.store.again(StateAccess::Write).unwrap()).unwrap()),
-        destination: Arc::new(S3Destination::new(bucket, None, PIECES)),
+        destination: Arc::new(S3Destination::new(Arc::new(RealDisk), bucket, None, PIECES)),
         disk: Arc::new(RealDisk),
         backoff: SOON,
         watcher: heard.clone(),

@@ -1,8 +1,9 @@
 //! The only way in which the bot touches files.
 //!
 //! Message files, attachments and what is kept of undecryptable messages are evidence: each call that makes them
-//! durable may fail, and must be able to fail in a test. So the calls are few, they are a trait, and the trait comes
-//! in as a parameter: [`RealDisk`] in the bot; disks that fail the k-th call or lose power in the tests.
+//! durable, or reads them on their way to where they are kept, may fail, and must be able to fail in a test. So the
+//! calls are few, they are a trait, and the trait comes in as a parameter: [`RealDisk`] in the bot; disks that fail the
+//! k-th call, damage what they hold or lose power in the tests.
 //!
 //! Contract of every [`Disk`]:
 //! - Bytes written are durable after [`DiskFile::sync_data`] has returned, and not before.
@@ -10,17 +11,24 @@
 //!   Before that, a loss of power keeps any part of such changes, in any order.
 //! - A call that failed may have been done wholly, in part, or not at all. After a failed `write_all` or `sync_data`
 //!   nothing is known of the file's tail: never try the same call again and go on, but recover from what was committed.
-//! - An open file follows its renames.
+//! - An open file follows its renames, and stays readable when its name is removed or given to another file.
+//! - A read gives what was written last, synced or not. It is not evidence by itself: a disk may give other bytes than it
+//!   was given, without an error. Who passes them on compares them with what was committed.
+//! - After a failed read nothing is known of the bytes that were appended to the caller's; the file is as before, and may
+//!   be read again.
 //! - What a sync has failed to write may be gone from the disk and still be seen by readers, also by those of a next process.
 //!   [`Disk::renew`] writes it again.
 //!
-//! Not here: reading. The bot never needs its own message files to go on; who reads them is `archive`.
+//! The tests hold [`RealDisk`] and every double of it to this (`disk/contract.rs`).
+//!
+//! Not here: meaning. The bot never needs the content of its message files to go on: it reads them only to ship them
+//! ([`super::ship`]), and recovery looks at lengths.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -33,13 +41,17 @@ pub enum DiskCall {
     CreateNew,
     /// [`Disk::open_append`]
     OpenAppend,
+    /// [`Disk::open_read`]
+    OpenRead,
+    /// [`DiskReader::read_at`]
+    Read,
     /// [`DiskFile::write_all`]
     WriteAll,
     /// [`DiskFile::sync_data`]
     SyncData,
     /// [`DiskFile::set_len`]
     SetLen,
-    /// [`Disk::len`]
+    /// [`Disk::len`] and [`DiskReader::length`]
     Len,
     /// [`Disk::rename`]
     Rename,
@@ -59,7 +71,8 @@ impl fmt::Display for DiskCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CreateNew => "create",
-            Self::OpenAppend => "open",
+            Self::OpenAppend | Self::OpenRead => "open",
+            Self::Read => "read",
             Self::WriteAll => "write",
             Self::SyncData => "sync",
             Self::SetLen => "truncate",
@@ -118,6 +131,8 @@ pub trait Disk: Send + Sync + 'static {
     fn create_new(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError>;
     /// Opens a file that exists, for appending.
     fn open_append(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError>;
+    /// Opens a file that exists, for reading.
+    fn open_read(&self, path: &Path) -> Result<Box<dyn DiskReader>, DiskError>;
     /// Bytes of a file; `None` if there is nothing of that name.
     fn len(&self, path: &Path) -> Result<Option<u64>, DiskError>;
     /// Gives a file another name in the same file system. The caller has made sure that `to` is not taken.
@@ -145,6 +160,15 @@ pub trait DiskFile: Send {
     fn set_len(&mut self, length: u64) -> Result<(), DiskError>;
 }
 
+/// A file open for reading: any part of it, in any order, as often as wanted.
+pub trait DiskReader: Send {
+    /// Bytes of the file, as it is now.
+    fn length(&mut self) -> Result<u64, DiskError>;
+    /// Appends the file's bytes from `offset` on to `into`: `most` of them, or fewer only because the file ends there.
+    /// Returns how many. Room that the caller has reserved in `into` is used.
+    fn read_at(&mut self, offset: u64, most: usize, into: &mut Vec<u8>) -> Result<usize, DiskError>;
+}
+
 /// The file system of the operating system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
@@ -161,6 +185,13 @@ impl RealFile {
     }
 }
 
+struct RealReader {
+    path: PathBuf,
+    file: File,
+    /// Where the next read begins without a seek; `None` after an error.
+    at: Option<u64>,
+}
+
 impl Disk for RealDisk {
     fn create_new(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
         RealFile::open(DiskCall::CreateNew, OpenOptions::new().append(true).create_new(true), path)
@@ -168,6 +199,11 @@ impl Disk for RealDisk {
 
     fn open_append(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
         RealFile::open(DiskCall::OpenAppend, OpenOptions::new().append(true), path)
+    }
+
+    fn open_read(&self, path: &Path) -> Result<Box<dyn DiskReader>, DiskError> {
+        let file = File::open(path).map_err(|e| DiskError::new(DiskCall::OpenRead, path, e))?;
+        Ok(Box::new(RealReader { path: path.to_path_buf(), file, at: Some(0) }))
     }
 
     fn len(&self, path: &Path) -> Result<Option<u64>, DiskError> {
@@ -250,3 +286,24 @@ impl DiskFile for RealFile {
         self.file.set_len(length).map_err(|e| DiskError::new(DiskCall::SetLen, &self.path, e))
     }
 }
+
+impl DiskReader for RealReader {
+    fn length(&mut self) -> Result<u64, DiskError> {
+        self.file.metadata().map(|file| file.len()).map_err(|e| DiskError::new(DiskCall::Len, &self.path, e))
+    }
+
+    fn read_at(&mut self, offset: u64, most: usize, into: &mut Vec<u8>) -> Result<usize, DiskError> {
+        let failed = |e| DiskError::new(DiskCall::Read, &self.path, e);
+        if self.at.take() != Some(offset) {
+            self.file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        }
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        // into the room that `into` has: nothing is copied or zeroed before
+        let read = (&self.file).take(most).read_to_end(into).map_err(failed)?;
+        self.at = offset.checked_add(u64::try_from(read).unwrap_or(u64::MAX));
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod contract;

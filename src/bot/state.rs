@@ -285,9 +285,9 @@ fn forget_attempts(tx: &Writer<'_>, id: i64) -> Result<(), StoreError> {
 }
 
 impl ShipQueue for Queue {
-    fn take(&self, limit: usize, busy: &[i64], token: &mut dyn FnMut() -> Token) -> Result<Vec<Taken>, QueueError> {
+    fn take(&self, fresh: Vec<Token>, busy: &[i64]) -> Result<Vec<Taken>, QueueError> {
         let mut store = self.store();
-        let busy = listed(busy);
+        let (limit, busy) = (fresh.len(), listed(busy));
         let oldest = format!("{WAITING} AND id NOT IN ({busy}) ORDER BY id LIMIT {limit}");
         let mut items = store.rows(&oldest, ship_item).map_err(failed)?;
         if items.len() == limit && limit > 1 {
@@ -302,7 +302,7 @@ impl ShipQueue for Queue {
             return Ok(Vec::new());
         }
         let mut taken = Vec::with_capacity(items.len());
-        for item in items {
+        for (item, fresh) in items.into_iter().zip(fresh) {
             let id = item.id;
             let sql = format!("SELECT token FROM ship_attempt WHERE item={id}");
             let earlier = store.rows(&sql, |row| Ok(Token::new(row.get::<_, String>(0)?))).map_err(failed)?;
@@ -310,7 +310,7 @@ impl ShipQueue for Queue {
             let uploads = store.rows(&sql, |row| row.get(0)).map_err(failed)?;
             let (token, doubt) = match earlier.into_iter().next() {
                 Some(earlier) => (earlier, Doubt::Earlier),
-                None => (token(), Doubt::None),
+                None => (fresh, Doubt::None),
             };
             taken.push(Taken { item, token, doubt, uploads });
         }

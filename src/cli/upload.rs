@@ -26,7 +26,7 @@ pub(super) fn shipping(aws: Option<&Aws>, settings: &Settings, disk: &Arc<dyn Di
     let folder = upload.folder.as_deref();
     let bucket = Bucket::new(aws, &upload.region, &upload.bucket, folder, Some(lock), REQUEST_TIMEOUT);
     let encryption = upload.key.as_ref().map(|key| (Kms::new(aws, &key.region, key.arn.as_str()), key.format));
-    Shipping::to(Arc::new(S3Destination::new(bucket, encryption, PAUSES)))
+    Shipping::to(Arc::new(S3Destination::new(disk.clone(), bucket, encryption, PAUSES)))
 }
 
 /// Refuses to start where objects are to be locked and the bucket or the permissions do not let them: an archive that is

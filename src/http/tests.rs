@@ -133,7 +133,7 @@ async fn with_tls_the_handshake_is_a_part_of_the_connection() {
     let address = server.address();
     let handshake = move |tcp| {
         let shaking = acceptor.accept(tcp);
-        async move { shaking.await }
+        shaking
     };
     tokio::spawn(server.serve_after(handshake, "test", LIMITS, Arc::new(Echo::default())));
 

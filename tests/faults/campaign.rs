@@ -99,10 +99,10 @@ fn shown(what: &str, jobs: &[Job], threads: NonZeroUsize) -> Sum {
 }
 
 fn summary(sum: &Sum) -> String {
-    let Sum { lives, owed, starts, power, kills, errors, cuts, broken } = sum;
+    let Sum { lives, owed, starts, power, kills, errors, cuts, flips, broken } = sum;
     format!(
         "{lives} lives, {starts} starts, {power} losses of power, {kills} kills, {errors} ends by an error, {cuts} lost \
-         acknowledgements and connections; {owed} obligations, {} lives with a broken one",
+         acknowledgements and connections, {flips} flipped bits; {owed} obligations, {} lives with a broken one",
         broken.len()
     )
 }
@@ -133,9 +133,10 @@ fn write_table(rows: &[(String, Sum)]) {
     let mut lines: Vec<String> =
         table.lines().filter(|line| !line.starts_with("| simulation")).map(str::to_owned).collect();
     for (what, sum) in rows.iter().rev() {
-        let Sum { lives, owed, starts, power, kills, errors, cuts, broken } = sum;
-        let faults =
-            format!("{power} losses of power, {kills} kills, {errors} ends by an error, {cuts} cut connections");
+        let Sum { lives, owed, starts, power, kills, errors, cuts, flips, broken } = sum;
+        let faults = format!(
+            "{power} losses of power, {kills} kills, {errors} ends by an error, {cuts} cut connections, {flips} flipped bits"
+        );
         let row = format!("| {what} | {lives} | {starts} | {faults} | {owed} | **{}** | {date} |", broken.len());
         lines.insert(2, row);
     }

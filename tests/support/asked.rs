@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile, RealDisk};
+use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile, DiskReader, RealDisk};
 
 type Ask = dyn Fn(DiskCall, &Path) -> std::io::Result<()> + Send + Sync;
 
@@ -47,6 +47,10 @@ impl Disk for AskedDisk {
     fn open_append(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
         self.ask(DiskCall::OpenAppend, path)?;
         Ok(self.file(path, RealDisk.open_append(path)?))
+    }
+    fn open_read(&self, path: &Path) -> Result<Box<dyn DiskReader>, DiskError> {
+        self.ask(DiskCall::OpenRead, path)?;
+        Ok(Box::new(AskedReader { disk: self.clone(), path: path.to_path_buf(), inner: RealDisk.open_read(path)? }))
     }
     fn len(&self, path: &Path) -> Result<Option<u64>, DiskError> {
         self.ask(DiskCall::Len, path)?;
@@ -111,6 +115,23 @@ impl DiskFile for AskedFile {
     fn set_len(&mut self, length: u64) -> Result<(), DiskError> {
         self.ask(DiskCall::SetLen)?;
         self.inner.set_len(length)
+    }
+}
+
+struct AskedReader {
+    disk: AskedDisk,
+    path: PathBuf,
+    inner: Box<dyn DiskReader>,
+}
+
+impl DiskReader for AskedReader {
+    fn length(&mut self) -> Result<u64, DiskError> {
+        self.disk.ask(DiskCall::Len, &self.path)?;
+        self.inner.length()
+    }
+    fn read_at(&mut self, offset: u64, most: usize, into: &mut Vec<u8>) -> Result<usize, DiskError> {
+        self.disk.ask(DiskCall::Read, &self.path)?;
+        self.inner.read_at(offset, most, into)
     }
 }
 

@@ -6,7 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile};
+use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile, DiskReader};
+
+/// What the bot expects of any disk.
+#[path = "../../src/bot/disk/contract.rs"]
+pub mod contract;
 
 /// What has happened of a call that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +54,7 @@ impl FaultyDisk {
         self.plan.lock().unwrap().calls
     }
 
-    /// The calls so far, with the bytes of writes.
+    /// The calls so far, with the bytes of writes and those that reads asked for.
     pub fn take_log(&self) -> Vec<(DiskCall, usize)> {
         std::mem::take(&mut self.plan.lock().unwrap().log)
     }
@@ -94,6 +98,10 @@ impl Disk for FaultyDisk {
     fn open_append(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
         let file = self.call(DiskCall::OpenAppend, path, 0, |_| self.inner.open_append(path))?;
         Ok(self.file(path, file))
+    }
+    fn open_read(&self, path: &Path) -> Result<Box<dyn DiskReader>, DiskError> {
+        let inner = self.call(DiskCall::OpenRead, path, 0, |_| self.inner.open_read(path))?;
+        Ok(Box::new(FaultyReader { disk: self.clone(), path: path.to_path_buf(), inner }))
     }
     fn len(&self, path: &Path) -> Result<Option<u64>, DiskError> {
         self.call(DiskCall::Len, path, 0, |_| self.inner.len(path))
@@ -140,5 +148,22 @@ impl DiskFile for FaultyFile {
     fn set_len(&mut self, length: u64) -> Result<(), DiskError> {
         let Self { disk, path, inner } = self;
         disk.call(DiskCall::SetLen, path, 0, |_| inner.set_len(length))
+    }
+}
+
+struct FaultyReader {
+    disk: FaultyDisk,
+    path: PathBuf,
+    inner: Box<dyn DiskReader>,
+}
+
+impl DiskReader for FaultyReader {
+    fn length(&mut self) -> Result<u64, DiskError> {
+        let Self { disk, path, inner } = self;
+        disk.call(DiskCall::Len, path, 0, |_| inner.length())
+    }
+    fn read_at(&mut self, offset: u64, most: usize, into: &mut Vec<u8>) -> Result<usize, DiskError> {
+        let Self { disk, path, inner } = self;
+        disk.call(DiskCall::Read, path, most, |_| inner.read_at(offset, most, into))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The libraries' one-shot calls want a whole message in memory, and an object may have many GiB. So CTR and GHASH are
 //! composed here as `aes-gcm` composes them, from the same crates; that the bytes are equal is tested for every way to
-//! cut a message.
+//! cut a message. Which messages come here [`super::cipher`] decides.
 //!
 //! ```text
 //! H = E(0)   J0 = IV ‖ 1   mask = E(J0)   C = P ⊕ E(J0 + 1), E(J0 + 2), …

@@ -18,10 +18,11 @@
 //! - **Retries repeat bytes, not encryption.** An upload that is sent again sends the ciphertext it has; one that is begun
 //!   again takes a new key. A file that changed in between is never encrypted under the first one.
 //! - **No key, no object.** There is no way from here to an object in clear; without KMS the queue waits.
-//! - What [`Opener`] gives out is worth nothing before its proof. V3's commitment is checked before the first byte.
+//! - What [`Opener`] gives out of an object that does not fit into memory is worth nothing before its proof; of a smaller
+//!   one it gives out nothing before ([`cipher`]). V3's commitment is checked before the first byte.
 //! - Keys are wiped on drop and never printed; errors name metadata, not their values.
 //! - What is encrypted in place leaves no copy in clear: [`overwrite_stack`] after each piece.
-//! - Memory is flat: pieces are encrypted in place, whatever the object's size.
+//! - Memory is flat: pieces are encrypted in place, whatever the object's size; an opener gathers at most a part of an upload.
 //!
 //! # Crash
 //!
@@ -34,6 +35,7 @@
 //! ranged reads (a part of a GCM message is not authentic by itself).
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+pub mod cipher;
 mod derive;
 mod envelope;
 mod error;

@@ -1,34 +1,50 @@
 //! The reading side's second half: a body, decrypted piece by piece, and at the end a proof that it was the one sealed.
 
+use std::fmt;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
+use super::cipher::MessageOpener;
 use super::derive::Derived;
 use super::envelope::{Envelope, Parameters};
 use super::error::OpenError;
 use super::format::{V3_IV, V3_SUITE};
-use super::gcm::{GCM_BYTES_MAX, GcmOpener, TAG_BYTES};
+use super::gcm::{GCM_BYTES_MAX, TAG_BYTES};
 use super::seal::plaintext_len;
 use crate::data_key::PlainKey;
 
 /// Opens one object.
 #[must_use]
 pub struct Opener {
-    gcm: GcmOpener,
+    gcm: MessageOpener,
     plaintext_len: u64,
     given: u64,
 }
 
 /// Proof that all bytes of an object came out as they went in. Only then may the file that holds them get its name.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 #[must_use = "bytes that nobody has proved authentic must be destroyed"]
 pub struct Opened {
     plaintext_len: u64,
+    rest: Vec<u8>,
+}
+
+// without content
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("plaintext_len", &self.plaintext_len).finish_non_exhaustive()
+    }
 }
 
 impl Opened {
     /// Bytes in clear.
     pub fn plaintext_len(&self) -> u64 {
         self.plaintext_len
+    }
+
+    /// The object's last bytes in clear, behind what [`Opener::update`] has given out: all of a small one, none of a large one.
+    pub fn rest(&self) -> &[u8] {
+        &self.rest
     }
 }
 
@@ -48,9 +64,9 @@ impl Opener {
             Parameters::V3 { id, commitment } => {
                 let derived = Derived::new(&key, id).map_err(|_| OpenError::Derivation)?;
                 verify_slices_are_equal(&derived.commitment, commitment).map_err(|_| OpenError::Commitment)?;
-                GcmOpener::new(&derived.content_key, &V3_IV, &V3_SUITE)
+                MessageOpener::new(&derived.content_key, &V3_IV, &V3_SUITE, plaintext_len)
             }
-            Parameters::V2 { iv } => GcmOpener::new(key.expose(), iv, &[]),
+            Parameters::V2 { iv } => MessageOpener::new(key.expose(), iv, &[], plaintext_len),
         };
         Ok(Self { gcm, plaintext_len, given: 0 })
     }
@@ -60,25 +76,26 @@ impl Opener {
         self.plaintext_len
     }
 
-    /// Decrypts the next piece of the body, without the tag, in place. What comes out belongs into a place from which
-    /// it can be destroyed: it is proved by [`finish`](Self::finish) alone.
-    pub fn update(&mut self, piece: &mut [u8]) -> Result<(), OpenError> {
+    /// Takes the next piece of the body, without the tag, and gives out what is in clear by now: nothing of an object that
+    /// fits into one part of an upload, otherwise the piece. That belongs into a place from which it can be destroyed: it is
+    /// proved by [`finish`](Self::finish) alone.
+    pub fn update<'p>(&mut self, piece: &'p mut [u8]) -> Result<&'p [u8], OpenError> {
         let given = self.given.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
         if given > self.plaintext_len {
             return Err(OpenError::Length { expected: self.plaintext_len, found: given });
         }
         let too_long = OpenError::Length { expected: GCM_BYTES_MAX, found: given };
-        self.gcm.update(piece).map_err(|_| too_long)?;
+        let clear = self.gcm.update(piece).map_err(|_| too_long)?;
         self.given = given;
-        Ok(())
+        Ok(clear)
     }
 
-    /// Checks the body's last 16 bytes.
+    /// Checks the body's last 16 bytes, and gives out what [`update`](Self::update) has not.
     pub fn finish(self, tag: &[u8; TAG_BYTES]) -> Result<Opened, OpenError> {
         if self.given != self.plaintext_len {
             return Err(OpenError::Length { expected: self.plaintext_len, found: self.given });
         }
-        self.gcm.verify(tag).map_err(|_| OpenError::NotAuthentic)?;
-        Ok(Opened { plaintext_len: self.plaintext_len })
+        let rest = self.gcm.verify(tag).map_err(|_| OpenError::NotAuthentic)?;
+        Ok(Opened { plaintext_len: self.plaintext_len, rest })
     }
 }

@@ -2,11 +2,12 @@
 
 use aws_lc_rs::rand;
 
+use super::cipher::MessageSealer;
 use super::derive::Derived;
 use super::error::EncryptError;
 use super::format::{Format, V2_CONTENT_ALGORITHM, V2_TAG_BITS, V2_WRAPPING, V3_IV, V3_SUITE};
 use super::format::{V3_ID_BYTES, V3_SUITE_TEXT, V3_WRAPPING, name};
-use super::gcm::{GCM_BYTES_MAX, GcmSealer, IV_BYTES, TAG_BYTES};
+use super::gcm::{GCM_BYTES_MAX, IV_BYTES, TAG_BYTES};
 use crate::data_key::DataKey;
 
 use data_encoding::BASE64;
@@ -14,7 +15,7 @@ use data_encoding::BASE64;
 /// Encrypts one object. Its body is what [`update`](Self::update) leaves in the pieces, then [`finish`](Self::finish)'s tag.
 #[must_use]
 pub struct Sealer {
-    gcm: GcmSealer,
+    gcm: MessageSealer,
     metadata: Vec<(&'static str, String)>,
     plaintext_len: u64,
     given: u64,
@@ -56,7 +57,7 @@ impl Sealer {
                     (name::COMMITMENT, BASE64.encode(&derived.commitment)),
                     (name::CONTEXT, context),
                 ];
-                (GcmSealer::new(&derived.content_key, &V3_IV, &V3_SUITE), metadata)
+                (MessageSealer::new(&derived.content_key, &V3_IV, &V3_SUITE, plaintext_len), metadata)
             }
             Format::V2 => {
                 let metadata = vec![
@@ -68,7 +69,7 @@ impl Sealer {
                     (name::V2_TAG, V2_TAG_BITS.to_owned()),
                     (name::PLAINTEXT_LEN, plaintext_len.to_string()),
                 ];
-                (GcmSealer::new(plain.expose(), &nonce.iv, &[]), metadata)
+                (MessageSealer::new(plain.expose(), &nonce.iv, &[], plaintext_len), metadata)
             }
         };
         Ok(Self { gcm, metadata, plaintext_len, given: 0 })

@@ -53,11 +53,12 @@ fn parse(metadata: &Metadata) -> Result<Envelope, OpenError> {
 fn open(metadata: &Metadata, body: &[u8], key: PlainKey) -> Result<Vec<u8>, OpenError> {
     let mut opener = Opener::new(&parse(metadata)?, key, body.len() as u64)?;
     let (ciphertext, tag) = body.split_last_chunk().unwrap();
-    let mut plaintext = ciphertext.to_vec();
-    for piece in plaintext.chunks_mut(5) {
-        opener.update(piece)?;
+    let (mut ciphertext, mut plaintext) = (ciphertext.to_vec(), Vec::new());
+    for piece in ciphertext.chunks_mut(5) {
+        plaintext.extend_from_slice(opener.update(piece)?);
     }
     let opened = opener.finish(tag)?;
+    plaintext.extend_from_slice(opened.rest());
     assert_eq!(opened.plaintext_len(), plaintext.len() as u64);
     Ok(plaintext)
 }

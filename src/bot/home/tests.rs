@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Mutex;
 
 use super::*;
-use crate::disk::{DiskCall, DiskFile, RealDisk};
+use crate::disk::{DiskCall, DiskFile, DiskReader, RealDisk, contract};
 
 fn state(root: &Path) -> Directory {
     Directory { what: "state", variable: "RETAIND_STATE", path: root.join("bot/state") }
@@ -79,6 +79,9 @@ impl Disk for &'static FailingDisk {
     fn open_append(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
         RealDisk.open_append(path)
     }
+    fn open_read(&self, path: &Path) -> Result<Box<dyn DiskReader>, DiskError> {
+        RealDisk.open_read(path)
+    }
     fn len(&self, path: &Path) -> Result<Option<u64>, DiskError> {
         RealDisk.len(path)
     }
@@ -115,6 +118,12 @@ impl DiskFile for FailingFile<'_> {
     fn set_len(&mut self, length: u64) -> Result<(), DiskError> {
         self.file.set_len(length)
     }
+}
+
+#[test]
+fn a_disk_of_which_no_call_fails_keeps_the_contract() {
+    let disk: &'static FailingDisk = Box::leak(Box::new(FailingDisk { calls_left: Mutex::new(None), error: full }));
+    contract::holds(&disk, tempfile::tempdir().unwrap().path()).unwrap();
 }
 
 /// What the system really says of a full disk.

@@ -10,7 +10,7 @@
 //!                       └────────┘
 //! ```
 //!
-//! What is sent elsewhere is hashed on its way ([`ShipItem::hash`]): a file that is not what was committed, be it by one bit,
+//! What is sent elsewhere is hashed on its way ([`Outgoing`]): a file that is not what was committed, be it by one bit,
 //! does not become an object.
 //!
 //! Killed at any point: what is `waiting` is stored again, and an attempt whose outcome nobody knows is in the
@@ -26,6 +26,7 @@
 
 mod bell;
 mod local;
+mod outgoing;
 pub mod runner;
 pub mod s3;
 
@@ -42,6 +43,7 @@ use retaind_core::fault::{Fault, Faulty};
 
 pub use bell::Bell;
 pub use local::LocalDestination;
+pub use outgoing::Outgoing;
 pub use runner::{PAUSES, Shipped};
 
 /// What kind of file an item is: `wickrio-type` of an S3 object.
@@ -225,6 +227,9 @@ pub enum ShipError {
         /// May it be stored all the same?
         doubt: Doubt,
     },
+    /// No randomness. An attempt whose token could be anybody's would make a stranger's object look like the bot's own.
+    #[error("the system gives no random bytes, without which nothing is shipped; restart the bot")]
+    Random,
     /// Encryption failed.
     #[error("{what} cannot be encrypted: {why}")]
     Encrypt {
@@ -255,6 +260,7 @@ impl ShipError {
             Self::Disk { .. } => "disk".to_owned(),
             Self::Taken { .. } => "taken".to_owned(),
             Self::TooLarge { .. } => "too large".to_owned(),
+            Self::Random => "random".to_owned(),
             Self::Encrypt { .. } => "encrypt".to_owned(),
             Self::Queue(_) => "queue".to_owned(),
         }
@@ -274,6 +280,7 @@ impl ShipError {
             | Self::Taken { .. }
             | Self::TooLarge { .. }
             | Self::Refused { .. }
+            | Self::Random
             | Self::Encrypt { .. }
             | Self::Queue(_) => true,
         }
@@ -289,6 +296,7 @@ impl ShipError {
             | Self::Taken { .. }
             | Self::TooLarge { .. }
             | Self::Disk { .. }
+            | Self::Random
             | Self::Encrypt { .. } => Doubt::None,
             Self::Queue(_) => Doubt::Earlier,
         }
@@ -307,7 +315,8 @@ impl Faulty for ShipError {
             | Self::TooLarge { .. }
             | Self::Refused { .. }
             | Self::Encrypt { .. } => Fault::Item,
-            Self::Queue(_) => Fault::Stop,
+            // of no item alone: all of them stay in the queue
+            Self::Random | Self::Queue(_) => Fault::Stop,
         }
     }
 }
@@ -330,10 +339,10 @@ pub trait Destination: Send + Sync {
 
 /// The durable queue and its ledger of attempts, in the bot's state. Calls block on the disk.
 pub trait ShipQueue: Send + Sync {
-    /// Up to `limit` items that are not among `busy` (in hand), not parked and not stored: the oldest ones, and the newest
-    /// as the last, so that a backlog does not keep what is new waiting. That they are tried is in the ledger when this
-    /// returns, with a token each; `token` makes new ones.
-    fn take(&self, limit: usize, busy: &[i64], token: &mut dyn FnMut() -> Token) -> Result<Vec<Taken>, QueueError>;
+    /// Up to as many items as there are `fresh` tokens that are not among `busy` (in hand), not parked and not stored: the
+    /// oldest ones, and the newest as the last, so that a backlog does not keep what is new waiting. That they are tried is
+    /// in the ledger when this returns, with a token each: that of their first attempt, or a fresh one.
+    fn take(&self, fresh: Vec<Token>, busy: &[i64]) -> Result<Vec<Taken>, QueueError>;
     /// Stored: durably out of what waits, and out of the queue where the local copy stays.
     fn done(&self, stored: &[Stored], copy: LocalCopy) -> Result<(), QueueError>;
     /// Stored items whose local files may go, at most `limit`.

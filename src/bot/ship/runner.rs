@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::error::Unspecified;
 use data_encoding::HEXLOWER;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -68,6 +69,9 @@ pub struct Runner {
     pub watcher: Arc<dyn Watcher>,
 }
 
+/// Fills all of the bytes with randomness, or fails.
+pub(super) type Fill = fn(&mut [u8]) -> Result<(), Unspecified>;
+
 type Job = (Taken, Result<Stored, ShipError>);
 
 struct Gate {
@@ -79,6 +83,11 @@ struct Gate {
 impl Runner {
     /// Ships until told to finish or stop by `bell`, or until an error says halt.
     pub async fn run(self, bell: &Bell) -> Result<Shipped, ShipError> {
+        self.run_with(bell, aws_lc_rs::rand::fill).await
+    }
+
+    /// The same with another source of randomness, for tests.
+    pub(super) async fn run_with(self, bell: &Bell, fill: Fill) -> Result<Shipped, ShipError> {
         let mut orders = bell.listen();
         let mut jobs: JoinSet<Job> = JoinSet::new();
         let mut busy: Vec<i64> = Vec::new();
@@ -90,7 +99,7 @@ impl Runner {
             // looked at before the queue is: what is put in after that rings later, and is not missed
             let until = orders.borrow_and_update().until;
             let room = if until == Until::Now { 0 } else { gate.room(busy.len()) };
-            let taken = self.take(room, &busy).await?;
+            let taken = self.take(room, &busy, fill).await?;
             if taken.is_empty() && room > 0 && busy.is_empty() {
                 // what the gate was shut for is parked: nobody is left to try whether it may open
                 gate.shut_until = None;
@@ -106,7 +115,7 @@ impl Runner {
             }
             match until {
                 Until::Now => {
-                    let rest = !busy.is_empty() || !self.take(LANES, &[]).await?.is_empty();
+                    let rest = !busy.is_empty() || !self.take(LANES, &[], fill).await?.is_empty();
                     return Ok(if rest { Shipped::Partly } else { Shipped::All });
                 }
                 Until::Empty if busy.is_empty() && nothing_more => return Ok(Shipped::All),
@@ -145,12 +154,13 @@ impl Runner {
         Ok(called.unwrap_or_else(|error| Err(QueueError(Box::new(error))))?)
     }
 
-    async fn take(&self, room: usize, busy: &[i64]) -> Result<Vec<Taken>, ShipError> {
+    async fn take(&self, room: usize, busy: &[i64], fill: Fill) -> Result<Vec<Taken>, ShipError> {
         if room == 0 {
             return Ok(Vec::new());
         }
-        let busy = busy.to_vec();
-        self.on_queue(move |queue| queue.take(room, &busy, &mut token)).await
+        // before the queue is asked: an item is in hand only with a token that nobody else has
+        let (fresh, busy) = (tokens(room, fill)?, busy.to_vec());
+        self.on_queue(move |queue| queue.take(fresh, &busy)).await
     }
 
     async fn settle(&self, ended: Vec<Job>, gate: &mut Gate) -> Result<(), ShipError> {
@@ -274,9 +284,12 @@ async fn sleep_until(until: Option<Instant>) {
     }
 }
 
-fn token() -> Token {
-    let mut random = [0u8; 16];
-    // without randomness nothing else of the bot works; two equal tokens would only make a stranger's object look ours
-    let _ = aws_lc_rs::rand::fill(&mut random);
-    Token::new(HEXLOWER.encode(&random))
+/// New tokens, each of 128 random bits.
+fn tokens(many: usize, fill: Fill) -> Result<Vec<Token>, ShipError> {
+    let token = |_| {
+        let mut random = [0u8; 16];
+        fill(&mut random).map_err(|Unspecified| ShipError::Random)?;
+        Ok(Token::new(HEXLOWER.encode(&random)))
+    };
+    (0..many).map(token).collect()
 }

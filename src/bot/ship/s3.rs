@@ -3,8 +3,9 @@
 //! Memory: all lanes share [`BUFFER_BYTES`]; a piece of a file is read, encrypted and hashed off the runtime, and holds
 //! its share until S3 has confirmed it. What is sent again after an error are the same bytes.
 //!
-//! **Damage.** Each file is hashed as it is read, and compared with what was committed before its last piece leaves: a small
-//! one is not sent at all, a large one's upload is aborted. S3 checks the way from there by the checksum of each piece.
+//! **Damage.** Each file is hashed as it is read ([`Outgoing`]), and compared with what was committed before its last piece
+//! leaves: a small one is not sent at all, a large one's upload is aborted. S3 checks the way from there by the checksum of
+//! each piece.
 //!
 //! **412 and lost answers.** Writes never replace an object, so after an answer that was lost the same write is refused.
 //! Then the object is ours if its metadata holds the token of one of our attempts; where the bot may not read that
@@ -18,22 +19,22 @@
 //! Not here: when to try again after a failure ([`super::runner`]).
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::future::Future;
-use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
+use aws_lc_rs::digest::{Digest, SHA256, digest};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::{
-    Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Storing, Taken,
+    Destination, Doubt, LocalCopy, Outgoing, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Storing,
+    Taken,
 };
-use crate::segment::Chain;
+use crate::disk::Disk;
+use retaind_archive::encrypt::cipher::AT_ONCE_BYTES_MAX;
 use retaind_archive::encrypt::{EncryptError, Format, Sealer, overwrite_stack, sealed_len};
 use retaind_aws::kms::Kms;
 use retaind_aws::s3::{Bucket, NewObject, OBJECT_BYTES_MAX, PARTS_MAX, Part};
@@ -46,6 +47,8 @@ const BUFFER_BYTES: usize = 48 * 1024 * 1024;
 const BUFFER_UNIT: usize = 64 * 1024;
 /// Bytes of a part; larger only where 10,000 of these are not enough.
 pub const PART_BYTES: u64 = 8 * 1024 * 1024;
+// what is sent in one piece is sealed at once
+const _: () = assert!(PART_BYTES == AT_ONCE_BYTES_MAX);
 /// Parts of one file on their way at the same time.
 const PARTS_AT_ONCE: usize = 4;
 /// Tries of one request before the attempt is given up.
@@ -60,6 +63,7 @@ pub const PAUSES: Growth = Growth::doubling(Duration::from_millis(500), Duration
 
 /// A bucket, and how objects are encrypted on the way there.
 pub struct S3Destination {
+    disk: Arc<dyn Disk>,
     bucket: Bucket,
     encryption: Option<(Kms, Format)>,
     buffers: Arc<Semaphore>,
@@ -67,9 +71,9 @@ pub struct S3Destination {
 }
 
 impl S3Destination {
-    /// With `encryption`, nothing leaves the host in clear.
-    pub fn new(bucket: Bucket, encryption: Option<(Kms, Format)>, pauses: Growth) -> Self {
-        Self { bucket, encryption, buffers: Arc::new(Semaphore::new(BUFFER_BYTES / BUFFER_UNIT)), pauses }
+    /// For files on `disk`. With `encryption`, nothing leaves the host in clear.
+    pub fn new(disk: Arc<dyn Disk>, bucket: Bucket, encryption: Option<(Kms, Format)>, pauses: Growth) -> Self {
+        Self { disk, bucket, encryption, buffers: Arc::new(Semaphore::new(BUFFER_BYTES / BUFFER_UNIT)), pauses }
     }
 }
 
@@ -120,23 +124,23 @@ impl Attempt<'_> {
     async fn store(self) -> Result<Stored, ShipError> {
         let key = self.s3.bucket.key(&self.item().name);
         self.abort_leftovers(&key).await?;
-        let mut source = Source::open(self.item().clone())?;
+        let mut body = Body { file: self.open().await?, sealer: None };
         if let Some((kms, format)) = &self.s3.encryption {
             let data_key = kms.generate_data_key(format.encryption_context()).await;
             // whatever KMS refuses, it refuses for all items
             let data_key = data_key.map_err(|source| self.away(source))?;
             let sealer = Sealer::new(*format, data_key, self.item().length);
-            source.sealer = Some(sealer.map_err(|error| source.not_encrypted(&error))?);
+            body.sealer = Some(sealer.map_err(|error| not_encrypted(self.item(), &error))?);
         }
-        let length = if source.sealer.is_some() { sealed_len(self.item().length) } else { self.item().length };
+        let length = if body.sealer.is_some() { sealed_len(self.item().length) } else { self.item().length };
         if length > OBJECT_BYTES_MAX {
             return Err(ShipError::TooLarge { what: self.what(), length, limit: OBJECT_BYTES_MAX });
         }
-        let object = NewObject { key, metadata: self.metadata(&source) };
+        let object = NewObject { key, metadata: self.metadata(&body) };
         let sent = if self.item().length <= PART_BYTES {
-            self.put(&object, source).await
+            self.put(&object, body).await
         } else {
-            self.parts(&object, source).await
+            self.parts(&object, body).await
         };
         match sent {
             Ok(()) => Ok(Stored::of(self.item())),
@@ -147,7 +151,14 @@ impl Attempt<'_> {
         }
     }
 
-    fn metadata(&self, source: &Source) -> HashMap<String, String> {
+    /// Off the runtime, as all that waits for the disk.
+    async fn open(&self) -> Result<Outgoing, ShipError> {
+        let (disk, item) = (self.s3.disk.clone(), self.item().clone());
+        let opened = tokio::task::spawn_blocking(move || Outgoing::open(&*disk, &item)).await;
+        opened.unwrap_or_else(|error| Err(ShipError::Queue(QueueError(Box::new(error)))))
+    }
+
+    fn metadata(&self, body: &Body) -> HashMap<String, String> {
         let item = self.item();
         let kind = match item.kind {
             ShipKind::Message => "message",
@@ -160,7 +171,7 @@ impl Attempt<'_> {
             ("wickrio-file-path".to_owned(), header_text(&path)),
             (TOKEN_KEY.to_owned(), self.taken.token.as_str().to_owned()),
         ]);
-        let envelope = source.sealer.iter().flat_map(Sealer::metadata);
+        let envelope = body.sealer.iter().flat_map(Sealer::metadata);
         metadata.extend(envelope.map(|(name, value)| (name.to_owned(), value)));
         metadata
     }
@@ -210,18 +221,18 @@ impl Attempt<'_> {
         }
     }
 
-    async fn put(&self, object: &NewObject, source: Source) -> Result<(), Failed> {
-        let (_, piece) = self.piece(source, self.item().length).await?;
+    async fn put(&self, object: &NewObject, body: Body) -> Result<(), Failed> {
+        let (_, piece) = self.piece(body, self.item().length).await?;
         self.persist(|| self.s3.bucket.put(object, piece.body.clone(), piece.sha256.as_ref())).await
     }
 
-    async fn parts(&self, object: &NewObject, source: Source) -> Result<(), Failed> {
+    async fn parts(&self, object: &NewObject, body: Body) -> Result<(), Failed> {
         let key = &object.key;
         let begun = again(self.s3.pauses, || self.s3.bucket.begin(object)).await;
         let upload = begun.map_err(|error| Failed::Aws(error, Doubt::None))?;
         let (id, begun) = (self.item().id, upload.clone());
         self.on_ledger(move |ledger| ledger.upload_begun(id, &begun)).await?;
-        let parts = self.send_parts(key, &upload, source).await;
+        let parts = self.send_parts(key, &upload, body).await;
         let completed = match parts {
             Ok(parts) => self.persist(|| self.s3.bucket.complete(key, &upload, parts.clone())).await,
             Err(error) => Err(error),
@@ -235,18 +246,18 @@ impl Attempt<'_> {
         completed
     }
 
-    async fn send_parts(&self, key: &str, upload: &str, mut source: Source) -> Result<Vec<Part>, Failed> {
+    async fn send_parts(&self, key: &str, upload: &str, mut body: Body) -> Result<Vec<Part>, Failed> {
         let length = self.item().length;
         let part_bytes = PART_BYTES.max(length.div_ceil(PARTS_MAX));
         let mut sending = JoinSet::new();
         let mut parts = Vec::new();
         let mut number = 0u32;
-        while source.left > 0 {
+        while body.file.left() > 0 {
             while sending.len() >= PARTS_AT_ONCE {
                 parts.push(joined(sending.join_next().await)?);
             }
             let piece;
-            (source, piece) = self.piece(source, part_bytes).await?;
+            (body, piece) = self.piece(body, part_bytes).await?;
             number = number.saturating_add(1);
             let (bucket, key, upload) = (self.s3.bucket.clone(), key.to_owned(), upload.to_owned());
             let pauses = self.s3.pauses;
@@ -262,16 +273,16 @@ impl Attempt<'_> {
     }
 
     /// The next bytes of the object, at most `most` of the file's and, with the last of them, the tag.
-    async fn piece(&self, mut source: Source, most: u64) -> Result<(Source, Piece), ShipError> {
-        let bytes = usize::try_from(source.left.min(most)).unwrap_or(BUFFER_BYTES);
+    async fn piece(&self, mut body: Body, most: u64) -> Result<(Body, Piece), ShipError> {
+        let bytes = usize::try_from(body.file.left().min(most)).unwrap_or(BUFFER_BYTES);
         let units = bytes.div_ceil(BUFFER_UNIT).clamp(1, BUFFER_BYTES / BUFFER_UNIT);
         let units = u32::try_from(units).unwrap_or(1);
         let share = self.s3.buffers.clone().acquire_many_owned(units).await;
         let share = share.map_err(|error| QueueError(Box::new(error)))?;
         let made = tokio::task::spawn_blocking(move || {
-            let body = source.next(bytes)?;
-            let sha256 = digest(&SHA256, &body);
-            Ok((source, Piece { body: body.into(), sha256, _share: share }))
+            let bytes = body.piece(bytes)?;
+            let sha256 = digest(&SHA256, &bytes);
+            Ok((body, Piece { body: bytes.into(), sha256, _share: share }))
         });
         made.await.unwrap_or_else(|error| Err(ShipError::Queue(QueueError(Box::new(error)))))
     }
@@ -370,97 +381,27 @@ struct Piece {
     _share: OwnedSemaphorePermit,
 }
 
-/// The hash of a file as it passes.
-enum Passing {
-    Message(Chain),
-    File(Context),
-}
-
-impl Passing {
-    fn of(kind: ShipKind) -> Self {
-        match kind {
-            ShipKind::Message => Self::Message(Chain::default()),
-            ShipKind::File => Self::File(Context::new(&SHA256)),
-        }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Message(chain) => chain.update(bytes),
-            Self::File(context) => context.update(bytes),
-        }
-    }
-
-    /// Is what has passed what was committed?
-    fn is(&self, committed: &[u8; 32]) -> bool {
-        match self {
-            Self::Message(chain) => chain.clone().finish() == *committed,
-            Self::File(context) => context.clone().finish().as_ref() == committed,
-        }
-    }
-}
-
 /// A file on its way into an object.
-struct Source {
-    item: ShipItem,
-    file: File,
-    left: u64,
-    passing: Passing,
+struct Body {
+    file: Outgoing,
     sealer: Option<Sealer>,
 }
 
-impl Source {
-    fn open(item: ShipItem) -> Result<Self, ShipError> {
-        let what = || item.label();
-        let opened = File::open(&item.path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        match opened {
-            Ok((found, file)) if found == item.length => {
-                Ok(Self { left: found, passing: Passing::of(item.kind), item, file, sealer: None })
-            }
-            Ok((found, _)) => Err(ShipError::Altered { what: what(), found, committed: item.length }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(ShipError::Missing { what: what() }),
-            Err(source) => Err(ShipError::Disk { what: what(), source }),
-        }
-    }
-
-    fn next(&mut self, bytes: usize) -> Result<Vec<u8>, ShipError> {
-        let what = || self.item.label();
-        let mut body = Vec::with_capacity(bytes.saturating_add(TAG_ROOM));
-        let wanted = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let read = (&self.file).take(wanted).read_to_end(&mut body);
-        let read = read.map_err(|source| ShipError::Disk { what: what(), source })?;
-        self.left = self.left.saturating_sub(wanted);
-        let altered = |found| ShipError::Altered { what: what(), found, committed: self.item.length };
-        if read != bytes {
-            let found = self.item.length.saturating_sub(self.left).saturating_sub(wanted);
-            return Err(altered(found.saturating_add(u64::try_from(read).unwrap_or(0))));
-        }
-        if self.left == 0 {
-            let more = (&self.file).read(&mut [0u8]).map_err(|source| ShipError::Disk { what: what(), source })?;
-            if more > 0 {
-                return Err(altered(self.item.length.saturating_add(1)));
-            }
-        }
-        // before the last piece is sent: without it there is no object
-        self.passing.update(&body);
-        if self.left == 0 && self.item.hash.is_some_and(|committed| !self.passing.is(&committed)) {
-            return Err(ShipError::Damaged { what: what() });
-        }
+impl Body {
+    /// The object's next bytes: at most `most` of the file's and, with the last of them, the tag.
+    fn piece(&mut self, most: usize) -> Result<Vec<u8>, ShipError> {
+        let mut piece = self.file.piece(most, TAG_ROOM)?;
         if let Some(sealer) = &mut self.sealer {
-            let sealed = sealer.update(&mut body);
+            let sealed = sealer.update(&mut piece);
             overwrite_stack();
-            sealed.map_err(|error| not_encrypted(&self.item, &error))?;
+            sealed.map_err(|error| not_encrypted(self.file.item(), &error))?;
         }
-        if self.left == 0
+        if self.file.left() == 0
             && let Some(sealer) = self.sealer.take()
         {
-            body.extend_from_slice(&sealer.finish().map_err(|error| not_encrypted(&self.item, &error))?);
+            piece.extend_from_slice(&sealer.finish().map_err(|error| not_encrypted(self.file.item(), &error))?);
         }
-        Ok(body)
-    }
-
-    fn not_encrypted(&self, error: &EncryptError) -> ShipError {
-        not_encrypted(&self.item, error)
+        Ok(piece)
     }
 }
 

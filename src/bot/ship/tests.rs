@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_lc_rs::error::Unspecified;
 use tokio::sync::{Mutex as Turn, mpsc};
 
 use super::runner::{News, Runner, Watcher};
@@ -29,14 +31,14 @@ impl Queue {
 }
 
 impl ShipQueue for Queue {
-    fn take(&self, limit: usize, busy: &[i64], token: &mut dyn FnMut() -> Token) -> Result<Vec<Taken>, QueueError> {
+    fn take(&self, fresh: Vec<Token>, busy: &[i64]) -> Result<Vec<Taken>, QueueError> {
         let waiting = self.waiting.lock().unwrap();
-        let free = waiting.values().filter(|item| !busy.contains(&item.id)).take(limit).cloned();
+        let free = waiting.values().filter(|item| !busy.contains(&item.id)).cloned().zip(fresh);
         let mut tried = self.tried.lock().unwrap();
-        let taken = free.map(|item| {
+        let taken = free.map(|(item, fresh)| {
             let (token, doubt) = match tried.get(&item.id) {
                 Some(token) => (token.clone(), Doubt::Earlier),
-                None => (tried.entry(item.id).or_insert_with(&mut *token).clone(), Doubt::None),
+                None => (tried.entry(item.id).or_insert(fresh).clone(), Doubt::None),
             };
             Taken { item, token, doubt, uploads: Vec::new() }
         });
@@ -301,7 +303,7 @@ async fn a_queue_that_fails_halts_the_stage() {
         Err(QueueError::from("database is locked"))
     }
     impl ShipQueue for Broken {
-        fn take(&self, _: usize, _: &[i64], _: &mut dyn FnMut() -> Token) -> Result<Vec<Taken>, QueueError> {
+        fn take(&self, _: Vec<Token>, _: &[i64]) -> Result<Vec<Taken>, QueueError> {
             locked()
         }
         fn done(&self, _: &[Stored], _: LocalCopy) -> Result<(), QueueError> {
@@ -334,4 +336,27 @@ async fn a_queue_that_fails_halts_the_stage() {
     let error = runner.run(&Bell::default()).await.unwrap_err();
     assert_eq!(error.fault(), Fault::Stop);
     assert_eq!(error.with_sources(), "the ship queue in the bot's state cannot be used: database is locked");
+}
+
+#[tokio::test]
+async fn without_randomness_nothing_is_tried_and_everything_stays_in_the_queue() {
+    let (queue, bell) = (Arc::new(Queue::default()), Bell::default());
+    (1..=3).for_each(|id| queue.put(item(id)));
+    let (gate, mut arrivals, answer) = gate(LocalCopy::Remove);
+    answer.send(None).unwrap();
+    bell.finish();
+    let (runner, heard) = runner(&queue, gate, AT_ONCE);
+    // it works for two tokens, and not for those of the other lanes
+    let fill = |random: &mut [u8]| {
+        static TOKENS: AtomicU8 = AtomicU8::new(0);
+        random.fill(TOKENS.fetch_add(1, Ordering::Relaxed));
+        if random[0] < 2 { Ok(()) } else { Err(Unspecified) }
+    };
+    let error = runner.run_with(&bell, fill).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Stop);
+    let text = error.with_sources();
+    assert_eq!(text, "the system gives no random bytes, without which nothing is shipped; restart the bot");
+    assert_eq!(queue.waiting.lock().unwrap().len(), 3);
+    assert!(queue.tried.lock().unwrap().is_empty() && queue.done.lock().unwrap().is_empty());
+    assert!(arrivals.try_recv().is_err() && heard.0.lock().unwrap().is_empty());
 }

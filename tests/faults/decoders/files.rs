@@ -2,77 +2,109 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use retaind::archive::names::{NAME_BYTES_MAX, attachment_name, clean};
-use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile};
+use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile, DiskReader};
 use retaind::bot::segment::names::Basename;
 use retaind::bot::segment::{Place, Policy, SegmentRow, SegmentState, Segments};
 use retaind::replay::{Corpus, What};
 
 use super::Fate;
 
-/// Names and lengths, no bytes.
-#[derive(Default)]
-struct Listed(Mutex<BTreeMap<Vec<u8>, u64>>);
+type Content = Arc<Mutex<Vec<u8>>>;
+
+/// Names, in one directory, and bytes: a disk without durability.
+#[derive(Clone, Default)]
+struct ListedDisk(Arc<Mutex<BTreeMap<Vec<u8>, Content>>>);
 
 fn name_of(path: &Path) -> Vec<u8> {
     path.file_name().unwrap_or_default().as_bytes().to_vec()
 }
 
-struct ListedFile(Arc<Listed>, Vec<u8>);
+struct ListedFile(Content);
 
 impl DiskFile for ListedFile {
     fn write_all(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
-        *self.0.0.lock().unwrap().entry(self.1.clone()).or_default() += bytes.len() as u64;
+        self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(())
     }
     fn sync_data(&mut self) -> Result<(), DiskError> {
         Ok(())
     }
     fn set_len(&mut self, length: u64) -> Result<(), DiskError> {
-        self.0.0.lock().unwrap().insert(self.1.clone(), length);
+        self.0.lock().unwrap().truncate(length as usize);
         Ok(())
     }
 }
 
-#[derive(Clone, Default)]
-struct ListedDisk(Arc<Listed>);
+impl DiskReader for ListedFile {
+    fn length(&mut self) -> Result<u64, DiskError> {
+        Ok(self.0.lock().unwrap().len() as u64)
+    }
+    fn read_at(&mut self, offset: u64, most: usize, into: &mut Vec<u8>) -> Result<usize, DiskError> {
+        let bytes = self.0.lock().unwrap();
+        let from = &bytes[bytes.len().min(offset as usize)..];
+        into.extend_from_slice(&from[..from.len().min(most)]);
+        Ok(from.len().min(most))
+    }
+}
 
 fn not_there(call: DiskCall, path: &Path) -> DiskError {
     DiskError::new(call, path, io::ErrorKind::NotFound.into())
 }
 
+impl ListedDisk {
+    fn files(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Content>> {
+        self.0.lock().unwrap()
+    }
+
+    fn open(&self, call: DiskCall, path: &Path) -> Result<Box<ListedFile>, DiskError> {
+        let content = self.files().get(&name_of(path)).cloned();
+        content.map(|content| Box::new(ListedFile(content))).ok_or_else(|| not_there(call, path))
+    }
+
+    fn lengths(&self) -> BTreeMap<Vec<u8>, u64> {
+        self.files().iter().map(|(name, content)| (name.clone(), content.lock().unwrap().len() as u64)).collect()
+    }
+}
+
 impl Disk for ListedDisk {
     fn create_new(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
-        self.0.0.lock().unwrap().insert(name_of(path), 0);
-        self.open_append(path)
+        match self.files().entry(name_of(path)) {
+            Entry::Occupied(_) => Err(DiskError::new(DiskCall::CreateNew, path, io::ErrorKind::AlreadyExists.into())),
+            Entry::Vacant(free) => Ok(Box::new(ListedFile(free.insert(Content::default()).clone()))),
+        }
     }
     fn open_append(&self, path: &Path) -> Result<Box<dyn DiskFile>, DiskError> {
-        Ok(Box::new(ListedFile(self.0.clone(), name_of(path))))
+        Ok(self.open(DiskCall::OpenAppend, path)?)
+    }
+    fn open_read(&self, path: &Path) -> Result<Box<dyn DiskReader>, DiskError> {
+        Ok(self.open(DiskCall::OpenRead, path)?)
     }
     fn len(&self, path: &Path) -> Result<Option<u64>, DiskError> {
-        Ok(self.0.0.lock().unwrap().get(&name_of(path)).copied())
+        Ok(self.files().get(&name_of(path)).map(|content| content.lock().unwrap().len() as u64))
     }
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
-        let mut files = self.0.0.lock().unwrap();
-        let length = files.remove(&name_of(from)).ok_or_else(|| not_there(DiskCall::Rename, from))?;
-        assert_eq!(files.insert(name_of(to), length), None, "a rename has replaced a file");
+        let mut files = self.files();
+        let content = files.remove(&name_of(from)).ok_or_else(|| not_there(DiskCall::Rename, from))?;
+        assert!(files.insert(name_of(to), content).is_none(), "a rename has replaced a file");
         Ok(())
     }
     fn remove(&self, path: &Path) -> Result<(), DiskError> {
-        let removed = self.0.0.lock().unwrap().remove(&name_of(path));
+        let removed = self.files().remove(&name_of(path));
         removed.map(drop).ok_or_else(|| not_there(DiskCall::Remove, path))
     }
     fn sync_dir(&self, _: &Path) -> Result<(), DiskError> {
         Ok(())
     }
     fn list(&self, _: &Path, each: &mut dyn FnMut(&OsStr)) -> Result<(), DiskError> {
-        let names: Vec<Vec<u8>> = self.0.0.lock().unwrap().keys().cloned().collect();
+        let names: Vec<Vec<u8>> = self.files().keys().cloned().collect();
         names.iter().for_each(|name| each(OsStr::from_bytes(name)));
         Ok(())
     }
@@ -82,6 +114,12 @@ impl Disk for ListedDisk {
     fn renew(&self, _: &Path) -> Result<(), DiskError> {
         Ok(())
     }
+}
+
+#[cfg(test)]
+#[test]
+fn the_listed_disk_keeps_the_contract() {
+    crate::support::disk::contract::holds(&ListedDisk::default(), Path::new("/messages")).unwrap();
 }
 
 fn lengths(files: &BTreeMap<Vec<u8>, u64>) -> Vec<u64> {
@@ -107,10 +145,10 @@ pub fn segment_directory(bytes: &[u8]) -> Fate {
             .copied()
             .collect();
         if !name.contains(&b'/') {
-            disk.0.0.lock().unwrap().insert(name, u64::from(*length));
+            disk.files().insert(name, Arc::new(Mutex::new(vec![0; usize::from(*length)])));
         }
     }
-    let before = disk.0.0.lock().unwrap().clone();
+    let before = disk.lengths();
     let policy = Policy { size_max: 1000, age_max: None, first_number: 0 };
     let rows: Vec<SegmentRow> = open
         .map(|number| SegmentRow {
@@ -127,7 +165,7 @@ pub fn segment_directory(bytes: &[u8]) -> Fate {
         .into_iter()
         .collect();
     let recovery = Segments::recover(Arc::new(disk.clone()), place.clone(), policy, &rows);
-    let after = disk.0.0.lock().unwrap().clone();
+    let after = disk.lengths();
     match &recovery {
         Ok(recovery) if rows.is_empty() => {
             assert_eq!(lengths(&after), lengths(&before), "a recovery without rows has lost or cut a file");
@@ -139,7 +177,7 @@ pub fn segment_directory(bytes: &[u8]) -> Fate {
             }
             let again = Segments::recover(Arc::new(disk.clone()), place, policy, &[]).unwrap();
             assert_eq!(again.found, recovery.found);
-            assert_eq!(*disk.0.0.lock().unwrap(), after);
+            assert_eq!(disk.lengths(), after);
         }
         // only the open file may be shorter, and part files may be gone
         Ok(_) => {

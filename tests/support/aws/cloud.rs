@@ -9,6 +9,7 @@ use retaind::archive::encrypt::Format;
 use retaind::aws::Aws;
 use retaind::aws::kms::Kms;
 use retaind::aws::s3::Bucket;
+use retaind::bot::disk::RealDisk;
 use retaind::bot::grace::Grace;
 use retaind::bot::run::Shipping;
 use retaind::bot::ship::s3::S3Destination;
@@ -55,7 +56,7 @@ impl Cloud {
         let encryption = key.map(|key| (Kms::new(&aws, REGION, key), Format::V3));
         let pauses = Growth::doubling(Duration::from_millis(5), Duration::from_millis(40));
         let backoff = Growth::doubling(Duration::from_millis(20), Duration::from_millis(100));
-        let destination = Arc::new(S3Destination::new(bucket, encryption, pauses));
+        let destination = Arc::new(S3Destination::new(Arc::new(RealDisk), bucket, encryption, pauses));
         Shipping { backoff, grace: Grace::new(TIMEOUT), ..Shipping::to(destination) }
     }
 

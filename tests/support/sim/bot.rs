@@ -1,9 +1,9 @@
 //! The bot's own stages, wired as `bot::run` does it but without threads: each does one step when it is told to.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -59,6 +59,7 @@ pub struct Setting {
     pub clock: Arc<dyn Clock>,
     pub destination: Arc<dyn Destination>,
     pub blobs: Arc<SimBlobs>,
+    pub reports: Arc<Reports>,
 }
 
 /// One life of a bot.
@@ -287,7 +288,7 @@ impl Bot {
             destination: self.setting.destination.clone(),
             disk: self.setting.disk.clone(),
             backoff: ship::PAUSES.with(pause::Dice::HIGH),
-            watcher: Arc::new(Silent),
+            watcher: self.setting.reports.clone(),
         };
         // what takes longer is given up, as by a stop
         let shipped = runtime.block_on(async { tokio::time::timeout(SHIPPING, runner.run(&bell)).await });
@@ -302,9 +303,22 @@ impl Bot {
     }
 }
 
-struct Silent;
+/// Files that were reported as damaged, in any life.
+#[derive(Default)]
+pub struct Reports(Mutex<BTreeSet<PathBuf>>);
 
-impl Watcher for Silent {
-    fn failed(&self, _: &ShipItem, _: &ShipError, _: News) {}
+impl Reports {
+    /// Was it?
+    pub fn has(&self, path: &Path) -> bool {
+        self.0.lock().unwrap().contains(path)
+    }
+}
+
+impl Watcher for Reports {
+    fn failed(&self, item: &ShipItem, error: &ShipError, _: News) {
+        if matches!(error, ShipError::Damaged { .. }) {
+            self.0.lock().unwrap().insert(item.path.clone());
+        }
+    }
     fn stored(&self, _: &ShipItem) {}
 }

@@ -19,6 +19,7 @@ pub struct Sum {
     pub kills: u64,
     pub errors: u64,
     pub cuts: u64,
+    pub flips: u64,
     /// Lives in which an obligation was broken, with what the oracle said.
     pub broken: Vec<(String, String)>,
 }
@@ -127,6 +128,7 @@ impl Sum {
         self.kills += life.kills;
         self.errors += life.errors;
         self.cuts += life.cuts;
+        self.flips += life.flips;
         if !life.is_whole() {
             self.broken.push((name.to_owned(), life.to_string()));
         }

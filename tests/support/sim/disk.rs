@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile, renewed};
+use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile, DiskReader, renewed};
 
 /// What survives of a write wholly or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -24,8 +24,10 @@ const SECTOR_BYTES: usize = 512;
 pub enum Call {
     /// A file is created or opened.
     Open,
-    /// SQLite reads.
+    /// SQLite reads; the bot opens a file for reading.
     Read,
+    /// The bot reads on in a file that it has open.
+    ReadOn,
     /// Bytes are written.
     Write,
     /// A file is synced.
@@ -50,6 +52,7 @@ impl Call {
         use io::ErrorKind::{Other, PermissionDenied, StorageFull};
         match self {
             Self::Read | Self::Look | Self::List => &[(Much::Nothing, Other)],
+            Self::ReadOn => &[(Much::Nothing, Other), (Much::Half, Other)],
             Self::Open => &[
                 (Much::Nothing, Other),
                 (Much::Nothing, StorageFull),
@@ -301,6 +304,21 @@ impl SimDisk {
         sim.durable_names.insert(path.to_path_buf(), file);
     }
 
+    /// Flips one bit of a file at rest, whose content is synced: no call of anybody's notices. Otherwise says `false`.
+    pub fn flip(&self, path: &Path, bit: u64) -> bool {
+        let mut sim = self.sim();
+        let Some(file) = sim.find(path) else { return false };
+        let Content { bytes, durable, changes } = &mut sim.files[file];
+        if bytes.is_empty() || !changes.is_empty() || bytes != durable {
+            return false;
+        }
+        let at = usize::try_from(bit / 8).unwrap() % bytes.len();
+        for copy in [bytes, durable] {
+            copy[at] ^= 1 << (bit % 8);
+        }
+        true
+    }
+
     /// One call: `act` does as much of it as it is told.
     pub(super) fn call<T>(
         &self,
@@ -472,6 +490,12 @@ impl Disk for SimDisk {
         })?;
         Ok(self.file(file, path))
     }
+    fn open_read(&self, path: &Path) -> Result<Box<dyn DiskReader>, DiskError> {
+        let file = self.named((Call::Read, DiskCall::OpenRead), path, |sim, _| {
+            sim.find(path).ok_or_else(|| io::ErrorKind::NotFound.into())
+        })?;
+        Ok(Box::new(SimFile { disk: self.clone(), file, path: path.to_path_buf() }))
+    }
     fn len(&self, path: &Path) -> Result<Option<u64>, DiskError> {
         self.named((Call::Look, DiskCall::Len), path, |sim, _| {
             Ok(sim.find(path).map(|file| u64::try_from(sim.length(file)).unwrap()))
@@ -535,6 +559,24 @@ impl Disk for SimDisk {
         };
         self.call(Call::Rename, rename).map_err(failed)?;
         self.sync_dir(path.parent().unwrap())
+    }
+}
+
+impl DiskReader for SimFile {
+    fn length(&mut self) -> Result<u64, DiskError> {
+        self.disk.named((Call::ReadOn, DiskCall::Len), &self.path, |sim, _| {
+            Ok(u64::try_from(sim.length(self.file)).unwrap())
+        })
+    }
+    fn read_at(&mut self, offset: u64, most: usize, into: &mut Vec<u8>) -> Result<usize, DiskError> {
+        self.disk.named((Call::ReadOn, DiskCall::Read), &self.path, |sim, much| {
+            let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+            let left = sim.length(self.file).saturating_sub(offset).min(most);
+            let mut bytes = vec![0; if much == Much::All { left } else { left / 2 }];
+            sim.read(self.file, offset, &mut bytes);
+            into.extend_from_slice(&bytes);
+            Ok(left)
+        })
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Cursor, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use retaind::bot::ship::{Destination, LocalDestination, ShipKind};
 use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::{Builder, Runtime};
 
-use super::bot::{Bot, Ended, Setting};
+use super::bot::{Bot, Ended, Reports, Setting};
 use super::bucket::Bucket;
 use super::disk::{Broken, Call, Fate, Harm, Much, SimDisk, trace};
 use super::network::{Network, SimBlobs};
@@ -35,6 +35,16 @@ const CALM_STEPS_MAX: u64 = 1_000;
 /// Starts that may fail one after the other while things go wrong.
 const STARTS_MAX: u64 = 64;
 
+/// Makes other streams of a seed's.
+const READS: u64 = 0x7265_6164_206f_6e21;
+const ROT: u64 = 0x6120_666c_6970_7065;
+/// Why a damaged file is parked.
+const NOT_THE_CONTENT: &str = "the length that was committed, but not the content";
+/// A disk of one life in so many loses bits,
+const ROTS_ONE_OF: u64 = 3;
+/// and does so in one of so many steps.
+const FLIPS_ONE_OF: u64 = 40;
+
 /// How a bot was built wrongly, to see whether the oracle notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Build {
@@ -44,12 +54,15 @@ pub enum Build {
     Disk(Broken),
     /// It acknowledges what is decrypted.
     AcknowledgesFirst,
+    /// It ships what it reads, whatever was committed.
+    BelievesTheDisk,
 }
 
 impl Build {
     /// All that are wrong.
-    pub const WRONG: [Self; 5] = [
+    pub const WRONG: [Self; 6] = [
         Self::AcknowledgesFirst,
+        Self::BelievesTheDisk,
         Self::Disk(Broken::NoSync),
         Self::Disk(Broken::ShortWrites),
         Self::Disk(Broken::NoSyncOfNames),
@@ -107,6 +120,8 @@ pub struct Life {
     pub kills: u64,
     pub errors: u64,
     pub cuts: u64,
+    /// Bits of files at rest that flipped.
+    pub flips: u64,
     /// Calls of the disk, and of the connection, after the first start.
     pub disk_calls: u64,
     pub network_calls: u64,
@@ -142,7 +157,24 @@ struct World {
     build: Build,
     trouble: Trouble,
     obligations: Obligations,
+    rot: Option<Rot>,
     life: Life,
+}
+
+/// A disk that damages sealed files while they wait. Its own stream: what else a seed says stays what it was.
+struct Rot {
+    dice: Dice,
+    /// Files that are damaged, with the bit and what they were before.
+    damaged: BTreeMap<PathBuf, (u64, Vec<u8>)>,
+}
+
+impl Rot {
+    /// The disks of some seeds do so, and of those only where the files go elsewhere: what stays here is not read again.
+    fn of(seed: u64, ships_to_bucket: bool) -> Option<Self> {
+        let mut dice = Dice(seed ^ ROT);
+        let rots = dice.below(ROTS_ONE_OF) == 0 && ships_to_bucket;
+        rots.then(|| Self { dice, damaged: BTreeMap::new() })
+    }
 }
 
 /// Lives the life of `seed`.
@@ -163,10 +195,13 @@ impl World {
         disk.put(&mounted.root().join("state/bot.db"), recording.state.clone());
         match build {
             Build::Disk(broken) => disk.break_bot(broken),
-            Build::Right | Build::AcknowledgesFirst => {}
+            Build::Right | Build::AcknowledgesFirst | Build::BelievesTheDisk => {}
         }
         let clock = HandClock::at(NOON_MICROS);
         let bucket = Bucket::new(disk.clone(), seed);
+        if build == Build::BelievesTheDisk {
+            bucket.believe_the_disk();
+        }
         let ships_to_bucket = dice.below(3) > 0;
         let destination: Arc<dyn Destination> = if ships_to_bucket {
             Arc::new(bucket.clone())
@@ -193,6 +228,7 @@ impl World {
             clock: clock.clone(),
             destination,
             blobs: blobs.clone(),
+            reports: Arc::new(Reports::default()),
         };
         let obligations = Obligations::default();
         for conversation in &recording.conversations {
@@ -206,6 +242,7 @@ impl World {
             runtime: Builder::new_current_thread().enable_time().start_paused(true).build().unwrap(),
             life: Life { owed: obligations.len(), ..Life::default() },
             bot: None,
+            rot: Rot::of(seed, ships_to_bucket),
             dice,
             disk,
             mounted,
@@ -332,6 +369,7 @@ impl World {
 
     fn eventful(&mut self) -> Result<(), String> {
         for _ in 0..STEPS {
+            self.rot();
             match self.dice.below(100) {
                 0..=17 => {
                     self.network.accept(&mut self.dice);
@@ -370,6 +408,52 @@ impl World {
                 36..=40 => self.acknowledge()?,
                 41..=59 => self.deliver()?,
                 _ => self.work()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A bit of a sealed file may flip, wherever the file is on its way to the bucket.
+    fn rot(&mut self) {
+        let Some(rot) = &mut self.rot else { return };
+        if rot.dice.below(FLIPS_ONE_OF) > 0 {
+            return;
+        }
+        let sealed: Vec<(PathBuf, Vec<u8>)> =
+            sealed(&self.disk, &self.setting.directories).filter(|(path, _)| !rot.damaged.contains_key(path)).collect();
+        if sealed.is_empty() {
+            return;
+        }
+        let (path, bytes) = &sealed[usize::try_from(rot.dice.below(sealed.len() as u64)).unwrap()];
+        let bit = rot.dice.below(8 * bytes.len().max(1) as u64);
+        if self.disk.flip(path, bit) {
+            trace(&format!("bit {bit} of {} flips", path.display()));
+            self.life.flips += 1;
+            rot.damaged.insert(path.clone(), (bit, bytes.clone()));
+        }
+    }
+
+    /// What was damaged while it waited is no object; it is here, parked and reported. Then it is restored from a copy.
+    fn damage_is_noticed(&mut self) -> Result<(), String> {
+        let Some(rot) = self.rot.take().filter(|rot| !rot.damaged.is_empty()) else { return Ok(()) };
+        self.step(|world, bot| bot.ship(&world.runtime))?;
+        let (objects, here, waiting) = (self.bucket.objects(), self.disk.files(), waiting(&self.setting.state));
+        for (path, (bit, sound)) in rot.damaged {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let is_stored = objects.get(&name).map(|object| object.bytes == sound);
+            let parked =
+                waiting.iter().any(|item| item.starts_with(&format!("{name}: ")) && item.contains(NOT_THE_CONTENT));
+            match (is_stored, here.contains_key(&path)) {
+                (Some(false), _) => return Err(format!("{name} was stored with a flipped bit")),
+                // the bit flipped in a copy that was still to be removed
+                (Some(true), false) => {}
+                // as before, or another try has met the damage
+                (_, true) if parked && self.setting.reports.has(&path) => {
+                    assert!(self.disk.flip(&path, bit), "{name} was written to");
+                }
+                (is_stored, here) => {
+                    return Err(format!("{name}, damaged: stored {is_stored:?}, here {here}, waiting {waiting:?}"));
+                }
             }
         }
         Ok(())
@@ -531,6 +615,7 @@ impl World {
         }
         // what is acknowledged is safe from here on
         self.power_cut_and_start()?;
+        self.damage_is_noticed()?;
         // twice: what a fault in the first one ends is put right by the second
         for _ in 0..2 {
             self.stop_and_start()?;
@@ -557,6 +642,16 @@ impl World {
     }
 }
 
+/// Message files with their final names, and attachments with theirs.
+fn sealed<'a>(disk: &SimDisk, directories: &'a Directories) -> impl Iterator<Item = (PathBuf, Vec<u8>)> + use<'a> {
+    let open = directories.messages.join(format!("{}.txt", directories.basename.as_str()));
+    disk.files().into_iter().filter(move |(path, _)| {
+        let directory = path.parent();
+        let is_ours = directory == Some(&directories.messages) || directory == Some(&directories.files);
+        is_ours && *path != open && !path.file_name().unwrap().to_string_lossy().starts_with('.')
+    })
+}
+
 /// What is in the ship queue of a state.
 fn waiting(state: &Path) -> Vec<String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -569,11 +664,13 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// One of so many calls goes wrong; on some disks rather when they are synced.
+/// One of so many calls goes wrong; on some disks rather when they are synced. Reads of the bot's own files came later than
+/// the others, and draw from a stream of their own: what befalls the others stays what it was for each seed.
 fn fate(seed: u64, one_of: u64) -> Fate {
-    let mut dice = Dice(seed);
+    let (mut dice, mut of_reads) = (Dice(seed), Dice(seed ^ READS));
     let syncs_fail = dice.below(3) == 0;
     Box::new(move |_, call: Call| {
+        let dice = if call == Call::ReadOn { &mut of_reads } else { &mut dice };
         let one_of = match call {
             Call::Sync | Call::SyncNames if syncs_fail => 1 + one_of / 16,
             _ => one_of,
