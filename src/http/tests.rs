@@ -131,10 +131,7 @@ async fn with_tls_the_handshake_is_a_part_of_the_connection() {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = server.address();
-    let handshake = move |tcp| {
-        let shaking = acceptor.accept(tcp);
-        shaking
-    };
+    let handshake = move |tcp| acceptor.accept(tcp);
     tokio::spawn(server.serve_after(handshake, "test", LIMITS, Arc::new(Echo::default())));
 
     let mut roots = RootCertStore::empty();
