@@ -52,11 +52,11 @@
 //! | [`archive`] | the archive's formats: records, names of attachments, the encryption envelope; pure | core, protocol |
 //! | [`state`] | one sealed SQLite file: transactions, versions of its schema, vault | protocol |
 //! | [`aws`] | S3, KMS, Secrets Manager, SNS, CloudWatch: the only room that knows the SDK | archive |
-//! | [`report`] | counters, events to SNS, metrics to CloudWatch, health, logs; never in the way of the data path | aws, protocol |
-//! | [`device`] | an MLS device: account, connection, conversations; used by the MLS source and `retaind client` | state, protocol |
+//! | [`report`] | counters, events to SNS, metrics, health, logs; never in the way of the data path | aws, protocol |
+//! | [`device`] | an MLS device: account, connection, conversations; for the MLS source and `retaind client` | state, protocol |
 //! | [`network`] | directory of users and devices, delivery, blobs; sees no plaintext | state, protocol |
 //! | [`bot`] | the data path from the chunk to the destination, whatever the source | archive, state, aws, report |
-//! | [`source_mls`] | the source for this program's network: receive, decrypt, fetch; over the wire, also if embedded | bot, device |
+//! | [`source_mls`] | the MLS source: receive, decrypt, fetch; over the wire, also if embedded | bot, device |
 //! | [`replay`] | recorded conversations played through real devices: demo, tests, benches | device |
 //! | [`config`] | the table of variables; the only room that reads the environment | bot, archive, aws, report |
 //! | [`lifecycle`] | signals, and the deadline of a stop | bot, report |

@@ -1,6 +1,6 @@
-//! What every room stands on: what to do about an error.
+//! What every room needs: what to do about an error.
 //!
-//! Nothing here knows a file, a network or a message.
+//! Nothing here depends on a file, a network or a message.
 #![forbid(unsafe_code)]
 
 pub mod fault;
