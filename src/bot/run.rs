@@ -390,7 +390,7 @@ impl Stages {
             tracing::error!(%error, "a stage failed, the bot stops");
             tell(events, error.event(Phase::Running));
             if matches!(error, BotError::Gone(_)) {
-                // the directory is gone: what is made safe now would be in files that no one finds, so nothing more is acknowledged
+                // what is made safe now would be in files that no one finds: nothing more is acknowledged
                 self.source.abort();
                 self.shipping.abort();
                 self.stop.cancel();

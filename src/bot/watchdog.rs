@@ -287,7 +287,7 @@ impl Gauge {
     }
 }
 
-/// The directory with the least space. One that exists but gives no answer is passed over: writing there will fail.
+/// The directory with the least space. One that exists but gives no answer is skipped: writing there will fail.
 fn fullest(disk: &dyn Disk, directories: &[PathBuf]) -> Result<Option<Room>, Gone> {
     let mut fullest: Option<Room> = None;
     for directory in directories {

@@ -385,7 +385,7 @@ fn load(
 pub struct PendingCommit {
     /// MLS public message.
     pub commit: Vec<u8>,
-    /// MLS Welcome; empty when nobody is added.
+    /// MLS Welcome; empty if no device is added.
     pub welcome: Vec<u8>,
 }
 

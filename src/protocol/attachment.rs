@@ -26,7 +26,7 @@
 //! # Crash
 //!
 //! Keys live in memory until the message is sent: a sender that dies starts over with a new key. A receiver continues
-//! at a block boundary: it feeds what it has on disk to [`Decryptor::skip_chunk`], and the hash tells at the end
+//! at a block boundary: it feeds what it has on disk to [`Decryptor::skip_chunk`], and the hash shows at the end
 //! whether the disk had kept it.
 //!
 //! # Not here

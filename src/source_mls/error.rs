@@ -1,4 +1,4 @@
-//! Why the MLS network as a source cannot go on, what to do about it, and which event says so.
+//! Why the MLS network as a source cannot continue, what to do about it, and which event says so.
 
 use retaind_bot::failure::event_of_state;
 use retaind_bot::passwords::{NoRandomness, NotKept};

@@ -11,7 +11,7 @@
 //! and recorded as a hole if it does not come there either.
 //!
 //! Stopping goes from front to back: no more deliveries are taken; the workers drop what they have not begun (it is not
-//! acknowledged, so it comes again); downloads are given up; what is ready is committed; the last acknowledgements go out.
+//! acknowledged, so it comes again); downloads are aborted; what is ready is committed; the last acknowledgements go out.
 #![forbid(unsafe_code)]
 
 pub mod change;

@@ -159,7 +159,7 @@ impl Store {
         Ok(Some(Zeroizing::new(text.to_owned())))
     }
 
-    /// Deletes the password of a state with which no device was registered, and all that it sealed: the next start begins the state
+    /// Deletes the password of a state that no device was registered with, and all that it sealed: the next start begins it
     /// again, with another password.
     pub fn forget_beginning(&mut self) -> Result<(), StoreError> {
         self.write(|tx| tx.execute("DELETE FROM meta WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name='identity')", []))
