@@ -2,7 +2,7 @@
 //!
 //! A bot is a member of every conversation. It receives and decrypts what it is sent, writes one line of JSON for each
 //! message into files that rotate by size and time, keeps attachments beside them, and acknowledges to the network
-//! only what is on stable storage. The network that it serves is part of this crate, too: embedded in the bot's
+//! only what is on stable storage. The network that it archives is part of this program, too: embedded in the bot's
 //! process by default, or on its own.
 //!
 //! # The promise
@@ -11,59 +11,67 @@
 //! > single fault of disk or network, the bot loses no acknowledged message and records none twice.
 //!
 //! ```text
-//!  Delivered ─► Chunk ─► [File] ─► append, sync ─► transaction ─► settle ─► Durable ─► acknowledge
-//!  receive      decrypt  fetch     segment         state          names     commit     receive
+//!  Delivered ─► Decrypted ─► [File] ─► Chunk ─► append, sync ─► transaction ─► settle ─► Durable ─► acknowledge
+//!  receive      decrypt      fetch     change   segment         state          names     commit     receive
 //!                                                                   │
 //!                            sealed, in the durable queue ◄─────────┘
 //!                            └─► [encrypt] ─► S3 ─► Stored ─► transaction ─► remove the local file
-//!                                encrypt      ship                           ship
+//!                                encrypt      aws   ship       state         ship
 //! ```
 //!
-//! There is one commit point ([`bot::commit`]). MLS states, cursors, lengths and hash chains of the message files, names of
-//! attachments and the ship queue are one SQLite transaction, made after everything they speak of has been synced.
-//! Whatever a crash leaves beyond it is cut off at the next start, and the network delivers the same messages again
-//! to the same MLS states. There is no other start-up than this recovery.
+//! The seam is the chunk ([`bot::source`]): lines, files and a change of the source's state that belong together. All that
+//! comes after it knows no network.
 //!
-//! A call of the disk that fails ends the bot, and what a failed sync has left behind is trusted by nobody: message files are cut
-//! to what was committed, and the state's log is written anew before anything is built on it ([`bot::state::renew_log`]).
-//! How that is tried, with power lost at every call, is in `tests/support/sim`; the table of what came of it in README.md.
+//! There is one commit point ([`bot::commit`]). The source's state (for MLS: keys and cursors), lengths and hash chains of the
+//! message files, names of attachments and the ship queue are one SQLite transaction, made after everything that they refer to
+//! has been synced. What a crash leaves beyond it is cut off at the next start, and the network delivers the same messages
+//! again to the same MLS states. There is no start-up other than this recovery.
+//!
+//! A failed call of the disk ends the bot, and nothing that a failed sync has left behind is trusted: message files are cut
+//! to what was committed, and the state's log is written again before anything is built on it ([`bot::state::renew_log`]).
+//! `tests/support/sim` tests that with power lost at every call; docs/proof.md has the results.
 //!
 //! What is sealed leaves the disk by the same rule: first the destination's proof, then its commit, then the removal. Nothing is
-//! ever overwritten there, and the queue's ledger tells a lost answer from a stranger's object ([`bot::ship`]). While S3 or KMS is
-//! away the disk is the queue, and the bot goes on archiving.
+//! ever overwritten there, and the queue's ledger distinguishes a lost answer from a foreign object ([`bot::ship`]). While S3 or
+//! KMS is away the disk is the queue, and the bot continues to archive.
 //!
 //! Exactly once follows from three facts: the network gives each conversation gap-free places (`seq`) and keeps every
 //! message for a device until that device acknowledges it ([`protocol::wire`]); the cursor of a conversation is in the same
-//! transaction as the records up to it; a place at or below the cursor is passed over, a place that did not come is asked for on
+//! transaction as the records up to it; a place at or below the cursor is skipped, a missing place is requested on
 //! a new connection, and recorded as a hole if it does not come there either. So every place of a conversation has exactly one
 //! record.
 //!
 //! # Map
 //!
-//! | room | what |
-//! |---|---|
-//! | [`protocol`] | what devices and network share: pure values |
-//! | [`device`] | an MLS device: sealed state, connection, conversations; the bot and `retaind client` are both devices |
-//! | [`network`] | directory of users and devices, delivery, blobs; sees no plaintext |
-//! | [`bot`] | the data path above; knows the network only as any device does, over the wire, also when embedded |
-//! | [`replay`] | recorded conversations played through real devices: demo, tests, benches |
-//! | [`aws`] | S3, KMS, Secrets Manager, SNS, CloudWatch: the only room that knows the SDK |
-//! | [`report`] | counters, events to SNS, metrics to CloudWatch, health, logs; never in the way of the data path |
-//! | [`schema`] | versions of the SQLite files of bot, devices and network, and the way up from one to the next |
-//! | [`config`] | the table of variables; the only room that reads the environment |
-//! | [`http`] | HTTP/1.1 with limits on both sides: server and client, which know nothing of what is asked |
-//! | [`clock`], [`pause`] | the wall clock; pauses that grow between tries |
-//! | [`lifecycle`] | signals, and the end of the time that a stop may take |
-//! | [`cli`] | one file a subcommand; the only rooms that print |
+//! Each room is a crate of its own, except the last four, which are this one.
 //!
-//! Imports point downwards: cli → bot, network, replay → device, report → aws, protocol, schema. `bot` does not import `network`.
+//! | room | what | knows |
+//! |---|---|---|
+//! | [`core`](retaind_core) | what to do about an error, the wall clock, pauses between tries | – |
+//! | [`http`] | HTTP/1.1 with limits on both sides: server and client, which know nothing of what is asked | – |
+//! | [`protocol`] | what devices and network share: pure values | – |
+//! | [`archive`] | the archive's formats: records, names of attachments, the encryption envelope; pure | core, protocol |
+//! | [`state`] | one sealed SQLite file: transactions, versions of its schema, vault | core, protocol |
+//! | [`aws`] | S3, KMS, Secrets Manager, SNS, CloudWatch: the only room that knows the SDK | archive |
+//! | [`report`] | counters, events to SNS, metrics, health, logs; never in the way of the data path | aws, http, protocol |
+//! | [`device`] | an MLS device: account, connection, conversations; for the MLS source and `retaind client` | state, protocol |
+//! | [`network`] | directory of users and devices, delivery, blobs; sees no plaintext | state, protocol |
+//! | [`bot`] | the data path from the chunk to the destination, whatever the source | archive, state, aws, report |
+//! | [`source_mls`] | the MLS source: receive, decrypt, fetch; over the wire, also if embedded | bot, device |
+//! | [`replay`] | recorded conversations played through real devices: demo, tests, benches | device |
+//! | [`config`] | the table of variables; the only room that reads the environment | bot, archive, aws, report |
+//! | [`lifecycle`] | signals, and the deadline of a stop | bot, report |
+//! | [`cli`] | one file a subcommand; the only room that prints | all of them |
+//!
+//! A room knows only rooms above it; the last column leaves out what a room knows through another. `bot` knows
+//! neither `device` nor `network`: it archives a source and does not know which.
 //!
 //! # Threat model
 //!
 //! What each party can do, and what stops it. "Cannot" rests on MLS (RFC 9420) with AES-256 and P-384 by AWS-LC.
 //!
-//! - **The network** sees who is in which conversation, when messages are sent and how long they are; handshakes are
-//!   readable to it so that it can enforce membership and retention. It cannot read or forge messages, nor put a device
+//! - **The network** sees who is in which conversation, when messages are sent and how long they are; it can read
+//!   handshakes, so that it can enforce membership and retention. It cannot read or forge messages, nor put a device
 //!   into a conversation unnoticed: every member checks every credential and sees every change of membership. It holds the
 //!   authentication key and can therefore make a device under any user's name; such a device is a visible member, and is
 //!   recorded as one. It can withhold messages: a hole in the places of a conversation is recorded as a hole; messages withheld
@@ -74,20 +82,20 @@
 //! - **A member device** may send anything. Frames, contents, names and attachments go through bounded decoders;
 //!   what cannot be read is a record with its ciphertext, never a crash and never a gap. Sizes and times that it claims
 //!   are recorded as claims. It cannot act as another device: MLS authenticates the sender, log-in the connection.
-//! - **Who reads the disk** of the bot finds the archive in clear (that is its purpose; protect the volume) and the device's
-//!   keys sealed under the bot's password ([`device::vault`]). Ids of conversations, cursors and sizes are in clear.
-//!   Who can change the disk can change the archive; the hash chain of each file is in the state.
-//! - **Who has the bot's password and state** is the bot: can read what is delivered from then on. Keys of past messages
-//!   are deleted as they are used, so what was acknowledged cannot be decrypted again.
-//! - **AWS**, or who reads the bucket, sees the names of objects (an attachment's name is in its key), their sizes and times. With a KMS key
-//!   the content is sealed before it leaves the host (AES-256-GCM, one data key an object, key commitment by default); without one it is as open as the bucket is.
-//!   S3 cannot alter an object unnoticed where it is encrypted. The bot's role may put objects and make data keys, and needs nothing
-//!   else: who steals it can add objects, but neither read nor delete any, nor replace one where the bucket's policy denies that
-//!   (`config/iam/bucket-policy.json`) or objects are locked.
-//! - **A process of the host** can ask the health endpoint ([`report::health`]): it is told counts, and can keep others from
+//! - **A reader of the bot's disk** finds the archive unencrypted (that is its purpose; protect the volume) and the device's
+//!   keys sealed under the bot's password ([`state::vault`]). Ids of conversations, cursors and sizes are unencrypted.
+//!   A writer of the disk can change the archive; the hash chain of each file is in the state.
+//! - **A holder of the bot's password and state** is the bot, and can read what is delivered from then on. Keys of past
+//!   messages are deleted as they are used, so what was acknowledged cannot be decrypted again.
+//! - **AWS**, or a reader of the bucket, sees the names of objects (an attachment's name is in its key), their sizes and times.
+//!   With a KMS key the content is sealed before it leaves the host (AES-256-GCM, one data key an object, key commitment by
+//!   default); without one it is as open as the bucket is. S3 cannot alter an object unnoticed where it is encrypted. The bot's
+//!   role may put objects and make data keys, and needs nothing else: a thief of it can add objects, but neither read nor
+//!   delete any, nor replace one where the bucket's policy denies that (`config/iam/bucket-policy.json`) or objects are locked.
+//! - **A process of the host** can ask the health endpoint ([`report::health`]): it gets counts, and can keep others from
 //!   asking for some seconds; it cannot slow or stop the bot.
-//! - **The registry of the image** ([`report::updates`]) is told the image's name and that a bot runs here. It can say that there are
-//!   newer versions where there are none; its answers are bounded, nothing is downloaded, and nothing waits for it.
+//! - **The registry of the image** ([`report::updates`]) learns the image's name and that a bot runs here. It can claim newer
+//!   versions where there are none; its answers are bounded, nothing is downloaded, and nothing waits for it.
 //! - **Logs, metrics, events and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.
 #![forbid(unsafe_code)]
 

@@ -1,10 +1,10 @@
 //! Names of the files beside the records.
 //!
 //! `attachment_<yyyyMMddHHmmssSSS>_<original name>`: the time is when the bot received the message, or the first
-//! millisecond after it that no earlier attachment has (see [`retaind_bot::fetch::Names`]). So a name is given once for ever,
-//! also when the file was shipped and removed long ago; with the sender's time, which is only a claim, a second file of
-//! the same name and time would take the place of the first in the object store. The original name is cleaned so that
-//! it is one harmless path component on any system and in an object store; untouched it stays in the record.
+//! millisecond after it that no earlier attachment has (see `retaind_bot::files::Names`). So a name is given only once,
+//! even if the file was shipped and removed long ago; with the sender's time, which is only a claim, a second file of
+//! the same name and time would replace the first in the object store. The original name is cleaned so that
+//! it is one harmless path component on any system and in an object store; the record keeps it unchanged.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -13,13 +13,13 @@ use retaind_protocol::ids::ConversationId;
 
 /// Longest name of a file on the usual file systems.
 pub const NAME_BYTES_MAX: usize = 255;
-/// Longest extension that is worth keeping when a name is cut.
+/// Longest extension that is kept when a name is cut.
 const EXTENSION_BYTES_MAX: usize = 32;
 const MICROS_PER_MILLI: i64 = 1000;
 
 /// `yyyyMMddHHmmssSSS` in UTC.
 fn stamp(millis: i64) -> String {
-    // a time that no calendar has becomes the epoch: only a clock that is out of its mind gives one
+    // a time outside the calendar becomes the epoch: only a broken clock has one
     let time = Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(TimeZone::UTC);
     time.strftime("%Y%m%d%H%M%S%3f").to_string()
 }
@@ -29,15 +29,15 @@ pub fn millis_of(micros: i64) -> i64 {
     micros.div_euclid(MICROS_PER_MILLI)
 }
 
-/// Name of an attachment that has this millisecond for itself.
+/// Name of an attachment. `millis`: its millisecond since 1970, which no other attachment has.
 pub fn attachment_name(millis: i64, original: &str) -> String {
     let prefix = format!("attachment_{}_", stamp(millis));
     let room = NAME_BYTES_MAX.saturating_sub(prefix.len());
     prefix + &clean(original, room)
 }
 
-/// Name of the kept ciphertext of a message that could not be read and was received at `micros`. Its place makes it
-/// unlike any other.
+/// Name of the kept ciphertext of a message that could not be read and was received at `micros`. `seq` makes it
+/// unique.
 pub fn ciphertext_name(micros: i64, conversation: &ConversationId, seq: u64) -> String {
     format!("ciphertext_{}_{conversation}_{seq}.mls", stamp(millis_of(micros)))
 }
@@ -59,12 +59,12 @@ pub fn clean(original: &str, room: usize) -> String {
     };
     let end = stem.floor_char_boundary(room.saturating_sub(extension.len()));
     let cut = stem.get(..end).unwrap_or_default().to_owned() + &extension;
-    // some systems take away a dot or a space at the end: two names could become one
+    // some systems remove a dot or a space at the end: two names could become one
     cut.trim_end_matches(['.', ' ']).to_owned()
 }
 
 fn is_harmless(c: char) -> bool {
-    // changes of direction, and what some programs take for the end of a line or do not show
+    // changes of direction, and characters that some programs take for a line break or do not show
     let hidden = matches!(
         c,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'

@@ -11,28 +11,28 @@ use super::{Aws, AwsError, Call};
 
 /// The variable that sets the region.
 const SETTING: &str = "AWS_DEFAULT_REGION";
-/// For one request with all tries.
+/// Longest time of one request with all tries.
 const PUT_TIMEOUT: Duration = Duration::from_secs(30);
 /// CloudWatch's limit for the value of a dimension.
 const DIMENSION_CHARS_MAX: usize = 1024;
 
-/// A figure.
+/// One value of one metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figure {
-    /// Of the metric.
+    /// Name of the metric.
     pub name: &'static str,
-    /// What is counted.
+    /// Unit of the value.
     pub unit: FigureUnit,
-    /// How many.
+    /// The value.
     pub value: u64,
     /// Seconds since 1970, UTC; at most two weeks back or two hours ahead.
     pub at_secs: i64,
 }
 
-/// What a figure counts.
+/// Unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FigureUnit {
-    /// Things.
+    /// A number of things.
     Count,
     /// Bytes.
     Bytes,
@@ -46,14 +46,14 @@ pub struct CloudWatch {
 }
 
 impl CloudWatch {
-    /// Figures are put under `namespace`.
+    /// `namespace`: of all metrics.
     pub fn new(aws: &Aws, region: &str, namespace: &'static str) -> Self {
         let timeouts = TimeoutConfig::builder().operation_timeout(PUT_TIMEOUT).build();
         let config = aws_sdk_cloudwatch::config::Builder::from(&aws.in_region(region)).timeout_config(timeouts);
         Self { client: Client::from_conf(config.build()), namespace }
     }
 
-    /// Puts all of them, or none; at most 1,000, each with all `dimensions` (name, value); `cloudwatch:PutMetricData`.
+    /// Puts all `figures`, or none; at most 1,000, each with all `dimensions` (name, value); `cloudwatch:PutMetricData`.
     pub async fn put(&self, dimensions: &[(&'static str, &str)], figures: &[Figure]) -> Result<(), AwsError> {
         let dimensions: Vec<Dimension> = dimensions
             .iter()
@@ -82,7 +82,7 @@ fn datum(figure: Figure, dimensions: &[Dimension]) -> MetricDatum {
         .build()
 }
 
-/// What CloudWatch takes as a value: ASCII, not empty, no colon first. One bad value would refuse all figures for ever.
+/// A value that CloudWatch accepts: ASCII, not empty, no colon first. One bad value would have all figures refused for ever.
 fn dimension_value(text: &str) -> String {
     let value: String = text
         .trim_start_matches(':')

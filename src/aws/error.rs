@@ -1,7 +1,7 @@
-//! What AWS said, sorted by what can be done about it.
+//! AWS's errors, sorted by what can be done about them.
 //!
-//! Every call names itself ([`Call`]): the IAM action that it needs and the resource that it touches, so that a refusal
-//! tells an operator which line of which policy is missing. The texts of AWS stand at the end, in quotes; they name
+//! Every call names itself ([`Call`]): the IAM action that it needs and the resource that it touches, so that an
+//! operator learns from a refusal which line of which policy is missing. AWS's texts are at the end, in quotes; they name
 //! principals and ARNs, never keys or content.
 
 use std::fmt;
@@ -11,12 +11,12 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use thiserror::Error;
 
-/// Longest text of AWS that is passed on, in characters.
+/// Longest text of AWS that is quoted, in characters.
 const MESSAGE_CHARS_MAX: usize = 500;
-/// Longest error code that is passed on, in characters; AWS's longest has about 50.
+/// Longest error code that is quoted, in characters; AWS's longest has about 50.
 const CODE_CHARS_MAX: usize = 100;
 
-/// A call as an operator knows it.
+/// A call, in an operator's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The IAM action, as in `s3:PutObject`.
@@ -38,26 +38,26 @@ impl fmt::Display for Call {
     }
 }
 
-/// Who can mend it.
+/// Who can fix it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
     /// It goes away by itself: wait, then try again.
     Wait,
-    /// Somebody has to change a policy, a key, a bucket or a setting; then trying again helps.
+    /// Someone has to change a policy, a key, a bucket or a setting; then trying again helps.
     Operator,
-    /// The same request is refused each time, whatever anybody changes around it.
+    /// The same request is refused each time, whatever is changed around it.
     Never,
 }
 
 /// Why a call was not carried out, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AwsError {
-    /// IAM, a bucket policy or a key policy says no.
+    /// IAM, a bucket policy or a key policy denies it.
     #[error("{call} is not permitted: allow it in the policy of the bot's role ({message})")]
     Denied {
-        /// The call.
+        /// The call that failed.
         call: Call,
-        /// AWS's words.
+        /// AWS's text.
         message: String,
     },
     /// The resource is in another region.
@@ -66,19 +66,19 @@ pub enum AwsError {
         right.as_deref().map(|right| format!(", `{right}`")).unwrap_or_default()
     )]
     WrongRegion {
-        /// The call.
+        /// The call that failed.
         call: Call,
         /// The variable that sets the region.
         setting: &'static str,
-        /// The right one, where AWS tells.
+        /// The right region, if AWS names it.
         right: Option<String>,
     },
     /// There is no such bucket, key, secret or topic.
     #[error("{call} failed because there is no such thing ({message})")]
     Missing {
-        /// The call.
+        /// The call that failed.
         call: Call,
-        /// AWS's words.
+        /// AWS's text.
         message: String,
     },
     /// There are no credentials, or AWS does not know them (any more).
@@ -86,49 +86,49 @@ pub enum AwsError {
         "{call} needs credentials that work: give the host or container a role, or set `AWS_ACCESS_KEY_ID` and its like ({message})"
     )]
     Credentials {
-        /// The call.
+        /// The call that failed.
         call: Call,
-        /// Why.
+        /// What is wrong with the credentials.
         message: String,
     },
-    /// A condition of the request was not met: something else stands there.
+    /// A condition of the request was not met: the object exists.
     #[error("{call} was refused because something is there already ({message})")]
     Precondition {
-        /// The call.
+        /// The call that failed.
         call: Call,
-        /// AWS's words.
+        /// AWS's text.
         message: String,
     },
     /// Too many requests.
     #[error("{call} was throttled ({message})")]
     Throttled {
-        /// The call.
+        /// The call that failed.
         call: Call,
-        /// AWS's words.
+        /// AWS's text.
         message: String,
     },
-    /// The service did not answer, or with an error of its own. Whether the call was carried out is not known.
+    /// The service did not answer, or answered with its own error. Whether the call was carried out is not known.
     #[error("{call} got no good answer ({message})")]
     Away {
-        /// The call.
+        /// The call that failed.
         call: Call,
-        /// What happened.
+        /// The error of the connection or the service.
         message: String,
     },
-    /// Refused for what it asks (a disabled key, a bad parameter).
+    /// The request itself was refused (a disabled key, a bad parameter).
     #[error("{call} was refused: {code} ({message})")]
     Refused {
-        /// The call.
+        /// The call that failed.
         call: Call,
         /// AWS's error code.
         code: String,
-        /// AWS's words.
+        /// AWS's text.
         message: String,
     },
 }
 
 impl AwsError {
-    /// With the status and code of AWS's answer, and without its words: those of S3 can hold the key of an object, and
+    /// The error with status and code of AWS's answer, and without its text: a text of S3 can hold the key of an object, and
     /// with it the name of an attachment.
     pub(super) fn without_words(mut self) -> Self {
         let (Self::Denied { message, .. }
@@ -141,7 +141,7 @@ impl AwsError {
         else {
             return self;
         };
-        // what is no answer (nobody listens, no credentials) names no object
+        // an error without an answer (connection refused, no credentials) names no object
         if message.starts_with("HTTP ")
             && let Some(end) = message.find(": ")
         {
@@ -150,7 +150,7 @@ impl AwsError {
         self
     }
 
-    /// Who can mend it.
+    /// Who can fix it.
     pub fn remedy(&self) -> Remedy {
         match self {
             Self::Throttled { .. } | Self::Away { .. } | Self::Credentials { .. } => Remedy::Wait,
@@ -214,13 +214,13 @@ impl AwsError {
     }
 }
 
-/// An error and its sources in one line; the SDK's `Display` alone says only "dispatch failure".
+/// An error and its sources in one line; the SDK's `Display` alone is only "dispatch failure".
 fn with_sources(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |error| error.source());
     sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
-/// In one line of a log, whoever wrote it.
+/// Removes line breaks, for the log.
 fn printable(text: &str, chars_max: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(chars_max).collect()
 }

@@ -1,10 +1,10 @@
 //! KMS: data keys for the archive's envelope.
 //!
 //! One call, `kms:GenerateDataKey`. Its answer leaves as a [`DataKey`] or not at all: without KMS nothing is encrypted,
-//! and who calls waits ([`AwsError::remedy`]); there is no other source of keys. A key that was made and never used is
-//! nothing but a counted call, so asking again is always right.
+//! and the caller waits ([`AwsError::remedy`]); there is no other source of keys. A key that was made and never used is
+//! only a counted call, so asking again is always right.
 //!
-//! What is wiped: the SDK's copy of the key in clear. What cannot be: the bytes of the HTTP answer and of its TLS
+//! What is wiped: the SDK's plaintext copy of the key. What cannot be: the bytes of the HTTP answer and of its TLS
 //! record, which the SDK reads, parses and frees without wiping. The SDK marks this answer as sensitive and keeps it
 //! out of its own traces.
 
@@ -29,13 +29,13 @@ pub struct Kms {
 }
 
 impl Kms {
-    /// `key_arn`: of a symmetric key, or of its alias. `region`: where it lives, the ARN's own if there is no setting
-    /// that says so; of a key in another region KMS says that there is none.
+    /// `key_arn`: of a symmetric key, or of its alias. `region`: the region of the key, that of the ARN unless a setting
+    /// names another; in any other region KMS reports that the key does not exist.
     pub fn new(aws: &Aws, region: &str, key_arn: impl Into<String>) -> Self {
         Self { client: Client::new(&aws.in_region(region)), key: key_arn.into() }
     }
 
-    /// A fresh data key, wrapped under `context`
+    /// Makes a data key, wrapped under `context`
     /// ([`Format::encryption_context`](retaind_archive::encrypt::Format::encryption_context)).
     pub async fn generate_data_key(&self, context: Context) -> Result<DataKey, AwsError> {
         let (name, value) = context;

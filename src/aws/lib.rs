@@ -5,7 +5,7 @@
 //! its region. TLS is rustls with AWS-LC; `AWS_CA_BUNDLE` replaces the system's roots.
 //!
 //! Invariants: what AWS answers leaves this room as a typed value or as an [`AwsError`], never as a type of the SDK. No
-//! call retries without end in here: who calls knows what may be repeated.
+//! call retries without end in here: the caller knows what may be repeated.
 
 pub mod cloudwatch;
 pub mod error;
@@ -26,11 +26,11 @@ use thiserror::Error;
 
 pub use error::{AwsError, Call, Remedy};
 
-/// To reach a service at all.
+/// Longest time to connect to a service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For one try of a small call; uploads set their own.
+/// Longest time of one try of a small call; uploads set their own.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Tries of a small call.
+/// Most tries of a small call.
 const ATTEMPTS_MAX: u32 = 3;
 
 /// The certificates of `AWS_CA_BUNDLE` cannot be used.
@@ -45,7 +45,7 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Looks for credentials and settings where every SDK program does; asks nobody yet. `ca_bundle`: PEM certificates
+    /// Looks for credentials and settings where every SDK program does; sends no request yet. `ca_bundle`: PEM certificates
     /// that are trusted instead of the system's.
     pub async fn connect(ca_bundle: Option<&[u8]>) -> Result<Self, BundleError> {
         let mut client = aws_smithy_http_client::Builder::new()
@@ -68,12 +68,12 @@ impl Aws {
         Ok(Self { base })
     }
 
-    /// With settings that somebody else has found: endpoint, credentials, HTTP client.
+    /// With settings that the caller has found: endpoint, credentials, HTTP client.
     pub fn with(base: SdkConfig) -> Self {
         Self { base }
     }
 
-    /// For the clients of this room: everything but the region is the same.
+    /// The settings for the clients of this room, which differ in the region only.
     fn in_region(&self, region: &str) -> SdkConfig {
         self.base.to_builder().region(Region::new(region.to_owned())).build()
     }

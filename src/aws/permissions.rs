@@ -1,6 +1,6 @@
 //! What the bot must be allowed to do, in one table: feature, IAM action, resource.
 //!
-//! The policies in `config/iam/`, the README's table and the probes of `retaind check --online` all come from it or are
+//! The policies in `config/iam/`, the table in docs/aws.md and the probes of `retaind check --online` all come from it or are
 //! compared with it by tests, so that a new call cannot be made without its line in a policy.
 
 use std::fmt;
@@ -25,11 +25,11 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// All of them.
+    /// All features.
     pub const ALL: [Self; 7] =
         [Self::Secrets, Self::S3, Self::Kms, Self::Sns, Self::CloudWatch, Self::ObjectLock, Self::StorePassword];
 
-    /// The policy in `config/iam/` that is enough for it.
+    /// Name of the policy in `config/iam/` that is enough for it.
     pub fn policy(self) -> &'static str {
         match self {
             Self::Secrets => "secrets.json",
@@ -74,7 +74,7 @@ pub enum Need {
 /// One action on one kind of resource.
 #[derive(Debug)]
 pub struct Permission {
-    /// What it is for.
+    /// The feature that needs it.
     pub feature: Feature,
     /// The statement's `Sid`.
     pub sid: &'static str,
@@ -84,7 +84,7 @@ pub struct Permission {
     pub resource: &'static str,
     /// A condition (`StringEquals`) that narrows it further: key and allowed values.
     pub condition: Option<(&'static str, &'static [&'static str])>,
-    /// Whether it is one of the guide's.
+    /// Whether it is one of the guide's five.
     pub need: Need,
 }
 
@@ -158,7 +158,7 @@ pub static PUT_LEGAL_HOLD: Permission = Permission {
     need: Need::OptIn,
 };
 
-/// Asking whether a bucket takes locks; only `retaind check --online` does.
+/// Reading whether a bucket allows locks; only `retaind check --online` does.
 pub static GET_LOCK_CONFIGURATION: Permission = Permission {
     feature: Feature::ObjectLock,
     sid: "SeeWhetherTheBucketLocks",
@@ -178,7 +178,7 @@ pub static PUT_SECRET: Permission = Permission {
     need: Need::OptIn,
 };
 
-/// All of them.
+/// All permissions.
 pub static PERMISSIONS: [&Permission; 9] = [
     &GET_SECRET,
     &PUT_OBJECT,

@@ -1,12 +1,12 @@
-//! Is it permitted? Each permission tried with a call that leaves nothing behind.
+//! Tries each permission with a call that leaves nothing behind.
 //!
 //! - `secretsmanager:GetSecretValue`: by reading the secret, which loading the configuration has done already.
 //! - `s3:PutObject`: an upload in parts is begun under a name of its own and aborted at once; no object ever exists. With
-//!   Object Lock the same once more for each kind of lock. Where aborting is not permitted (the bot needs it not), the
-//!   beginning stays: invisible, empty, until a lifecycle rule removes it.
-//! - `kms:GenerateDataKey`: a key is made, and forgotten. KMS keeps nothing of it.
+//!   Object Lock this is repeated for each kind of lock. Where aborting is not permitted (the bot does not need it), the
+//!   upload stays: invisible, empty, until a lifecycle rule removes it.
+//! - `kms:GenerateDataKey`: a key is made and dropped. KMS keeps nothing of it.
 //! - `sns:Publish`, `cloudwatch:PutMetricData`: there is no dry run, so the request is one that the service must refuse for
-//!   its parameters, each for two reasons. It asks IAM first: refused for the parameters means permitted.
+//!   its parameters, each for two reasons. The service asks IAM first: a refusal of the parameters means permitted.
 //!
 //! What a probe cannot tell: permissions that depend on the object's very name, and what changes later.
 
@@ -23,9 +23,9 @@ use data_encoding::HEXLOWER;
 use super::permissions::{self, Permission};
 use super::{Aws, AwsError, Call, s3};
 
-/// What the names of uploads that are begun and aborted start with.
+/// Prefix of the names of uploads that are begun and aborted.
 pub const KEY_PREFIX: &str = ".retaind-check-";
-/// The namespace of the bot's metrics, which a policy may insist on.
+/// The namespace of the bot's metrics, which a policy may require.
 const NAMESPACE: &str = "WickrIO";
 /// A subject that no notification can have: SNS allows fewer than 100 characters.
 const SUBJECT_CHARS: usize = 200;
@@ -35,22 +35,22 @@ const NAME_BYTES: usize = 16;
 /// One permission that was tried.
 #[derive(Debug)]
 pub struct Probe {
-    /// What was tried, on what.
+    /// The action that was tried, and its resource.
     pub call: Call,
-    /// Where the permission stands.
+    /// The row of the table of permissions.
     pub permission: &'static Permission,
-    /// What came of it.
+    /// The result of the try.
     pub outcome: Outcome,
 }
 
-/// What came of it.
+/// Result of a try.
 #[derive(Debug)]
 pub enum Outcome {
     /// It is permitted.
     Works,
-    /// It is permitted, and there is something to know.
+    /// It is permitted, with a remark.
     WorksBut(String),
-    /// It is not, or that could not be found out.
+    /// It is not permitted, or the try failed otherwise.
     Fails(AwsError),
 }
 
@@ -61,12 +61,12 @@ impl Probe {
     }
 }
 
-/// Where uploads go.
+/// Where uploads would go.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     /// Name of the bucket, or ARN of an access point.
     pub bucket: &'a str,
-    /// Its region.
+    /// Region of the bucket.
     pub region: &'a str,
     /// Key prefix without a trailing slash.
     pub folder: Option<&'a str>,
@@ -82,14 +82,14 @@ impl Place<'_> {
     }
 }
 
-/// What an object is locked with.
+/// A lock on an object, and the time at which it ends.
 #[derive(Debug, Clone, Copy)]
 pub enum Lock {
-    /// Until then; who has the permission can lift it.
+    /// Until that time; principals with the permission can lift it.
     Governance(SystemTime),
-    /// Until then.
+    /// Until that time, for everyone.
     Compliance(SystemTime),
-    /// Until the hold is lifted.
+    /// Until the hold is released.
     LegalHold,
 }
 
@@ -127,7 +127,7 @@ async fn begin_and_abort(
     let client = s3::client(aws, place.region);
     let key = place.key(&name());
     let begin = client.create_multipart_upload().bucket(place.bucket).key(&key);
-    // an upload that will be locked must say how its parts are checked
+    // for an upload that will be locked, S3 requires the checksum algorithm of its parts
     let begun = change(begin.checksum_algorithm(ChecksumAlgorithm::Crc32)).send().await;
     let begun = match begun {
         Ok(begun) => begun,
@@ -148,7 +148,7 @@ async fn begin_and_abort(
     }
 }
 
-/// Does the bucket take locks at all?
+/// Does the bucket allow locks at all?
 pub async fn lock_configuration(aws: &Aws, place: Place<'_>) -> Probe {
     let permission = &permissions::GET_LOCK_CONFIGURATION;
     let call = Call::new(permission.action, place.bucket);
@@ -170,7 +170,7 @@ pub async fn lock_configuration(aws: &Aws, place: Place<'_>) -> Probe {
     Probe::new(permission, place.bucket, outcome)
 }
 
-/// May data keys be made? `context` is the encryption context, which a policy may insist on.
+/// May data keys be made? `context` is the encryption context, which a policy may require.
 pub async fn generate_data_key(aws: &Aws, key: &str, region: &str, context: (&str, &str)) -> Probe {
     let permission = &permissions::DATA_KEY;
     let client = aws_sdk_kms::Client::new(&aws.in_region(region));
@@ -213,7 +213,7 @@ pub async fn publish(aws: &Aws, topic: &str, region: &str) -> Probe {
 pub async fn put_metric_data(aws: &Aws, region: &str) -> Probe {
     let permission = &permissions::PUT_METRICS;
     let client = aws_sdk_cloudwatch::Client::new(&aws.in_region(region));
-    // not a number, and of a time that CloudWatch takes nothing from any more
+    // not a number, and at a time from which CloudWatch accepts nothing any more
     let datum = MetricDatum::builder().metric_name("retaind-check").value(f64::NAN).timestamp(DateTime::from_secs(0));
     let sent = client.put_metric_data().namespace(NAMESPACE).metric_data(datum.build()).send().await;
     let outcome = match sent {
@@ -227,7 +227,7 @@ pub async fn put_metric_data(aws: &Aws, region: &str) -> Probe {
     Probe::new(permission, NAMESPACE, outcome)
 }
 
-/// A refusal of the parameters comes after that of IAM.
+/// The service checks IAM before the parameters: so their refusal means permitted.
 fn refused_is_permitted(error: AwsError) -> Outcome {
     match &error {
         AwsError::Refused { code, .. } if code.starts_with("InvalidParameter") => Outcome::Works,
@@ -245,7 +245,7 @@ fn refused_is_permitted(error: AwsError) -> Outcome {
 /// A name that no object has.
 fn name() -> String {
     let mut random = [0; NAME_BYTES];
-    // without randomness the name is still one of ours: the upload is aborted, never completed
+    // without randomness the name still has our prefix: the upload is aborted, never completed
     let _ = rand::fill(&mut random);
     format!("{KEY_PREFIX}{}", HEXLOWER.encode(&random))
 }

@@ -1,8 +1,8 @@
 //! One bucket: put, multi-part, head. Nothing is ever overwritten.
 //!
 //! Every write carries the SHA-256 of its bytes, so that S3 refuses what the wire has altered, and `If-None-Match: *`, so
-//! that it refuses to replace an object. The SDK does not retry in here: whether a lost answer may be repeated is
-//! decided where the [ledger](retaind_bot::ship) is.
+//! that it refuses to replace an object. The SDK does not retry in here: whether to repeat after a lost answer is
+//! decided where the ledger is, in `retaind_bot::ship`.
 //!
 //! The payload is not hashed a second time for the signature: its SHA-256 header is signed, which binds it as well.
 //!
@@ -30,43 +30,43 @@ use data_encoding::BASE64;
 use super::{Aws, AwsError, Call};
 use retaind_core::clock::SystemClock;
 
-/// Parts of one object, by S3's rule.
+/// Most parts of one object, a limit of S3.
 pub const PARTS_MAX: u64 = 10_000;
-/// Bytes of one object, by S3's rule.
+/// Most bytes of one object, a limit of S3.
 pub const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024 * 1024;
-/// For one request with a body of a few MiB; slower lines than half a megabit a second are as good as none.
+/// Longest time of one request with a body of a few MiB; a line below half a megabit a second is too slow.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
-/// S3 puts the parts together before it answers, which takes minutes for the largest.
+/// Longest time of completing an upload: S3 assembles the parts before it answers, which takes minutes for the largest.
 const COMPLETE_TIMEOUT: Duration = Duration::from_secs(600);
 /// The variable that sets the bucket's region.
 const REGION_SETTING: &str = "WICKRIO_S3_REGION";
 /// Seconds of a day.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Who may delete a locked object before its time: nobody, or who has a special permission.
+/// Who may delete a locked object before its time: no one, or principals with a special permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockMode {
-    /// Who has `s3:BypassGovernanceRetention`.
+    /// Principals with `s3:BypassGovernanceRetention`.
     Governance,
-    /// Nobody, not the account's owner.
+    /// No one, not even the account's owner.
     Compliance,
 }
 
-/// Is there a hold without an end?
+/// Has the object a legal hold, which has no end date?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LegalHold {
-    /// Until somebody releases it.
+    /// Until someone releases it.
     On,
-    /// No.
+    /// It has none.
     Off,
 }
 
 /// How new objects are locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectLock {
-    /// Mode, and days from the upload.
+    /// Mode, and retention in days from the upload.
     pub retention: Option<(LockMode, u32)>,
-    /// Legal hold.
+    /// Whether objects get a legal hold.
     pub legal_hold: LegalHold,
 }
 
@@ -125,16 +125,16 @@ fn client_with(aws: &Aws, region: &str, request_timeout: Duration) -> Client {
     Client::from_conf(config)
 }
 
-/// What becomes an object.
+/// An object to be made.
 #[derive(Debug, Clone)]
 pub struct NewObject {
-    /// Its key.
+    /// Key of the object.
     pub key: String,
     /// User metadata, without `x-amz-meta-`; ASCII.
     pub metadata: HashMap<String, String>,
 }
 
-/// A part that S3 has.
+/// A part that S3 has stored.
 #[derive(Debug, Clone)]
 pub struct Part {
     number: i32,
@@ -152,7 +152,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// `folder`: key prefix without slashes at its ends; it only names the resource in errors.
+    /// `folder`: key prefix without slashes at its ends.
     pub fn new(
         aws: &Aws,
         region: &str,
@@ -208,7 +208,7 @@ impl Bucket {
         self.has_etag(answer.e_tag()).map(drop)
     }
 
-    /// Begins a multi-part upload, and names it.
+    /// Begins a multi-part upload, and returns its id.
     pub async fn begin(&self, object: &NewObject) -> Result<String, AwsError> {
         let (mode, until) = self.lock.as_ref().and_then(ObjectLock::retention).unzip();
         let begin = self
@@ -254,7 +254,7 @@ impl Bucket {
         Ok(Part { number, etag, sha256 })
     }
 
-    /// Makes the parts, in any order here, one object.
+    /// Completes a multi-part upload: the parts, given in any order, become one object.
     pub async fn complete(&self, key: &str, upload: &str, mut parts: Vec<Part>) -> Result<(), AwsError> {
         parts.sort_unstable_by_key(|part| part.number);
         let parts = parts.into_iter().map(|part| {
@@ -277,13 +277,13 @@ impl Bucket {
         self.has_etag(answer.e_tag()).map(drop)
     }
 
-    /// Forgets a multi-part upload and its parts.
+    /// Aborts a multi-part upload, which deletes its parts.
     pub async fn abort(&self, key: &str, upload: &str) -> Result<(), AwsError> {
         let abort = self.client.abort_multipart_upload().bucket(&self.name).key(key).upload_id(upload);
         abort.send().await.map(drop).map_err(self.failed("s3:AbortMultipartUpload"))
     }
 
-    /// Metadata of an object; `None` if there is none. Needs `s3:GetObject`, which the bot can do without.
+    /// User metadata of an object; `None` if it does not exist. Needs `s3:GetObject`, which the bot can do without.
     pub async fn head(&self, key: &str) -> Result<Option<HashMap<String, String>>, AwsError> {
         match self.client.head_object().bucket(&self.name).key(key).send().await {
             Ok(answer) => Ok(Some(answer.metadata.unwrap_or_default())),
@@ -296,7 +296,7 @@ impl Bucket {
         etag.map(str::to_owned).ok_or_else(|| self.odd("S3 confirmed, but named no ETag"))
     }
 
-    /// Where S3 tells what it stored, that must be what was sent.
+    /// If S3 returns a checksum, it must be that of the bytes sent.
     fn same_checksum(&self, stored: Option<&str>, sent: &str) -> Result<(), AwsError> {
         match stored {
             Some(stored) if stored != sent => Err(self.odd("S3 confirmed other bytes than were sent")),
@@ -304,7 +304,7 @@ impl Bucket {
         }
     }
 
-    /// S3 has answered what cannot be: as good as no answer.
+    /// S3's answer is impossible: treated as no answer.
     pub fn odd(&self, message: &str) -> AwsError {
         AwsError::Away { call: self.call("s3:PutObject"), message: message.to_owned() }
     }

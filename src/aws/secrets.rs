@@ -13,7 +13,7 @@ use super::{Aws, AwsError, Call, permissions};
 pub enum SecretText {
     /// Stored as text.
     Text(Zeroizing<String>),
-    /// Stored as bytes, which were let go.
+    /// Stored as bytes, which were dropped.
     Binary,
 }
 
@@ -26,7 +26,7 @@ impl fmt::Debug for SecretText {
     }
 }
 
-/// What [`read`] asks AWS for, for messages about it.
+/// The call of [`read`], for messages about it.
 pub fn call(name_or_arn: &str) -> Call {
     Call::new(permissions::GET_SECRET.action, name_or_arn)
 }

@@ -9,14 +9,14 @@ use super::{Aws, AwsError, Call};
 
 /// The variable that names the topic, and with it the region.
 const SETTING: &str = "WICKRIO_SNS_TOPIC_ARN";
-/// For one notification with all tries: at the stop of the bot one that hangs must not take all the time.
+/// Longest time of one notification with all tries: one that hangs must not use up the time of a stop.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 /// SNS's limit for group ids.
 const GROUP_CHARS_MAX: usize = 128;
-/// Ends the names of topics that keep order and drop repetitions.
+/// Suffix of the names of topics that keep order and drop repetitions.
 const FIFO: &str = ".fifo";
 
-/// A topic.
+/// One topic of SNS.
 #[derive(Debug, Clone)]
 pub struct Sns {
     client: Client,
@@ -24,7 +24,7 @@ pub struct Sns {
 }
 
 impl Sns {
-    /// `topic`: its ARN, which names its region; `region` is for ARNs that do not.
+    /// `topic`: its ARN, which names its region; `region` is used if the ARN names none.
     pub fn new(aws: &Aws, region: &str, topic: impl Into<String>) -> Self {
         let topic = topic.into();
         let timeouts = TimeoutConfig::builder().operation_timeout(PUBLISH_TIMEOUT).build();
@@ -33,8 +33,8 @@ impl Sns {
         Self { client, topic }
     }
 
-    /// Publishes `text` (at most 256 KiB); `sns:Publish`. On a FIFO topic texts of one `group` keep their order, and the
-    /// same `id` within five minutes is one message; other topics know neither.
+    /// Publishes `text` (at most 256 KiB); `sns:Publish`. On a FIFO topic texts of one `group` keep their order, and texts with
+    /// the same `id` within five minutes are one message; other topics ignore both.
     pub async fn publish(&self, text: &str, group: &str, id: &str) -> Result<(), AwsError> {
         let mut request = self.client.publish().topic_arn(&self.topic).message(text);
         if self.topic.ends_with(FIFO) {
@@ -46,7 +46,7 @@ impl Sns {
     }
 }
 
-/// The fourth part of an ARN.
+/// The region in an ARN: its fourth part.
 fn region_of(arn: &str) -> Option<&str> {
     arn.split(':').nth(3).filter(|region| !region.is_empty())
 }

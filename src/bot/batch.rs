@@ -8,13 +8,13 @@ use retaind_protocol::ids::{ConversationId, DeviceId, MessageId, UserName};
 /// A file in the attachment directory that is on stable storage under a temporary name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenFile {
-    /// Name it has.
+    /// Name that it has now.
     pub temporary: String,
     /// Name it gets after the commit.
     pub name: String,
-    /// Bytes.
+    /// Length in bytes.
     pub length: u64,
-    /// What they hash to.
+    /// SHA-256 of its content.
     pub sha256: [u8; 32],
 }
 
@@ -43,24 +43,24 @@ impl RecordBuffer {
         Ok(())
     }
 
-    /// Puts the lines of `other` behind these.
+    /// Appends the lines of `other`.
     pub fn append(&mut self, other: Self) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&other.bytes);
         self.lines.extend(other.lines.into_iter().map(|line| Line { end: line.end.saturating_add(start), ..line }));
     }
 
-    /// How many lines.
+    /// Number of lines.
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Are there none?
+    /// Are there no lines?
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// How many bytes.
+    /// Length of all lines in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -94,7 +94,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// As the formatter wants it.
+    /// Borrowed, as the formatter takes it.
     pub fn as_record(&self) -> RecordContext<'_> {
         RecordContext {
             network_id: &self.network_id,

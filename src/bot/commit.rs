@@ -3,7 +3,7 @@
 //! A batch is whatever chunks are ready. Its lines are appended to the open segment, every touched file and directory is
 //! synced, one SQLite transaction holds the source's state, segment rows, file names and the ship queue, then names
 //! settle, and only then is a [`Durable`] shown to the source, without which nothing can be acknowledged. Chunks that arrive
-//! while a batch is being synced form the next one: the more there is to do, the more share one sync.
+//! while a batch is being synced form the next one: under load more chunks share one sync.
 //!
 //! A failure anywhere ends the bot: what was appended but not committed is cut off at the next start, and the network
 //! still has it. Start-up runs the same recovery after a crash, after an error and after a clean stop.
@@ -28,29 +28,29 @@ use crate::state;
 use crate::watchdog::Pulse;
 use retaind_core::clock::Clock;
 
-/// Records of one batch: enough to make a sync cheap for each, few enough for memory.
+/// Most records of one batch: enough to make a sync cheap for each, few enough for memory.
 const BATCH_RECORDS_MAX: usize = 8192;
-/// Bytes of one batch.
+/// Most bytes of the records of one batch.
 const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Least time from one batch to the next while messages come in without a pause: what arrives meanwhile shares its syncs.
-/// A message that comes alone waits for nobody.
+/// A message that arrives alone does not wait.
 const BATCH_EVERY: Duration = Duration::from_millis(8);
-/// How often the clock is looked at for a rotation when nothing comes.
+/// How often the age of the open file is checked when nothing arrives.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Why nothing more can be committed. Restart is the recovery.
 #[derive(Debug, Error)]
 pub enum CommitError {
-    /// The segments.
+    /// Message files.
     #[error(transparent)]
     Segment(#[from] SegmentError),
-    /// The state.
+    /// The state file.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Files beside the records.
+    /// A call of the disk on files beside the records.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// Files beside the records.
+    /// Names of files beside the records.
     #[error(transparent)]
     Files(#[from] FilesError),
 }
@@ -63,20 +63,20 @@ pub struct Durable {
 }
 
 impl Durable {
-    /// The transaction that the batch is in.
+    /// The transaction that holds the batch.
     pub fn committed(&self) -> &Committed<()> {
         &self.committed
     }
 }
 
-/// Where things are written.
+/// Where message files and attachments are written.
 #[derive(Debug, Clone)]
 pub struct Directories {
-    /// Message files.
+    /// Directory of message files.
     pub messages: PathBuf,
-    /// What they are called.
+    /// Base name of message files.
     pub basename: Basename,
-    /// Attachments.
+    /// Directory of attachments.
     pub files: PathBuf,
 }
 
@@ -92,16 +92,16 @@ pub struct Committer {
     counters: Arc<Counters>,
 }
 
-/// What the committer needs from the others.
+/// What the committer needs from other stages.
 pub struct Neighbours {
-    /// Told when there is something to ship.
+    /// Rung when there is something to ship.
     pub ship: Arc<Bell>,
-    /// Counts.
+    /// Counters for metrics and health.
     pub counters: Arc<Counters>,
 }
 
 impl Committer {
-    /// Recovers: settles what was committed, cuts off what was not. Every start comes here.
+    /// Recovers: settles what was committed, cuts off what was not. Every start runs this.
     pub fn recover(
         mut store: Store,
         disk: Arc<dyn Disk>,
@@ -143,7 +143,7 @@ impl Committer {
         Ok(Self { store, disk, segments, directories, names, clock, ship, counters })
     }
 
-    /// Commits chunks until there are no more, then seals the open segment. `rotate` asks for a rotation now.
+    /// Commits chunks until there are no more, then seals the open segment. `rotate` requests a rotation now.
     pub fn run(
         mut self,
         runtime: &Handle,
@@ -180,18 +180,18 @@ impl Committer {
         }
     }
 
-    /// Rotates when the open file is old enough, also when nothing comes.
+    /// Rotates when the open file is old enough, also when nothing arrives.
     pub fn tick(&mut self) -> Result<(), CommitError> {
         if self.segments.due(self.clock.now_micros()) { self.rotate() } else { Ok(()) }
     }
 
-    /// Seals the open file, durably.
+    /// Seals the open file durably.
     pub fn rotate(&mut self) -> Result<(), CommitError> {
         self.segments.rotate()?;
         self.commit_to_open(Vec::new())
     }
 
-    /// The commit point: all of `batch` is on stable storage, and its changes know it, when this returns.
+    /// The commit point: when this returns, all of `batch` is on stable storage and its changes have been notified.
     pub fn commit(&mut self, batch: Vec<Chunk>) -> Result<(), CommitError> {
         if self.segments.due(self.clock.now_micros()) {
             self.segments.rotate()?;
@@ -248,7 +248,7 @@ enum Event {
     End,
 }
 
-/// What is there already, and what comes until `until`.
+/// A batch of `first`, the chunks that are ready, and those that arrive before `until`, up to the limits.
 async fn gather(first: Chunk, chunks: &mut mpsc::Receiver<Chunk>, until: Option<Instant>) -> Vec<Chunk> {
     let mut records = first.records.len();
     let mut bytes = first.records.bytes();
@@ -277,7 +277,7 @@ fn settle_files(disk: &dyn Disk, directories: &Directories, files: &[WrittenFile
         if disk.len(&temporary)?.is_some() {
             disk.rename(&temporary, &target)?;
         } else if disk.len(&target)?.is_none() {
-            // its record is committed, so it was here: somebody has taken it away. Said, and left to the ship stage to park
+            // its record is committed, so the file was here and was removed by someone else: logged, and parked by the ship stage
             tracing::error!(file = %file.temporary, "a committed attachment is gone from the attachment directory");
         }
     }

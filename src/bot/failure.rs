@@ -11,7 +11,7 @@ use crate::source::Phase;
 use crate::watchdog::Stalled;
 
 impl BotError {
-    /// The event that says it: before the bot was logged in, `failedlogin` or what recovery found; later what ended it.
+    /// The event to raise: before log-in `failedlogin` or what recovery found; later the reason for the end.
     pub fn event(&self, phase: Phase) -> Option<Event> {
         match self {
             Self::Store(error) | Self::Commit(CommitError::Store(error)) => event_of_state(error),

@@ -23,15 +23,15 @@ pub enum FilesError {
     /// The disk.
     #[error("a file beside the records cannot be kept (WICKRIO_COMP_FILEDEST)")]
     Disk(#[from] DiskError),
-    /// No randomness.
+    /// The system gave no randomness for a temporary name.
     #[error("the system gives no random bytes")]
     Random,
 }
 
-/// Gives out the names of files in the attachment directory, each once for ever: every attachment has a millisecond for
+/// Gives out the names of files in the attachment directory, each only once: every attachment has a millisecond for
 /// itself, later than all before it. The latest one is committed with the files ([`Self::latest_millis`]) and comes
-/// back at the start, so that neither a clock that was set back nor a file that was shipped and removed makes a name
-/// free again.
+/// from the state at the start, so that neither a clock that was set back nor a file that was shipped and removed frees a
+/// name.
 pub struct Names {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
@@ -39,22 +39,22 @@ pub struct Names {
 }
 
 impl Names {
-    /// For this directory.
+    /// For the attachment directory `directory`.
     pub fn new(disk: Arc<dyn Disk>, directory: &Path) -> Self {
         Self { disk, directory: directory.to_owned(), latest_millis: AtomicI64::new(i64::MIN) }
     }
 
-    /// From now on only names later than this are given.
+    /// From now on gives out only names later than this millisecond since 1970.
     pub fn go_on_after(&self, millis: i64) {
         self.latest_millis.fetch_max(millis, Ordering::AcqRel);
     }
 
-    /// No name that was given is later, milliseconds since 1970. To be committed with the files.
+    /// The latest millisecond since 1970 for which a name was given out. To be committed with the files.
     pub fn latest_millis(&self) -> i64 {
         self.latest_millis.load(Ordering::Acquire)
     }
 
-    /// Removes what uncommitted attempts left. Only after all that was committed has its name.
+    /// Removes the files of uncommitted attempts. Call it only after every committed file has its final name.
     pub fn clean(&self) -> Result<usize, FilesError> {
         let mut unfinished = Vec::new();
         self.disk.list(&self.directory, &mut |name| {
@@ -82,7 +82,7 @@ impl Names {
         Ok(WrittenFile { temporary, name, length, sha256: sha256(ciphertext) })
     }
 
-    /// A file under a temporary name in the directory.
+    /// Creates a file under a temporary name in the directory.
     pub fn temporary(&self) -> Result<(String, Box<dyn DiskFile>), FilesError> {
         let mut random = [0u8; 16];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| FilesError::Random)?;
@@ -91,7 +91,7 @@ impl Names {
         Ok((name, file))
     }
 
-    /// Gives up a file under a temporary name.
+    /// Removes a file under a temporary name that will not be committed.
     pub fn give_up(&self, temporary: &str) -> Result<(), FilesError> {
         Ok(self.disk.remove(&self.directory.join(temporary))?)
     }
@@ -106,7 +106,7 @@ impl Names {
                 continue;
             }
             let name = attachment_name(free, original);
-            // of an earlier bot whose state is gone
+            // a file of an earlier bot whose state is gone
             if self.disk.len(&self.directory.join(&name))?.is_none() {
                 return Ok(name);
             }

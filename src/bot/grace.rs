@@ -1,13 +1,13 @@
-//! How long a stop may take: one deadline from the signal on, of which each part has its share.
+//! How long a stop may take: one deadline from the signal on, of which each part has a share.
 //!
-//! Whoever stops a container kills it when its patience ends (`docker stop`: after ten seconds). A bot that is killed loses
-//! nothing, but its last words are not sent and operators see a failure. So the whole is bounded, not each part: a part that
-//! takes long takes from its own share and never from those after it.
+//! A supervisor kills a container that does not stop in time (`docker stop`: after ten seconds). A bot that is killed loses
+//! nothing, but its last events are not sent and operators see a failure. So the whole is bounded, not each part: a part that
+//! takes long uses up its own share and never that of those after it.
 //!
 //! | part | what | until, of the default 8 s |
 //! |---|---|---|
 //! | work | drain, seal, ship, last acknowledgements | 6 s |
-//! | connections | the embedded network lets go of its devices | 6.5 s |
+//! | connections | the embedded network disconnects its devices | 6.5 s |
 //! | report | last events and metrics | 7.5 s |
 //! | end | threads that are left over | 8 s |
 //!
@@ -20,9 +20,9 @@ use tokio::time::Instant;
 
 /// Below the ten seconds after which Docker kills; also the table's default.
 const GRACE: Duration = Duration::from_secs(8);
-/// What comes after the work gets a quarter of the whole (the README says so),
+/// What comes after the work gets a quarter of the whole (docs/uploads.md says so),
 const AFTER_WORK_PART: u32 = 4;
-/// and no more than this: a large bucket takes long, a few events do not.
+/// but no more than this: a large bucket takes long, a few events do not.
 const AFTER_WORK_MAX: Duration = Duration::from_secs(8);
 
 /// A part of a stop, in the order in which they end.
@@ -30,15 +30,15 @@ const AFTER_WORK_MAX: Duration = Duration::from_secs(8);
 pub enum Part {
     /// Drain, seal, ship, last acknowledgements.
     Work,
-    /// The embedded network lets go of its devices.
+    /// The embedded network disconnects its devices.
     Connections,
     /// Last events and metrics.
     Report,
-    /// Everything.
+    /// The whole stop.
     End,
 }
 
-/// The time that a stop may take. Clones are of one stop.
+/// The time that a stop may take. Clones share the same stop.
 #[derive(Debug, Clone)]
 pub struct Grace {
     whole: Duration,
@@ -52,17 +52,17 @@ impl Default for Grace {
 }
 
 impl Grace {
-    /// So much from the beginning of the stop to the end of everything.
+    /// `whole`: from the beginning of the stop to its end.
     pub fn new(whole: Duration) -> Self {
         Self { whole, began: Arc::default() }
     }
 
-    /// The stop begins now, if it has not begun.
+    /// Begins the stop, unless it has begun.
     pub fn begin(&self) {
         self.began.get_or_init(Instant::now);
     }
 
-    /// When a part must have ended. A stop that nobody has begun begins now.
+    /// When a part must have ended. Begins the stop, unless it has begun.
     pub fn until(&self, part: Part) -> Instant {
         let began = *self.began.get_or_init(Instant::now);
         began.checked_add(share(self.whole, part)).unwrap_or(began)

@@ -1,7 +1,7 @@
-//! The bot's directories: made, tried and locked before anything else begins.
+//! The bot's directories: made, tried and locked before anything else.
 //!
 //! A bot that starts must be able to keep what it receives. So each directory is tried with a small file, written and
-//! synced, and what is wrong is one clear error, told with the setting's name.
+//! synced, and what is wrong is one clear error that names the variable.
 //!
 //! Invariant: a call that fails leaves everything as it was. Directories that it made are removed again; a probe is
 //! removed; the running bot's lock and state are not touched.
@@ -25,34 +25,34 @@ use retaind_core::fault::{Fault, Faulty};
 
 /// Bytes of the probe: one block of the usual file systems, so that a full disk is noticed.
 const PROBE_BYTES: usize = 4096;
-/// Only the bot's user may read what it archives; whoever wants another mode makes the directory first.
+/// Only the bot's user may read what it archives; for another mode, make the directory first.
 const DIRECTORY_MODE: u32 = 0o700;
-/// Tells the error of a second bot whom it met.
+/// Holds the process number of the running bot, for the error of a second one.
 const PID_FILE: &str = "bot.pid";
 
 /// A directory that the bot needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
-    /// What it is for, as in `messages`.
+    /// What it is for, in the words of errors, for example `messages`.
     pub what: &'static str,
-    /// The variable that sets it.
+    /// Name of the variable that sets it.
     pub variable: &'static str,
-    /// Where it is.
+    /// Path of the directory.
     pub path: PathBuf,
 }
 
 /// Why the directories are not usable.
 #[derive(Debug, Error)]
 pub enum HomeError {
-    /// Something else has the name.
+    /// Something other than a directory is at the path, or above it.
     #[error(
         "the {} directory `{}` cannot be used: `{}` is not a directory; move it away, or set `{}` to another path",
         directory.what, directory.path.display(), obstacle.display(), directory.variable
     )]
     NotADirectory {
-        /// The directory.
+        /// The directory that was to be used.
         directory: Directory,
-        /// What stands there: itself or one above it.
+        /// What is in the way: the same path or one above it.
         obstacle: PathBuf,
     },
     /// It cannot be made, read or written.
@@ -61,31 +61,31 @@ pub enum HomeError {
         directory.what, directory.path.display(), of_uid(), directory.variable
     )]
     Unwritable {
-        /// The directory.
+        /// The directory that was to be used.
         directory: Directory,
-        /// What failed.
+        /// The system's error.
         source: io::Error,
     },
-    /// Nobody can write there: a container's root file system, say, where no volume is mounted.
+    /// The file system is read-only: a container's root, for example, where no volume is mounted.
     #[error(
         "the {} directory `{}` is on a read-only file system: mount a volume there that can be written, or set `{}` to another path",
         directory.what, directory.path.display(), directory.variable
     )]
     ReadOnly {
-        /// The directory.
+        /// The directory that was to be used.
         directory: Directory,
-        /// What failed.
+        /// The system's error.
         source: io::Error,
     },
-    /// The system fails, and not because of whom the directory belongs to.
+    /// The system fails, for a reason other than permissions.
     #[error(
         "the {} directory `{}` cannot be used, does its disk work? if it goes on, set `{}` to a path on another disk",
         directory.what, directory.path.display(), directory.variable
     )]
     Broken {
-        /// The directory.
+        /// The directory that was to be used.
         directory: Directory,
-        /// What failed.
+        /// The system's error.
         source: io::Error,
     },
     /// No space, or none left for this user.
@@ -94,20 +94,20 @@ pub enum HomeError {
         directory.what, directory.path.display(), directory.variable
     )]
     Full {
-        /// The directory.
+        /// The directory that was to be used.
         directory: Directory,
-        /// What failed.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another bot works there.
+    /// Another bot uses the directory.
     #[error(
         "the {} directory `{}` is in use by another bot{}: stop that one, or set `{}` to another path",
         directory.what, directory.path.display(), of_process(*pid), directory.variable
     )]
     InUse {
-        /// The directory.
+        /// The directory that was to be used.
         directory: Directory,
-        /// Its process, if it has said so.
+        /// Process number of the other bot, if `bot.pid` has it.
         pid: Option<u32>,
     },
 }
@@ -116,7 +116,7 @@ impl Faulty for HomeError {
     fn fault(&self) -> Fault {
         match self {
             Self::NotADirectory { .. } | Self::Unwritable { .. } | Self::ReadOnly { .. } => Fault::Configuration,
-            // space is freed, and another bot stops, without a change here
+            // these go away without a change here: space is freed, or another bot stops
             Self::Full { .. } | Self::InUse { .. } => Fault::Temporary,
             Self::Broken { .. } => Fault::Temporary,
         }
@@ -129,7 +129,7 @@ impl HomeError {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { directory, source },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { directory, source },
-            // the last three: what `/proc` and its like say of what nobody may make there
+            // the last three: errors of `/proc` and the like, where no one may make anything
             io::ErrorKind::PermissionDenied
             | io::ErrorKind::NotFound
             | io::ErrorKind::NotADirectory
@@ -147,7 +147,7 @@ pub struct Home {
 }
 
 impl Home {
-    /// Leaves the lock to the process: a stage that was given up may still write when all else has ended.
+    /// Leaves the lock to the process: a stage that was abandoned may still write when all else has ended.
     pub fn keep_until_exit(self) {
         std::mem::forget(self);
     }
@@ -155,13 +155,13 @@ impl Home {
 
 /// Makes, tries and locks the bot's directories; `state` is the one that is locked. After an error all is as before.
 pub fn prepare(disk: &dyn Disk, state: &Directory, others: &[Directory]) -> Result<Home, HomeError> {
-    // first only looks, so that most mistakes change nothing even for a moment
+    // first only looks, so that most mistakes change nothing, not even for a moment
     look(state)?;
     others.iter().try_for_each(look)?;
     let mut made = Vec::new();
     let home = make_all(disk, state, others, &mut made);
     if home.is_err() {
-        // what cannot be removed again is an empty directory; the error that is told is the first one
+        // what cannot be removed again is an empty directory; the first error is the one returned
         for path in made.iter().rev() {
             let _ = fs::remove_dir(path);
         }
@@ -185,7 +185,7 @@ fn make_all(
     for directory in std::iter::once(state).chain(others) {
         probe(disk, &owner, &directory.path).map_err(|error| HomeError::new(directory, error.source))?;
     }
-    // last: from here on nothing fails any more, so no half-prepared state directory has it
+    // last: nothing fails from here on, so no half-prepared state directory has it
     let pid = process::id().to_string();
     fs::write(state.path.join(PID_FILE), pid).map_err(|source| HomeError::new(state, source))?;
     Ok(Home { _lock: lock })
@@ -199,7 +199,7 @@ fn look(directory: &Directory) -> Result<(), HomeError> {
             Ok(_) => {
                 return Err(HomeError::NotADirectory { directory: directory.clone(), obstacle: path.to_path_buf() });
             }
-            // of a file that stands in the way the system says so for what is below; the file itself comes next
+            // for a file in the way the system reports this of the paths below it; the file itself comes next
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             Err(source) => return Err(HomeError::new(directory, source)),
         }
@@ -214,7 +214,7 @@ fn make(disk: &dyn Disk, directory: &Directory, made: &mut Vec<PathBuf>) -> Resu
     for path in missing.into_iter().rev() {
         match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
             Ok(()) => made.push(path.to_path_buf()),
-            // somebody else made it since we looked; then it is not ours to remove
+            // another process made it since we looked; then it is not ours to remove
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
             Err(source) => return Err(HomeError::new(directory, source)),
         }
@@ -236,8 +236,8 @@ fn lock(state: &Directory) -> Result<File, HomeError> {
     }
 }
 
-/// Writes and syncs a small file and removes it. Its name is that of the (locked) state directory, so that what a bot
-/// killed in the middle has left is removed by its next start, and two bots that share a directory do not meet.
+/// Writes and syncs a small file and removes it. Its name is that of the (locked) state directory: the next start removes
+/// the probe of a bot that was killed in the middle, and two bots that share a directory do not collide.
 fn probe(disk: &dyn Disk, owner: &str, directory: &Path) -> Result<(), DiskError> {
     let path = directory.join(format!(".retaind-probe-{owner}"));
     if disk.len(&path)?.is_some() {
@@ -253,9 +253,9 @@ fn of_process(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
-/// Whose directory it must be. In a container the number is all that the host understands, and nobody there knows it by heart.
+/// Number of the user that must own the directory. In a container the number is all that the host understands.
 fn of_uid() -> String {
-    // `/proc/self` belongs to who runs the process
+    // `/proc/self` belongs to the user that runs the process
     fs::metadata("/proc/self").map_or_else(|_| String::new(), |own| format!(" (uid `{}`)", own.uid()))
 }
 

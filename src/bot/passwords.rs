@@ -11,21 +11,21 @@
 //!
 //! # Crash
 //!
-//! At each arrow the process may die, and the next start goes on from there with the same next password, whichever of
-//! the two it is given: until the last step both open the state. A password that nobody was told never becomes the only
+//! The process may die at any arrow. The next start continues from there with the same next password, whichever of
+//! the two it is given: until the last step both open the state. A password that was not handed over never becomes the only
 //! one.
 //!
 //! # Invariants
 //!
 //! - No password is logged, counted or part of an error; all are wiped.
-//! - Whether a password is the administrator's is the network's knowledge, not a guess: a bot whose state was lost
+//! - Whether a password is the administrator's is the network's knowledge, not a guess: a bot that lost its state
 //!   registers with the password that it made earlier, and keeps it.
 //!
 //! # Not here
 //!
-//! What is said to the network: each source does that. Where passwords come from and where a new one goes ([`Keeper`]): that is the program's business. A lost password: by
-//! design nothing opens the state without it. An administrator gives the account another initial one, and the bot begins
-//! anew, as a new device, with an empty state directory.
+//! The requests to the network: each source makes its own. Where passwords come from and where a new one goes ([`Keeper`]):
+//! that is the program's business. A lost password: by design nothing opens the state without it. An administrator gives
+//! the account another initial one, and the bot starts again as a new device, with an empty state directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -46,26 +46,26 @@ const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub enum Source {
     /// By a variable, a file or the secret.
     Configured,
-    /// By somebody at the terminal.
+    /// By a person at the terminal.
     Typed,
 }
 
 /// Who made the password that takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Maker {
-    /// The bot: nobody knows it yet.
+    /// The bot: no one knows it yet.
     Bot,
     /// The operator.
     Operator,
 }
 
-/// A new password did not reach who is to keep it. The one before stays in force.
+/// A new password did not reach its keeper. The one before stays in force.
 #[derive(Debug, Error)]
 #[error("the bot's new password could not be handed over, so the one before stays in force: {why}")]
 pub struct NotKept {
-    /// What was tried, and what to do about it.
+    /// What was tried, and the remedy, for an operator.
     pub why: String,
-    /// What to do about it.
+    /// What to do about it, for the exit code.
     pub fault: Fault,
 }
 
@@ -84,7 +84,7 @@ pub trait Keeper: Send + Sync {
 pub struct Passwords {
     /// What the bot was started with.
     pub given: Zeroizing<String>,
-    /// How it came.
+    /// How the given one came to the bot.
     pub source: Source,
     /// What the operator wants it to be from now on.
     pub chosen: Option<Zeroizing<String>>,
@@ -101,16 +101,16 @@ pub enum By {
     Chosen,
 }
 
-/// The open state.
+/// The state, and which password opened it.
 pub struct Opened {
-    /// It.
+    /// The open state.
     pub store: Store,
-    /// What opened it.
+    /// The password that opened it.
     pub by: By,
 }
 
 impl Passwords {
-    /// The one that opened the state: of an account that is made now, the initial one.
+    /// The password that opened the state; for an account that is registered now, the initial one.
     pub fn in_force(&self, by: By) -> &Zeroizing<String> {
         match (by, &self.chosen) {
             (By::Chosen, Some(chosen)) => chosen,
@@ -119,7 +119,7 @@ impl Passwords {
     }
 }
 
-/// Opens the state at `path`, or begins one. Slow on purpose (Argon2id), so not for an async task. A choice that has
+/// Opens the state at `path`, or makes a new one. Slow on purpose (Argon2id), so not for an async task. A choice that has
 /// taken over opens it as well, so that a bot starts again with the settings that it was rotated with.
 pub fn open(path: &Path, passwords: &Passwords, steps: &'static [Step]) -> Result<Opened, StoreError> {
     match (Store::open_or_begin(path, passwords.given.as_bytes(), steps), &passwords.chosen) {

@@ -3,12 +3,12 @@
 //! Starting: the state (a wrong password ends here, nothing changed), then recovery, then the network. So what an earlier
 //! run left half done is put right even while the network is away.
 //!
-//! Stopping goes from front to back: no more deliveries are taken; the workers drop what they have not begun (it is not
-//! acknowledged, so it comes again); downloads are given up; the committer commits what is ready and seals the open file;
+//! Stopping goes from front to back: no more deliveries are taken; the source drops what it has not begun (it is not
+//! acknowledged, so it comes again); the committer commits what is ready and seals the open file;
 //! the last acknowledgements go out; what is in the ship queue is shipped as far as the grace time goes ([`Grace`]). What
-//! does not end by then is given up, and the next start recovers as after a crash.
+//! does not end by then is abandoned, and the next start recovers as after a crash.
 //!
-//! A stage that ends before it was told to fails the whole: a bot that looks alive and archives nothing is the worst of all.
+//! A stage that ends unasked fails the whole: a bot that looks alive and archives nothing is the worst case.
 
 use std::error::Error;
 use std::fmt;
@@ -43,22 +43,22 @@ use crate::state::{self, Queue};
 use crate::watchdog::{self, Gone, Halt, Network, Stalled, Watchdog};
 use retaind_core::clock::Clock;
 
-/// The committing stage, as the watchdog and errors name it.
+/// Name of the committing stage for the watchdog and errors.
 const COMMIT: &str = "commit";
-/// In the place of a stage's name.
+/// Stands for the name of a stage in the error about one that ended unasked.
 const ENDED_EARLY: &str = "one that should have gone on";
 /// Chunks between two stages: enough to form a batch while another one is synced.
 const CHUNKS_MAX: usize = 1024;
-/// How long the last acknowledgements may take, within the grace time: a network that is silent does not use it up.
+/// How long the last acknowledgements may take, within the grace time: a silent network does not use it up.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// Numbers of message files have eight digits: so many states may each count through a range of their own.
+/// Numbers of message files have eight digits: this many states can each count in a range of their own.
 const SEGMENT_RANGES: u64 = 99;
 /// Numbers in one range.
 const SEGMENT_RANGE: u64 = 1_000_000;
 /// Why the bot ended.
 #[derive(Debug, Error)]
 pub enum BotError {
-    /// State.
+    /// The state file.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The log of the state.
@@ -67,19 +67,19 @@ pub enum BotError {
     /// The network that is archived.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// Files beside the records.
+    /// Names of files beside the records.
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// Committing.
+    /// The commit.
     #[error(transparent)]
     Commit(#[from] CommitError),
-    /// Shipping.
+    /// The ship stage.
     #[error(transparent)]
     Ship(#[from] ShipError),
-    /// A directory is not there any more.
+    /// A directory of the bot's no longer exists.
     #[error(transparent)]
     Gone(#[from] Gone),
-    /// A stage does not move.
+    /// A stage makes no progress.
     #[error(transparent)]
     Stalled(#[from] Stalled),
     /// The grace time was over before everything in hand was safe.
@@ -93,7 +93,7 @@ pub enum BotError {
     Stage(&'static str),
 }
 
-/// An error of the source, whichever it is.
+/// An error of the source, whichever source it is.
 #[derive(Debug)]
 pub struct SourceError(pub Box<dyn Trouble>);
 
@@ -133,7 +133,7 @@ impl Faulty for BotError {
     }
 }
 
-/// What a bot is given.
+/// Everything a bot is made of.
 pub struct Options {
     /// Its user name.
     pub user: String,
@@ -141,30 +141,30 @@ pub struct Options {
     pub passwords: Arc<Passwords>,
     /// Its state file.
     pub state: PathBuf,
-    /// Where it writes.
+    /// Directories of message files and attachments.
     pub directories: Directories,
-    /// When it rotates.
+    /// When message files rotate.
     pub policy: Policy,
-    /// The network that it archives.
+    /// The network that is archived.
     pub source: Box<dyn Source>,
-    /// How it touches its message files.
+    /// The disk, for message files and attachments.
     pub disk: Arc<dyn Disk>,
     /// Where sealed files go.
     pub shipping: Shipping,
-    /// The time.
+    /// The clock for received times.
     pub clock: Arc<dyn Clock>,
-    /// Counts.
+    /// Counters for metrics and health.
     pub counters: Arc<Counters>,
-    /// What operators are told.
+    /// Events for operators.
     pub events: Events,
-    /// How it is watched.
+    /// Settings of the watchdog.
     pub watchdog: watchdog::Settings,
 }
 
-/// Where sealed files go, and how long the bot tries.
+/// Where sealed files go, and how long the bot keeps trying.
 #[derive(Clone)]
 pub struct Shipping {
-    /// Where to.
+    /// Where sealed files go.
     pub destination: Arc<dyn Destination>,
     /// How long to wait while that is away.
     pub backoff: Growth,
@@ -173,26 +173,26 @@ pub struct Shipping {
 }
 
 impl Shipping {
-    /// To a destination, with the usual patience.
+    /// To a destination, with the default pauses and grace time.
     pub fn to(destination: Arc<dyn Destination>) -> Self {
         Self { destination, backoff: ship::PAUSES, grace: Grace::default() }
     }
 
-    /// Files stay where they are.
+    /// To the local disk: files stay where they are.
     pub fn local(disk: Arc<dyn Disk>) -> Self {
         Self::to(Arc::new(LocalDestination::new(disk)))
     }
 }
 
-/// Tells a running bot what to do.
+/// Controls a running bot.
 pub struct Orders {
-    /// Stop, and leave nothing behind.
+    /// Stops the bot: drain, seal, ship, end.
     pub stop: CancellationToken,
-    /// Rotate the message file now.
+    /// Rotates the message file now.
     pub rotate: mpsc::Receiver<()>,
 }
 
-/// Runs until told to stop, or until something fails that only a restart can mend.
+/// Runs until stopped, or until something fails that only a restart can fix.
 pub async fn run(options: Options, orders: Orders) -> Result<Shipped, BotError> {
     let (events, stop) = (options.events.clone(), orders.stop.clone());
     match start(options, orders).await {
@@ -208,7 +208,7 @@ pub async fn run(options: Options, orders: Orders) -> Result<Shipped, BotError> 
     }
 }
 
-/// Tells why the bot ends, and that it does.
+/// Raises the event for why the bot ends, and the one for its end.
 pub fn tell(events: &Events, why: Option<Event>) {
     if let Some(why) = why {
         events.raise(why);
@@ -216,7 +216,7 @@ pub fn tell(events: &Events, why: Option<Event>) {
     events.raise(Event::ShuttingDown);
 }
 
-/// `None`: told to stop before the network could be reached.
+/// `None`: stopped before the network could be reached.
 async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, BotError> {
     let steps = options.source.schema();
     let (path, passwords, disk) = (options.state.clone(), options.passwords.clone(), options.disk.clone());
@@ -260,10 +260,10 @@ pub fn first_segment() -> Result<u64, FilesError> {
     Ok(start.saturating_add(1))
 }
 
-/// The watchdog, which watches from before the first log-in.
+/// The watchdog's task; it watches from before the first log-in.
 struct Watched {
     stop: CancellationToken,
-    /// Ends with its set when the bot does not get as far as its stages.
+    /// Aborted with its set when the bot does not get as far as its stages.
     watching: JoinSet<Result<(), Halt>>,
 }
 
@@ -294,7 +294,7 @@ impl Watched {
     }
 }
 
-/// From the commit to the destination, before it is started.
+/// The stages from the commit to the destination, before they are started.
 struct DataPath {
     committer: Committer,
     queue: Queue,
@@ -306,7 +306,7 @@ struct DataPath {
 }
 
 struct Stages {
-    /// What commit and watchdog have to say.
+    /// How commit and watchdog ended.
     ended: mpsc::UnboundedReceiver<Result<(), BotError>>,
     running: usize,
     stop: CancellationToken,
@@ -393,7 +393,7 @@ impl Stages {
             tracing::error!(error = %chain(error), "a stage failed, the bot stops");
             tell(events, error.event(Phase::Running));
             if matches!(error, BotError::Gone(_)) {
-                // what would still be made safe would be so in files that nobody finds: nothing more is acknowledged
+                // what is made safe now would be in files that no one finds: nothing more is acknowledged
                 self.source.abort();
                 self.shipping.abort();
                 self.stop.cancel();
@@ -404,7 +404,7 @@ impl Stages {
         let deadline = self.grace.until(Part::Work);
         self.stop.cancel();
         if tokio::time::timeout_at(deadline, self.drain(&mut failed)).await.is_err() {
-            // what hangs may hang for ever: the next start recovers, as after a crash
+            // what hangs may hang for ever: the next start recovers as after a crash
             self.shipping.abort();
             self.source.abort();
             return Err(failed.unwrap_or(BotError::CutShort));
@@ -421,14 +421,14 @@ impl Stages {
                     self.bell.stop();
                     let given_up = tokio::time::timeout_at(self.grace.until(Part::Connections), &mut self.shipping);
                     given_up.await.unwrap_or_else(|_| {
-                        // in the middle of a call on the disk or the state; the queue's ledger knows
+                        // in the middle of a call on the disk or the state; the queue's ledger has the attempt
                         self.shipping.abort();
                         Ok(Ok(Shipped::Partly))
                     })
                 }
             }
         };
-        // acknowledgements are not lost if they take too long: the next start sends what the state holds
+        // acknowledgements are not lost if they take too long: the next start sends them from the state
         let farewell = deadline.min(Instant::now() + FAREWELL);
         let source = async {
             if sourced {
@@ -470,7 +470,7 @@ fn of_source(ended: Result<Result<(), Box<dyn Trouble>>, tokio::task::JoinError>
     ended.map_or(Err(BotError::Stage("source")), |ended| Ok(ended?))
 }
 
-/// Counts what goes wrong on the way to the destination, and tells operators once.
+/// Counts failures on the way to the destination, and reports each to operators once.
 struct ShipWatch {
     counters: Arc<Counters>,
     events: Events,
@@ -479,7 +479,7 @@ struct ShipWatch {
 impl Watcher for ShipWatch {
     fn failed(&self, item: &ShipItem, error: &ShipError, news: News) {
         self.counters.s3_post_errors.add(1);
-        // what goes away by itself is no event the first time it is met
+        // a failure that may go away by itself raises no event
         if news == News::First && error.needs_operator() {
             let file = match item.kind {
                 ShipKind::Message => item.name.clone(),

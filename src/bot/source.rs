@@ -13,11 +13,11 @@
 //! # Contract of every source
 //!
 //! 1. Chunks are committed in the order in which they were sent; one commit may hold chunks of several senders.
-//! 2. The network is told nothing that implies possession before [`Change::durable`] was called for it. Being told never, or
-//!    twice, must be harmless there.
-//! 3. After any crash the source goes on from the state alone: what was not committed comes again from the network, and what was
+//! 2. The network is sent nothing that implies possession before [`Change::durable`] was called for it. Sending it never, or
+//!    twice, must be harmless.
+//! 3. After any crash the source continues from the state alone: what was not committed comes again from the network, and what was
 //!    committed is recognised.
-//! 4. State that is computed ahead of the commit stays in memory until `durable`, and is thrown away with the process.
+//! 4. State that is computed ahead of the commit stays in memory until `durable`, and is discarded with the process.
 //! 5. Secrets in the source's tables are sealed by the vault.
 //! 6. No file gets its final name outside the commit: files are written under temporary names of [`Names`].
 //! 7. [`Session::run`] waits on a full sender and while the disk has no room ([`Health::takes_deliveries`]); it never drops.
@@ -48,17 +48,17 @@ pub trait Change: Send {
     /// Inside the bot's one transaction. The source's own tables only; no clock, no I/O, the same result whenever it is called.
     fn write(&self, tx: &Writer<'_>) -> Result<(), StoreError>;
 
-    /// After the commit, once, in the order of the commits. From now on the network may be told. Must not block.
+    /// After the commit, once, in the order of the commits. From now on the network may be notified. Must not block.
     fn durable(self: Box<Self>, proof: &Durable);
 }
 
 /// Lines, files and a change of the state that are committed as a whole or not at all.
 pub struct Chunk {
-    /// The lines.
+    /// The lines of records.
     pub records: RecordBuffer,
     /// Files that were written beside the records, under temporary names.
     pub files: Vec<WrittenFile>,
-    /// How many deliveries of the network it accounts for.
+    /// Number of the network's deliveries that the chunk accounts for.
     pub deliveries: u64,
     /// The source's own state after it.
     pub change: Box<dyn Change>,
@@ -73,7 +73,7 @@ impl fmt::Debug for Chunk {
     }
 }
 
-/// What a source does, until it is done or cannot go on.
+/// Future of a source's work; ends when it is done or cannot continue.
 pub type Work<T> = BoxFuture<'static, Result<T, Box<dyn Trouble>>>;
 
 /// A network that is archived. Made from its settings alone; everything it knows of earlier runs is in the state.
@@ -84,55 +84,55 @@ pub trait Source: Send {
     /// Looks at the state before anything is done with it: is it whole, and is it this bot's?
     fn check(&self, store: &Store, user: &str, events: &Events) -> Result<(), Box<dyn Trouble>>;
 
-    /// Logs in, registering first if the state is new, and waits while the network is away. `None`: told to stop before that.
+    /// Logs in, registering first if the state is new, and waits while the network is away. `None`: stopped before that.
     fn log_in(self: Box<Self>, log_in: LogIn, stop: CancellationToken) -> Work<Option<Box<dyn Session>>>;
 }
 
 /// A source that is logged in.
 pub trait Session: Send {
     /// Receives until `stop`, then finishes what is in hand, drops [`Bot::chunks`], and returns once what was committed is
-    /// acknowledged, or cannot be for now. The bot waits a few seconds for that. Returns early only with the reason.
+    /// acknowledged, or cannot be for now. The bot waits a few seconds for that. Returns early only with an error.
     fn run(self: Box<Self>, bot: Bot, stop: CancellationToken) -> Work<()>;
 }
 
 /// What a source is given to log in.
 pub struct LogIn {
-    /// The state.
+    /// The open state of the bot.
     pub store: Store,
     /// The bot's user name.
     pub user: String,
-    /// What opens its account.
+    /// The passwords of this start, one of which opens the bot's account.
     pub passwords: Arc<Passwords>,
     /// Which of them opened the state.
     pub by: By,
-    /// The rest.
+    /// What it may use of the bot.
     pub surroundings: Surroundings,
 }
 
 /// What a source may use of the bot, from the first log-in on. Clones are of the same bot.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// The time.
+    /// The clock for received times.
     pub clock: Arc<dyn Clock>,
-    /// Counts.
+    /// Counters for metrics and health.
     pub counters: Arc<Counters>,
-    /// What operators are told.
+    /// Events for operators.
     pub events: Events,
-    /// The watchdog's opinion: whether deliveries may be taken, and when the connection is to be opened again.
+    /// The watchdog's opinion: whether deliveries may be taken, and when to open the connection again.
     pub health: watch::Receiver<Health>,
     /// Where the source says whether it is connected.
     pub network: watch::Sender<Network>,
-    /// What the watchdog watches.
+    /// Pulses of the source's stages, for the watchdog.
     pub pulses: Pulses,
 }
 
 /// What a source may use of the bot once it is logged in.
 pub struct Bot {
-    /// To the commit. Bounded: a full one makes the source wait.
+    /// Channel to the commit. Bounded: when it is full the source waits.
     pub chunks: mpsc::Sender<Chunk>,
     /// Names for files beside the records.
     pub names: Arc<Names>,
-    /// The rest.
+    /// Clock, counters, events and watchdog.
     pub surroundings: Surroundings,
 }
 
@@ -142,28 +142,28 @@ pub trait Trouble: Faulty + Send + Sync + 'static {
     fn event(&self, phase: Phase) -> Option<Event>;
 }
 
-/// How far the bot had come.
+/// How far the bot had come when the source failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Before it was logged in.
     Starting,
-    /// At work.
+    /// Logged in, and receiving.
     Running,
 }
 
-/// The pulses of all stages, each with the name under which the watchdog speaks of it.
+/// The pulses of all stages, each with the stage's name in the watchdog's messages.
 #[derive(Debug, Default, Clone)]
 pub struct Pulses(Arc<Mutex<Vec<(&'static str, Pulse)>>>);
 
 impl Pulses {
-    /// The pulse of one more stage.
+    /// Adds a stage, and returns its pulse.
     pub fn add(&self, stage: &'static str) -> Pulse {
         let pulse = Pulse::default();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((stage, pulse.clone()));
         pulse
     }
 
-    /// All of them.
+    /// All stages with their pulses.
     pub fn all(&self) -> Vec<(&'static str, Pulse)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

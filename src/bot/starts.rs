@@ -1,24 +1,24 @@
-//! Failed starts in a row, remembered from one process to the next, so that a bot which a supervisor starts again and again
+//! Failed starts in a row, remembered from one process to the next, so that a bot that its supervisor keeps restarting
 //! does not hammer the network.
 //!
 //! `starts.json` in the state directory says how many starts have failed in a row, when the last one did, and how long the
-//! next one waits before it asks the network anything. The pause doubles from a second to a minute, and is never quite
-//! the same, so that many bots do not come back in one moment. After [`FAILED_MAX`] the bot says that this is no passing
-//! trouble; to stop trying is the supervisor's part (`--restart on-failure:5`, `StartLimitBurst=5`), which counts as well.
+//! next one waits before it sends the network anything. The pause doubles from a second to a minute, and varies at random,
+//! so that many bots do not come back at the same moment. After [`FAILED_MAX`] the bot reports that this is no temporary
+//! trouble; to stop trying is the supervisor's job (`--restart on-failure:5`, `StartLimitBurst=5`), which counts as well.
 //!
-//! What counts: whatever failed by temporary causes or by a defect, and what the network refused: a wrong password is
-//! a mistake of the configuration, but each try of it is one at the network. What does not: mistakes that were found before
-//! the network was asked, a stop as told, and a kill.
+//! What counts: every failure with a temporary cause or by a defect, and every refusal by the network: a wrong password is
+//! a mistake of the configuration, but each start tries it at the network. What does not: mistakes that were found before
+//! the network was contacted, a requested stop, and a kill.
 //!
-//! A bot that has logged in and then committed a batch, or lasted for [`WORKS_AFTER`] where nobody writes, has started; the
-//! count begins anew. The log-in alone is not enough: a bot that fails on the first message that it gets (a full disk) would
-//! log in as often as it is started.
+//! A bot that has logged in and then committed a batch, or run for [`WORKS_AFTER`] without messages, has started; the
+//! count restarts. The log-in alone is not enough: a bot that fails on the first message that it gets (a full disk) would
+//! log in every time it is started.
 //!
-//! Invariant: this file never keeps a bot from starting. Missing, damaged or from the future, it says that no start has failed,
-//! or that the pause is at most the longest; if it cannot be written, that is a warning. It is written aside and renamed, so
-//! that at a crash there is the old one or the new one.
+//! Invariant: this file never keeps a bot from starting. If it is missing, damaged or from the future, no start has failed,
+//! or the pause is at most the longest; if it cannot be written, that is a warning. It is written aside and renamed, so
+//! that a crash leaves the old one or the new one.
 //!
-//! Not here: who already is logged in; a connection that ends is begun anew by [`super::receive`], with pauses of its own.
+//! Not here: the connection of a bot that is logged in. Its source opens it again after a loss, with its own pauses.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -32,9 +32,9 @@ use super::disk::{Disk, RealDisk};
 use retaind_core::pause::{Growth, shortened};
 use retaind_report::counters::Counters;
 
-/// The contract's number.
+/// Failed starts in a row after which the bot reports a lasting problem; supervisors are configured with the same number.
 pub const FAILED_MAX: u32 = 5;
-/// So long after its log-in a bot that has received nothing counts as started.
+/// A bot that has received nothing counts as started this long after its log-in.
 pub const WORKS_AFTER: Duration = Duration::from_secs(60);
 const FILE: &str = "starts.json";
 /// Pause after the first failed start; doubled by each further one.
@@ -46,19 +46,19 @@ const PAUSES: Growth = Growth::doubling(PAUSE_FIRST, PAUSE_MAX);
 const FILE_BYTES_MAX: u64 = 4096;
 const MICROS_PER_MILLI: i64 = 1000;
 
-/// What is remembered.
+/// What the file remembers.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     /// Failed starts since the last one that worked.
     pub failed_in_a_row: u32,
     /// When the last of them failed, milliseconds since 1970, UTC.
     pub last_failed_millis: i64,
-    /// How long after that the next one may ask the network.
+    /// How long after that the next one may contact the network.
     pub pause_millis: u64,
 }
 
 impl History {
-    /// After one more failure. `dice`: 0 for the shortest pause, 255 for the longest.
+    /// The history after one more failure. `dice`: 0 for the shortest pause, 255 for the longest.
     pub fn failed(self, now_millis: i64, dice: u8) -> Self {
         let failed_in_a_row = self.failed_in_a_row.saturating_add(1);
         let pause = shortened(PAUSES.whole(failed_in_a_row), dice);
@@ -69,7 +69,7 @@ impl History {
         }
     }
 
-    /// How long a start that begins now waits. A clock that was set back makes it no longer than a pause is.
+    /// How long a start that begins now waits. A clock that was set back never makes it longer than the pause.
     pub fn pause(self, now_millis: i64) -> Duration {
         if self.failed_in_a_row == 0 {
             return Duration::ZERO;
@@ -79,25 +79,25 @@ impl History {
         pause.saturating_sub(Duration::from_millis(passed))
     }
 
-    /// Is this more than a passing trouble?
+    /// Have so many starts failed that the cause is not temporary?
     pub fn is_at_limit(self) -> bool {
         self.failed_in_a_row >= FAILED_MAX
     }
 }
 
-/// The file. Its directory is this process's alone.
+/// The file, in a directory that only this process uses.
 #[derive(Debug, Clone)]
 pub struct Starts {
     directory: PathBuf,
 }
 
 impl Starts {
-    /// Of the bot whose state is in `directory`.
+    /// The file of the bot whose state is in `directory`.
     pub fn of(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
     }
 
-    /// What earlier starts have left; nothing if that cannot be read.
+    /// What earlier starts have left; no failures if that cannot be read.
     pub fn history(&self) -> History {
         let mut text = String::new();
         let path = self.directory.join(FILE);
@@ -112,7 +112,7 @@ impl Starts {
         }
     }
 
-    /// Remembers one more failure.
+    /// Records one more failure.
     pub fn failed(&self, now_millis: i64) -> History {
         let history = self.history().failed(now_millis, PAUSES.dice.roll());
         if let Err(error) = self.write(history) {
@@ -122,7 +122,7 @@ impl Starts {
         history
     }
 
-    /// Waits until this start may ask the network; `false`: told to stop meanwhile.
+    /// Waits until this start may contact the network; `false`: stopped meanwhile.
     pub async fn wait(&self, now_millis: i64, stop: &CancellationToken) -> bool {
         let history = self.history();
         let pause = history.pause(now_millis);
@@ -138,7 +138,7 @@ impl Starts {
         stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
     }
 
-    /// Forgets the failures once the bot that counts here works.
+    /// Forgets the failures once the bot with these counters works.
     pub async fn forget_once_it_works(&self, counters: &Counters) {
         counters.logins.reaches(1).await;
         tokio::select! {
@@ -163,7 +163,7 @@ impl Starts {
     }
 }
 
-/// Microseconds → milliseconds.
+/// Converts microseconds to milliseconds.
 pub fn millis(micros: i64) -> i64 {
     micros.checked_div(MICROS_PER_MILLI).unwrap_or(0)
 }

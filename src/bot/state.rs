@@ -1,4 +1,5 @@
-//! What the bot keeps beside its device's state, in the same file and the same transactions: segments, files, ship queue.
+//! The bot's own tables in the state: segments, files and ship queue, in the same file and the same transactions as the
+//! tables of its source.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,10 +14,11 @@ use super::segment::{FoundFile, SegmentRow, SegmentState};
 use super::ship::{Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Taken, Token};
 use retaind_state::{Guard, Store, StoreError, Writer, guard};
 
-/// How long a look at the queue waits for whoever keeps the file locked; readers meet nobody while all is well.
+/// How long a look at the queue waits for a process that holds the file's lock; readers normally meet none.
 const LOOK_TIME: Duration = Duration::from_secs(1);
 
-/// Tables as they are now; what an older file has otherwise is changed by a step of the source's schema ([`Source::schema`](super::source::Source::schema)).
+/// The newest tables. A step of the source's schema ([`Source::schema`](super::source::Source::schema)) changes what an older
+/// file has otherwise.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS segment (
         number INTEGER PRIMARY KEY, state TEXT NOT NULL, length INTEGER NOT NULL, records INTEGER NOT NULL,
@@ -34,14 +36,14 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS ship_upload (item INTEGER NOT NULL, upload TEXT NOT NULL, PRIMARY KEY (item, upload)) STRICT;
 ";
 
-/// Makes sure that what the log of the state at `path` says is on the disk. To be called before the state is opened, by who
-/// alone may open it.
+/// Makes sure that the content of the state's log at `path` is on the disk. Call it before the state is opened, in the only
+/// process that may open it.
 ///
 /// A commit whose sync failed ends the bot, and is not acknowledged. But the next start finds it in the log, takes it for
-/// committed and goes on behind it, though the disk may never have got it: then a loss of power would take it, and with it every
+/// committed and builds on it, though the disk may never have got it: then a loss of power would take it, and with it every
 /// commit since, the acknowledged ones too.
 ///
-/// On a full disk there is no room for a copy, and a bot has to start there all the same: what it ships makes room.
+/// On a full disk there is no room for a copy, and the bot must start all the same: shipping frees space.
 pub fn renew_log(disk: &dyn Disk, path: &Path) -> Result<(), DiskError> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -59,9 +61,9 @@ pub fn prepare(store: &Store) -> Result<(), StoreError> {
     store.extend(SCHEMA)
 }
 
-/// Segments that recovery has to know: the open one, and sealed ones whose names are not settled.
+/// The segments that recovery needs: the open one, and sealed ones whose names are not settled.
 pub fn segments(store: &Store) -> Result<Vec<SegmentRow>, StoreError> {
-    // whatever is not certainly sealed and settled, so that no flipped bit hides the open one
+    // everything that is not certainly sealed and settled, so that no flipped bit hides the open one
     let rows = store.rows("SELECT * FROM segment WHERE settled<>1 OR state<>'sealed' ORDER BY number", |row| {
         Ok((segment_row(row)?, row.get::<_, String>("state")?, row.get::<_, Guard>("guard")?))
     })?;
@@ -71,7 +73,7 @@ pub fn segments(store: &Store) -> Result<Vec<SegmentRow>, StoreError> {
     rows.into_iter().map(whole).collect()
 }
 
-/// A length that the disk has changed would have committed records cut off.
+/// With a length that the disk has changed, recovery would cut off committed records.
 fn guard_of_segment(row: &SegmentRow, state: &str) -> Guard {
     let SegmentRow { number, state: _, length, records, chain, sealed_name, first_micros, last_micros, settled } = row;
     let chain = HEXLOWER.encode(chain);
@@ -97,7 +99,7 @@ fn segment_row(row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
     })
 }
 
-/// Stores segments whose files have their names; the sealed ones may be shipped.
+/// Stores segments whose files have their final names, and queues the sealed ones for shipping.
 pub fn settle_segments(tx: &Writer<'_>, directory: &Path, rows: &[SegmentRow]) -> Result<(), StoreError> {
     put_segments(tx, rows)?;
     for row in rows.iter().filter(|row| row.state == SegmentState::Sealed) {
@@ -108,7 +110,7 @@ pub fn settle_segments(tx: &Writer<'_>, directory: &Path, rows: &[SegmentRow]) -
     Ok(())
 }
 
-/// Files of an earlier bot whose state is gone: may be shipped like sealed segments.
+/// Queues files of an earlier bot whose state is gone, as sealed segments are.
 pub fn enqueue_found(tx: &Writer<'_>, directory: &Path, files: &[FoundFile]) -> Result<(), StoreError> {
     files.iter().try_for_each(|file| enqueue(tx, ShipKind::Message, directory, &file.name, file.length, None))
 }
@@ -139,19 +141,19 @@ pub fn put_segments(tx: &Writer<'_>, rows: &[SegmentRow]) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Files whose names are valid but perhaps not yet theirs.
+/// Files whose names are committed but perhaps not given to them yet.
 pub fn unsettled_files(store: &Store) -> Result<Vec<WrittenFile>, StoreError> {
     store.rows("SELECT name, temporary, length, sha256 FROM unsettled_file", |row| {
         Ok(WrittenFile { name: row.get(0)?, temporary: row.get(1)?, length: row.get(2)?, sha256: row.get(3)? })
     })
 }
 
-/// Names of attachments were given up to this millisecond since 1970; `None`: none yet.
+/// The latest millisecond since 1970 for which an attachment was named; `None`: no attachment was named yet.
 pub fn latest_name_millis(store: &Store) -> Result<Option<i64>, StoreError> {
     Ok(store.rows("SELECT millis FROM latest_name", |row| row.get(0))?.pop())
 }
 
-/// The names of these files, none later than `latest_millis`, are valid with this transaction.
+/// Commits the names of these files, none later than `latest_millis`, in this transaction.
 pub fn put_files(tx: &Writer<'_>, files: &[WrittenFile], latest_millis: i64) -> Result<(), StoreError> {
     if !files.is_empty() {
         tx.execute("INSERT OR REPLACE INTO latest_name VALUES (1, ?1)", [latest_millis])?;
@@ -162,7 +164,7 @@ pub fn put_files(tx: &Writer<'_>, files: &[WrittenFile], latest_millis: i64) -> 
     })
 }
 
-/// These files have their names, and may be shipped.
+/// These files have their names: queues them for shipping.
 pub fn settle_files(tx: &Writer<'_>, directory: &Path, files: &[WrittenFile]) -> Result<(), StoreError> {
     files.iter().try_for_each(|file| {
         tx.execute("DELETE FROM unsettled_file WHERE name=?1", [&file.name])?;
@@ -170,7 +172,7 @@ pub fn settle_files(tx: &Writer<'_>, directory: &Path, files: &[WrittenFile]) ->
     })
 }
 
-/// Queues something to be shipped. `hash`: see [`ShipItem::hash`].
+/// Queues one item for shipping. `hash`: see [`ShipItem::hash`].
 pub fn enqueue(
     tx: &Writer<'_>,
     kind: ShipKind,
@@ -193,19 +195,19 @@ pub fn enqueue(
 /// What the ship queue holds that is not stored at its destination yet.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Unshipped {
-    /// Files, the parked ones among them.
+    /// Number of files, parked ones included.
     pub files: u64,
-    /// Their bytes.
+    /// Their length in bytes.
     pub bytes: u64,
-    /// Those that wait for somebody to put something right.
+    /// Number of parked files: an operator has to fix something first.
     pub parked: u64,
-    /// The one that was queued first.
+    /// Path of the file that was queued first; `None`: the queue is empty.
     pub oldest: Option<PathBuf>,
 }
 
-/// Looks at the ship queue of the state at `path`, beside the bot that works with it.
+/// Reads the ship queue of the state at `path` while the bot may be running.
 ///
-/// On a connection for this one look: one that stayed would be the last to close, and as it may only read it would leave
+/// Opens a connection for this one look: one that stayed would be the last to close, and as it may only read it would leave
 /// what SQLite has in its log there, instead of in the file that operators copy.
 pub fn unshipped(path: &Path) -> rusqlite::Result<Unshipped> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -224,17 +226,17 @@ pub fn unshipped(path: &Path) -> rusqlite::Result<Unshipped> {
     })
 }
 
-/// The ship queue, on a connection of its own.
+/// The ship queue, on its own connection.
 ///
-/// `ship` holds what waits; an item of `ship_stored` has a committed proof and only waits for its local file to go;
-/// `ship_attempt` and `ship_upload` are the ledger of what was begun at the destination and is not known to have ended.
+/// `ship` holds what waits; an item of `ship_stored` has a committed proof, and only its local file has yet to be removed;
+/// `ship_attempt` and `ship_upload` are the ledger of attempts at the destination that are not known to have ended.
 pub struct Queue(Mutex<Store>);
 
 const WAITING: &str = "SELECT id, kind, path, name, length, hash FROM ship
     WHERE parked IS NULL AND id NOT IN (SELECT item FROM ship_stored)";
 
 impl Queue {
-    /// What was parked comes up again: each start tries it once more.
+    /// Makes parked items due again: each start tries them once more.
     pub fn open(store: Store) -> Result<Self, StoreError> {
         let queue = Self(Mutex::new(store));
         queue.store().write(unpark)?;
@@ -268,7 +270,7 @@ fn ship_item(row: &Row<'_>) -> rusqlite::Result<ShipItem> {
     })
 }
 
-/// Numbers only: nothing to quote.
+/// Ids as a list for SQL. Numbers only: nothing to quote.
 fn listed(ids: &[i64]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
@@ -316,7 +318,7 @@ impl ShipQueue for Queue {
         }
         let begun = store.write(|tx| {
             taken.iter().try_for_each(|taken| {
-                // a stage that was cut off may come this far after its successor has stored the item
+                // a stage that was cut off may get here after its successor has stored the item
                 let sql = "INSERT OR IGNORE INTO ship_attempt (item, token) SELECT id, ?2 FROM ship WHERE id=?1
                     AND id NOT IN (SELECT item FROM ship_stored)";
                 tx.execute(sql, params![taken.item.id, taken.token.as_str()])

@@ -1,38 +1,38 @@
-//! The watchdog: notices what no stage can notice of itself, says so, and mends what can be mended.
+//! The watchdog: notices what no stage can notice by itself, reports it, and fixes what can be fixed.
 //!
 //! | what | warning | failure | what it does |
 //! |---|---|---|---|
-//! | network away | after a minute | after `RETAIND_WATCHDOG_MINUTES`, and again after each | has the connection begun anew |
+//! | network away | after a minute | after `RETAIND_WATCHDOG_MINUTES`, and again after each | has the connection opened again |
 //! | connection open but dead | – | – | the source closes it; then the network is away |
 //! | a stage does not move | after a minute | after five | ends the bot; a restart recovers |
-//! | little room on the disk | below `RETAIND_DISK_LOW` | below an eighth of it | takes no more deliveries until there is room |
+//! | little space on the disk | below `RETAIND_DISK_LOW` | below an eighth of it | takes no more deliveries until there is space |
 //! | a directory of the bot's is gone | – | at once | ends the bot, and nothing more is acknowledged |
-//! | clock was set | by more than a minute | – | nothing: names and rotation bear it |
+//! | clock was set | by more than a minute | – | nothing: names and rotation tolerate it |
 //!
-//! The conclusions are pure ([`machine`]); [`Watchdog`] looks every second, feeds them, and does what they say. Its opinion
-//! is a [`Health`] in a `watch`: the stages act on it (no delivery is handed on, no attachment goes on, while
-//! [`Health::takes_deliveries`] is false; the connection is begun anew when [`Health::restarts`] grows), and so may whoever
-//! wants to know whether the bot is well.
+//! The conclusions are pure ([`machine`]); [`Watchdog`] observes every second, feeds them, and acts on them. Its opinion
+//! is a [`Health`] in a `watch`: the stages act on it (no delivery is handed on and no attachment continues while
+//! [`Health::takes_deliveries`] is false; the connection is opened again when [`Health::restarts`] grows), and anything that
+//! reports whether the bot is well may read it.
 //!
 //! Back-pressure, never loss: what is not taken stays with the network, which sends no more than the window. What is in
-//! hand when the disk gets critical fits as a rule: by default twice the window is left. If it does not, or an
+//! hand when the disk gets critical normally fits: by default twice the window is left. If it does not, or an
 //! attachment fills the rest between two looks, a failed write ends the bot as on any full disk, and nothing is lost.
 //!
-//! A stage that stands still is one that has something in hand and does nothing about it ([`pulse`]). Rejected: counting
+//! A stage is stalled if it has something in hand and makes no progress ([`pulse`]). Rejected: counting
 //! what was received against what was committed. A message that is delivered again is received and never committed, and
-//! a large attachment takes longer than any patience; both would end a bot that is well.
+//! a large attachment takes longer than any time-out; both would end a bot that is well.
 //!
 //! A directory that is removed under a running bot leaves open files behind that accept writes and syncs without an error,
 //! and that have no name any more. So each look checks that the directories exist. Messages that were acknowledged since
 //! the last look are lost together with everything else in the directory, and the network no longer has them
-//! (docs/limits.md says so to operators); without the check that would go on unnoticed. A volume that was only detached
+//! (docs/limits.md says so to operators); without the check the loss would continue unnoticed. A volume that was only detached
 //! keeps them. Not noticed here: an open file that is removed while its directory stays, or a directory replaced by
-//! another of the same name; the next rotation or start refuses to go on.
+//! another of the same name; the next rotation or start fails on it.
 //!
-//! At a crash nothing here is lost that matters: the next watchdog looks again.
+//! A crash loses nothing here that matters: the next watchdog looks again.
 //!
 //! Not here: messages that no stage has in hand and that are not committed (a defect that no pulse shows); shipping,
-//! which tells of its failures itself; and the disk of the embedded network, which goes on taking what devices send.
+//! which reports its failures itself; and the disk of the embedded network, which continues to accept what devices send.
 
 mod jump;
 pub mod machine;
@@ -66,30 +66,30 @@ use retaind_report::events::{Event, Events};
 
 const SECONDS_PER_MINUTE: u64 = 60;
 const MINUTE: Duration = Duration::from_secs(SECONDS_PER_MINUTE);
-/// The contract's number.
+/// Default of `RETAIND_WATCHDOG_MINUTES`.
 const NETWORK_FAILS_AFTER: Duration = Duration::from_secs(15 * SECONDS_PER_MINUTE);
 /// A batch takes a second on a slow disk; no disk that works takes minutes.
 const STAGE_FAILS_AFTER: Duration = Duration::from_secs(5 * SECONDS_PER_MINUTE);
 const DISK_LOW_BYTES: u64 = 1024 * 1024 * 1024;
-/// A disk is critical at this part of what is low: by default 128 MiB, twice the window of deliveries.
+/// The critical level is this fraction of the low one: by default 128 MiB, twice the window of deliveries.
 const CRITICAL_PART: u64 = 8;
-/// A disk that fills at a hundred MB/s loses less than what is left at the critical level from one look to the next.
+/// Between two looks a disk that fills at 100 MB/s loses less than is left at the critical level.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How the watchdog works.
+/// Settings of the watchdog.
 #[derive(Clone)]
 pub struct Settings {
-    /// When to bark.
+    /// Thresholds of warnings and failures.
     pub limits: Limits,
-    /// The clock on the wall.
+    /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Where its opinion stands.
+    /// Where it publishes its opinion.
     pub health: watch::Sender<Health>,
 }
 
 impl Settings {
-    /// With what operators choose: after how long an absent network is a failure, and how many free bytes are little
-    /// (0 = never too few).
+    /// With what operators choose: after how long an absent network is a failure, and below how many free bytes the disk is low
+    /// (0 = never).
     pub fn new(network_fails_after: Duration, disk_low_bytes: u64) -> Self {
         let limits = Limits {
             network_warns_after: MINUTE,
@@ -112,53 +112,53 @@ impl Default for Settings {
     }
 }
 
-/// A stage that does not move. Restart is the recovery.
+/// A stalled stage. Restart is the recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("stage `{stage}` has not moved for {minutes} minutes, does the disk answer? starting again recovers")]
 pub struct Stalled {
-    /// Which.
+    /// Name of the stage.
     pub stage: &'static str,
-    /// For how long.
+    /// How long it has made no progress.
     pub minutes: u64,
 }
 
-/// A directory that is not there any more.
+/// A directory that no longer exists.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "directory `{}` is gone under the running bot, was its volume detached or cleared? bring it back before the bot starts again",
     directory.display()
 )]
 pub struct Gone {
-    /// Which.
+    /// Path of the directory.
     pub directory: PathBuf,
 }
 
 /// Why the watchdog ends the bot.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Halt {
-    /// A stage.
+    /// A stage is stalled.
     #[error(transparent)]
     Stalled(#[from] Stalled),
-    /// A directory.
+    /// A directory is gone.
     #[error(transparent)]
     Gone(#[from] Gone),
 }
 
-/// The task.
+/// The watchdog's task.
 pub struct Watchdog {
-    /// How.
+    /// Thresholds, wall clock, and where the opinion goes.
     pub settings: Settings,
     /// Where the source says whether it is connected.
     pub network: watch::Receiver<Network>,
-    /// Of the stages, with their names.
+    /// Pulses of the stages, with their names.
     pub pulses: Pulses,
-    /// Tells how much is free.
+    /// Reports free space, and whether a directory exists.
     pub disk: Arc<dyn Disk>,
-    /// Where the bot writes.
+    /// Directories in which the bot writes.
     pub directories: Vec<PathBuf>,
-    /// Counts.
+    /// Counters for metrics and health.
     pub counters: Arc<Counters>,
-    /// What operators are told.
+    /// Events for operators.
     pub events: Events,
 }
 
@@ -179,7 +179,7 @@ impl Watchdog {
                     gauge.read(limits.look_every).await
                 } => room,
             };
-            // the event is told by whoever ends the bot
+            // the event is raised by the caller, which ends the bot
             let room = room.inspect_err(|_| self.counters.watchdog_failures.add(1))?;
             let verdicts = machine.observe(Observation {
                 at: began.elapsed(),
@@ -188,7 +188,7 @@ impl Watchdog {
                 stages: self.pulses.all().into_iter().map(|(stage, pulse)| (stage, pulse.beat())).collect(),
                 room,
             });
-            // said before it is acted on
+            // published before it is acted on
             let stalled = verdicts.iter().map(|verdict| self.tell(verdict)).fold(Ok(()), Result::and);
             self.settings.health.send_if_modified(|health| {
                 let before = std::mem::replace(health, machine.health());
@@ -224,7 +224,7 @@ impl Watchdog {
                 );
             }
             Verdict::StageStalled { stage, lasted } => {
-                // the event is told by whoever ends the bot
+                // the event is raised by the caller, which ends the bot
                 failure.add(1);
                 return Err(Stalled { stage, minutes: minutes(*lasted) });
             }
@@ -269,7 +269,7 @@ fn minutes(lasted: Duration) -> u64 {
     lasted.as_secs().checked_div(SECONDS_PER_MINUTE).unwrap_or(0)
 }
 
-/// Reads how much is free, on another thread: a disk that hangs must not hang the watchdog, which asks it once.
+/// Reads the free space on another thread: a disk that hangs must not hang the watchdog. At most one reading runs at a time.
 struct Gauge {
     disk: Arc<dyn Disk>,
     directories: Arc<[PathBuf]>,
@@ -287,7 +287,7 @@ impl Gauge {
     }
 }
 
-/// The directory with least room. One that is there and does not tell is passed over: writing there will.
+/// The directory with the least space. One that exists but gives no answer is skipped: writing there will fail.
 fn fullest(disk: &dyn Disk, directories: &[PathBuf]) -> Result<Option<Room>, Gone> {
     let mut fullest: Option<Room> = None;
     for directory in directories {
@@ -307,7 +307,7 @@ fn fullest(disk: &dyn Disk, directories: &[PathBuf]) -> Result<Option<Room>, Gon
     Ok(fullest)
 }
 
-/// Where a state file lies.
+/// The directory of a state file.
 pub(super) fn directory_of(file: &Path) -> PathBuf {
     file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }

@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Tells the time.
+/// The time of day.
 pub trait Clock: Send + Sync {
     /// Microseconds since 1970, UTC.
     fn now_micros(&self) -> i64;

@@ -1,6 +1,6 @@
 //! What every room stands on: what to do about an error, the wall clock, and pauses between tries.
 //!
-//! Nothing here knows a file, a network or a message.
+//! Nothing here depends on a file, a network or a message.
 #![forbid(unsafe_code)]
 
 pub mod clock;

@@ -1,4 +1,4 @@
-//! Registration and log-in: how a device gets its credential and shows that it holds the key.
+//! Registration and log-in: how a device gets its credential and proves that it holds the key.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,44 +23,44 @@ use retaind_protocol::wire::{
 
 /// Key packages made at a time when the network runs low.
 pub const KEY_PACKAGES_BATCH: usize = 50;
-/// Fewer than this many left on the network: more are made.
+/// Below this number left on the network, more are made.
 pub const KEY_PACKAGES_LOW: u32 = 20;
 
 /// Why a device could not register or log in.
 #[derive(Debug, Error)]
 pub enum AccountError {
-    /// The network.
+    /// The network failed or refused.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
-    /// The local state.
+    /// The local state failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Keys.
+    /// Making or using keys failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The network's credential.
     #[error("network gave a credential that it should not have signed")]
     Credential(#[from] CredentialError),
-    /// There is a device already.
+    /// The state already holds a device.
     #[error("state already belongs to device `{device}` of `{user}`, use another state directory for another device")]
     Registered {
-        /// Its user.
+        /// User of that device.
         user: String,
-        /// Its id.
+        /// Id of that device.
         device: String,
     },
-    /// There is no device.
+    /// The state holds no device.
     #[error("state holds no registered device, register one first")]
     NotRegistered,
-    /// The network is not the one the device belongs to.
+    /// The network is not the one that the device belongs to.
     #[error("network is `{theirs}`, this device belongs to `{ours}`")]
     OtherNetwork {
-        /// Answered.
+        /// Name of the network that answered.
         theirs: String,
-        /// Stored.
+        /// Name of the network in the state.
         ours: String,
     },
-    /// The network allows none of the suites this program speaks.
+    /// The network allows none of the cipher suites of this program.
     #[error("network allows no cipher suite that this program knows")]
     NoSuite,
 }
@@ -78,7 +78,7 @@ impl Faulty for AccountError {
     }
 }
 
-/// What opens the door for a new device.
+/// What entitles a new device to register.
 #[derive(Clone, Copy)]
 pub enum Proof<'a> {
     /// Code of an invite.
@@ -89,35 +89,35 @@ pub enum Proof<'a> {
 
 /// A device that is logged in.
 pub struct LoggedIn {
-    /// Who it is.
+    /// Identity of the device.
     pub identity: Identity,
-    /// What is stored of it.
+    /// The identity as it is stored.
     pub stored: StoredIdentity,
-    /// Its signature key.
+    /// Secret part of its signature key.
     pub signature_key: Zeroizing<Vec<u8>>,
-    /// Checks everybody's credentials.
+    /// Checks the credentials of all members.
     pub verifier: Verifier,
-    /// The connection.
+    /// Connection to the network.
     pub connection: Arc<Connection>,
-    /// What the network pushes.
+    /// Pushes of the network.
     pub pushes: mpsc::Receiver<Push>,
-    /// Its state.
+    /// State of the device.
     pub store: Arc<Mutex<Store>>,
-    /// Most pushed messages on the way.
+    /// Most unacknowledged pushes.
     window: usize,
 }
 
 impl LoggedIn {
-    /// Logs the same device in again, on a new connection to `endpoint` (or to where the network was). The old
-    /// connection is dropped once the new one stands.
+    /// Logs the same device in again, on a new connection to `endpoint` (or to the address before). The old
+    /// connection is dropped once the new one is open.
     pub async fn again(&mut self, endpoint: Option<&Endpoint>) -> Result<(), AccountError> {
         let account = login(self.store.clone(), endpoint, self.window).await?;
-        // whose credentials have been checked stays known
+        // credentials that have been checked need not be checked again
         *self = Self { verifier: self.verifier.clone(), ..account };
         Ok(())
     }
 
-    /// An engine with this device's keys; one a thread. Key packages are looked up in `packages`.
+    /// An engine with this device's keys; one for each thread. Key packages are looked up in `packages`.
     pub fn engine(&self, packages: Arc<Mutex<Store>>) -> Result<Engine, AccountError> {
         let suite = suite(&self.stored)?;
         Ok(Engine::new(
@@ -161,7 +161,7 @@ impl LoggedIn {
             last_resort = package.message.clone();
             made.push(package);
         }
-        // the private parts are safe before anybody can use the public ones
+        // the private parts are stored before anyone can use the public ones
         self.store
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -171,11 +171,11 @@ impl LoggedIn {
     }
 }
 
-/// Makes this state a new device. `window` = most pushed messages on the way.
+/// Makes this state a new device. `window` = most unacknowledged pushes.
 ///
-/// The key is stored before the network is asked. After a crash in between, the same claim on the same state gets the
-/// device that was made by then, if one was: no invite is used up for nothing, and no bot leaves a device behind that
-/// every conversation would have to hold and nobody has the keys of.
+/// The key is stored before the network is asked. After a crash in between, the same proof on the same state gets the
+/// device that was made by then, if one was: no invite is wasted, and no bot leaves a device behind that
+/// every conversation would have to hold and whose keys are lost.
 pub async fn register(
     store: Store,
     endpoint: &Endpoint,
@@ -185,8 +185,8 @@ pub async fn register(
     register_patiently(store, endpoint, proof, window, &Patience::NONE).await
 }
 
-/// As [`register`]; while the network is away it is asked again, with the same key: so an answer that was lost is
-/// given once more, and an invite is not used up for nothing.
+/// As [`register`]; while the network is away it is asked again, with the same key: so a lost answer is
+/// repeated, and no invite is wasted.
 pub async fn register_patiently(
     mut store: Store,
     endpoint: &Endpoint,
@@ -230,7 +230,7 @@ struct New {
     verifier: Verifier,
 }
 
-/// The key of a registration that was begun and perhaps not ended, or a new one, stored.
+/// The key of a registration that may not have ended, or a new one, stored.
 fn begin(store: &mut Store, info: &NetworkInfo, proof: Proof<'_>) -> Result<Key, AccountError> {
     let claim = match proof {
         Proof::Invite(code) => [b"invite/".as_slice(), code.as_bytes()].concat(),
@@ -257,7 +257,7 @@ fn begin(store: &mut Store, info: &NetworkInfo, proof: Proof<'_>) -> Result<Key,
     Ok(Key { suite, secret, public })
 }
 
-/// One try to register; the key is made at the first.
+/// Tries to register once; the first try makes the key.
 async fn ask_to_register(
     store: &mut Store,
     endpoint: &Endpoint,
@@ -304,7 +304,7 @@ async fn ask_to_register(
     Ok(New { connection, pushes, stored, identity, verifier })
 }
 
-/// Logs the device of this state in. `endpoint`: where the network is now, if not where it was.
+/// Logs the device of this state in. `endpoint`: the present address of the network, if it has changed.
 pub async fn login(
     store: Arc<Mutex<Store>>,
     endpoint: Option<&Endpoint>,

@@ -19,22 +19,22 @@ use retaind_protocol::wire::{
 /// Why an attachment could not be sent or fetched.
 #[derive(Debug, Error)]
 pub enum BlobError {
-    /// The network.
+    /// The network failed or refused.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
     /// The encryption, or the file behind it.
     #[error(transparent)]
     Attachment(#[from] AttachmentError),
-    /// The file to be sent.
+    /// The file to be sent cannot be read.
     #[error("file `{path}` cannot be read")]
     File {
-        /// Which.
+        /// Path of the file.
         path: String,
-        /// Why.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// The system gives no randomness.
+    /// The system gave no randomness.
     #[error("the system gives no random bytes")]
     Random,
 }
@@ -88,9 +88,9 @@ pub async fn upload(connection: &Connection, path: &Path, kind: AttachmentKind) 
     })
 }
 
-/// Where blobs are: the network behind a connection.
+/// A source of blobs: the network behind a connection.
 pub trait Blobs: Send + Sync + 'static {
-    /// Bytes `range` of a blob, at most [`BLOB_RANGE_BYTES_MAX`]; fewer where it ends before, never none.
+    /// Reads the bytes `range` of a blob, at most [`BLOB_RANGE_BYTES_MAX`]; fewer at the end of the blob, but at least one.
     fn range<'a>(&'a self, blob: &'a [u8; 32], range: Range<u64>) -> BoxFuture<'a, Result<Vec<u8>, BlobError>>;
 }
 
@@ -111,7 +111,7 @@ impl Blobs for Connection {
     }
 }
 
-/// Fetches one range of a blob into `writer`. `false`: all is there.
+/// Fetches one range of a blob into `writer`. `false`: all of it has been fetched.
 pub async fn download_step<W: Write>(
     blobs: &impl Blobs,
     blob: &[u8; 32],

@@ -1,8 +1,8 @@
 //! One TLS connection of a device to its network: requests, answers, pushes.
 //!
-//! A reader task takes frames apart: answers wake whoever asked, pushes go into a bounded queue. The queue has room for
-//! the whole window that was subscribed to, so a well-behaved network never blocks the reader; one that pushes more than
-//! the window is cut off rather than allowed to fill memory. When the connection ends, everybody who waits is told; and it ends
+//! A reader task parses frames: answers wake their requests, pushes go into a bounded queue. The queue has room for
+//! the whole subscribed window, so a well-behaved network never blocks the reader; one that pushes more than
+//! the window is disconnected rather than allowed to fill memory. When the connection ends, all waiting requests fail; it ends
 //! when either direction does.
 
 use std::collections::HashMap;
@@ -35,22 +35,22 @@ use retaind_protocol::wire::{
 
 /// How long a network may take to accept a connection and say who it is.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Requests that may wait for the socket.
+/// Most requests that wait for the socket.
 const REQUESTS_QUEUED_MAX: usize = 256;
-/// How long a connection on which nothing can be said any more is still listened to: what was on its way comes in.
+/// How long a connection that can no longer send still receives: what was on its way arrives.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Pushes that may wait when nothing was subscribed to: notices.
+/// Most pushes that wait without a subscription: notices.
 const NOTICES_QUEUED_MAX: usize = 64;
 
-/// Why the network could not be asked, or what it refused.
+/// Why a request failed, or the network refused it.
 #[derive(Debug, Error)]
 pub enum ConnectionError {
-    /// No TCP connection.
+    /// The TCP connection failed.
     #[error("network `{address}` cannot be reached, is it running and is the address right?")]
     Unreachable {
         /// `host:port`.
         address: String,
-        /// The system's word.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
@@ -61,7 +61,7 @@ pub enum ConnectionError {
     Tls {
         /// `host:port`.
         address: String,
-        /// TLS's word.
+        /// The error of TLS.
         #[source]
         source: std::io::Error,
     },
@@ -71,13 +71,13 @@ pub enum ConnectionError {
     /// The connection ended.
     #[error("connection to the network ended")]
     Closed,
-    /// No answer in time.
+    /// No answer came in time.
     #[error("network `{address}` did not answer within {seconds} s", seconds = CONNECT_TIMEOUT.as_secs())]
     Timeout {
         /// `host:port`.
         address: String,
     },
-    /// The network said something that has no place.
+    /// The network sent a frame that does not fit here.
     #[error("network broke the protocol: {0}")]
     Protocol(&'static str),
     /// The network refused.
@@ -91,7 +91,7 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// What the network refused with, if it did.
+    /// The network's refusal, if it is one.
     pub fn refusal(&self) -> Option<RefusalCode> {
         match self {
             Self::Refused { code, .. } => Some(*code),
@@ -129,13 +129,13 @@ impl Faulty for ConnectionError {
 pub enum Push {
     /// A message of a conversation.
     Delivery(Delivery),
-    /// Something all devices should know.
+    /// A notice for all devices.
     Notice(Notice),
 }
 
 type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>>;
 
-/// A connection on which the network has said who it is. Cheap to share by reference; ends when dropped.
+/// A connection whose network has identified itself. Cheap to share by reference; ends when dropped.
 pub struct Connection {
     info: NetworkInfo,
     requests: mpsc::Sender<Bytes>,
@@ -147,7 +147,7 @@ pub struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // only sockets and waiting askers are released here; nothing is acknowledged or forgotten
+        // only sockets and waiting requests are released here; nothing is acknowledged or forgotten
         for task in &self.tasks {
             task.abort();
         }
@@ -155,7 +155,7 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Connects, checks the network's certificate, says hello. `window` = most pushed messages on the way.
+    /// Connects, checks the network's certificate, sends hello. `window` = most unacknowledged pushes.
     pub async fn open(endpoint: &Endpoint, window: usize) -> Result<(Self, mpsc::Receiver<Push>), ConnectionError> {
         let timeout = || ConnectionError::Timeout { address: endpoint.address.clone() };
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect(endpoint)).await.map_err(|_| timeout())??;
@@ -175,27 +175,27 @@ impl Connection {
         Ok((connection, pushed))
     }
 
-    /// What the network says of itself.
+    /// The network's description of itself.
     pub fn info(&self) -> &NetworkInfo {
         &self.info
     }
 
-    /// Frames that came in so far, answers and pushes: a sign of life.
+    /// Number of frames received so far, answers and pushes: a sign of life.
     pub fn frames_heard(&self) -> u64 {
         self.heard.load(Ordering::Relaxed)
     }
 
-    /// Ends it at once, for all who share it: whoever waits for an answer is told that it has ended. For a connection
-    /// whose other end is gone without a word, on which they would wait for ever.
+    /// Ends it at once, for all who share it: waiting requests fail. For a connection
+    /// whose other end has vanished, on which they would wait for ever.
     pub fn close(&self) {
         for task in &self.tasks {
             task.abort();
         }
-        // dropping the senders wakes everybody who waits
+        // dropping the senders wakes all waiting requests
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Asks and waits for the answer. A refusal is an error.
+    /// Sends a request and waits for the answer. A refusal is an error.
     pub async fn call(&self, request: Request) -> Result<Answer, ConnectionError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
@@ -220,7 +220,7 @@ impl Connection {
         }
     }
 
-    /// Asks for something that is answered by [`Done`](retaind_protocol::wire::Done).
+    /// Sends a request that is answered by [`Done`](retaind_protocol::wire::Done).
     pub async fn call_done(&self, request: Request) -> Result<(), ConnectionError> {
         match self.call(request).await? {
             Answer::Done(_) => Ok(()),
@@ -228,7 +228,7 @@ impl Connection {
         }
     }
 
-    /// Asks for something that is answered by a place in a conversation.
+    /// Sends a request that is answered by a place in a conversation.
     pub async fn call_accepted(&self, request: Request) -> Result<u64, ConnectionError> {
         match self.call(request).await? {
             Answer::Accepted(accepted) => Ok(accepted.seq),
@@ -270,13 +270,13 @@ fn start(
     let (mut sink, mut stream) = framed.split();
     let (broken, mut last_words) = watch::channel(());
     let writer = tokio::spawn(async move {
-        // dropped when nothing can be said any more
+        // dropped when nothing can be sent any more
         let _broken = broken;
         while let Some(frame) = outgoing.recv().await {
             if sink.feed(frame).await.is_err() {
                 return;
             }
-            // what else is ready goes out with it
+            // sends what else is ready along with it
             while let Ok(frame) = outgoing.try_recv() {
                 if sink.feed(frame).await.is_err() {
                     return;
@@ -298,7 +298,7 @@ fn start(
                     Some(Ok(bytes)) => bytes,
                     Some(Err(_)) | None => break,
                 },
-                // whoever asked would wait for an answer to what was never said, and acknowledgements for ever
+                // requests would wait for an answer to what was never sent, and acknowledgements for ever
                 () = &mut over => break,
             };
             heard.fetch_add(1, Ordering::Relaxed);
@@ -313,7 +313,7 @@ fn start(
                         .unwrap_or_else(PoisonError::into_inner)
                         .as_mut()
                         .and_then(|waiting| waiting.remove(&id));
-                    // whoever asked may have stopped waiting
+                    // the caller may have stopped waiting
                     if let Some(asked) = asked {
                         drop(asked.send(answer));
                     }
@@ -322,7 +322,7 @@ fn start(
             };
             match pushed {
                 Ok(()) => {}
-                // not taken is not acknowledged: it comes again. Answers are still waited for, the last ones too
+                // what is not taken is not acknowledged: it comes again. Answers are still read, the last ones too
                 Err(TrySendError::Closed(_)) => {}
                 Err(TrySendError::Full(_)) => {
                     tracing::warn!("network pushed more than the window: connection is closed");
@@ -330,7 +330,7 @@ fn start(
                 }
             }
         }
-        // dropping the senders wakes everybody who waits
+        // dropping the senders wakes all waiting requests
         waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
     });
     [writer, reader]

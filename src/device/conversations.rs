@@ -1,10 +1,10 @@
 //! A device at work: creates conversations, sends, changes membership, reads.
 //!
-//! A message's life on the sending side: encrypt, store the new state, send. If the network says that the conversation
-//! has moved on, the device reads what it missed and encrypts anew; nothing was delivered, so nothing is doubled. If
+//! A message's life on the sending side: encrypt, store the new state, send. If the network answers that the conversation
+//! has moved on, the device reads what it missed and encrypts again; nothing was delivered, so nothing is doubled. If
 //! the answer is lost, the same `send_id` is sent again and gets the same answer (see [`super::patience`]).
 //!
-//! A commit takes effect here only when it is read back from the conversation at its place, like everybody else's: one
+//! A commit takes effect here only when it is read back from the conversation at its place, like those of other devices: one
 //! path for one's own and for others' changes, also after a crash between sending and reading.
 
 use std::num::NonZeroUsize;
@@ -29,14 +29,14 @@ use retaind_protocol::wire::{
     RefusalCode, Request, SendApplication, SendHandshake, Subscribe,
 };
 
-/// Sessions kept open in memory.
+/// Most sessions kept open in memory.
 const SESSIONS_OPEN_MAX: usize = 1024;
-/// Payload bytes asked for at a time.
+/// Payload bytes requested at a time.
 const FETCH_BYTES_MAX: u32 = 4 * 1024 * 1024;
-/// How often a change is made anew because others were faster. Each try follows somebody else's success.
+/// How often a change is made again because others were faster. Each try follows another device's success.
 const TRIES_MAX: u32 = 64;
 
-/// Why a device could not do what it was asked.
+/// Why a device could not carry out an operation.
 #[derive(Debug, Error)]
 pub enum DeviceError {
     /// Registration or log-in.
@@ -45,39 +45,39 @@ pub enum DeviceError {
     /// The network.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
-    /// The local state.
+    /// The local state failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// MLS.
+    /// MLS failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The message.
+    /// The message cannot be encoded.
     #[error(transparent)]
     Content(#[from] ContentError),
-    /// A name.
+    /// A name is not valid.
     #[error(transparent)]
     Id(#[from] IdError),
-    /// Not in it.
+    /// This device is not a member.
     #[error("this device is not a member of conversation `{0}`")]
     NotMember(ConversationId),
-    /// Nobody of that name is in it.
+    /// The user is not a member.
     #[error("user `{user}` is not a member of conversation `{conversation}`")]
     NoSuchMember {
-        /// Named.
+        /// The user.
         user: UserName,
-        /// Where.
+        /// The conversation.
         conversation: ConversationId,
     },
-    /// Others were always faster.
+    /// Other devices were always faster.
     #[error("conversation `{0}` changed {TRIES_MAX} times while this device tried to send, try again later")]
     Contended(ConversationId),
-    /// No randomness.
+    /// The system gave no randomness.
     #[error("the system gives no random bytes")]
     Random,
 }
 
 impl DeviceError {
-    /// What the network refused with, if it did.
+    /// The network's refusal, if it is one.
     pub fn refusal(&self) -> Option<RefusalCode> {
         match self {
             Self::Connection(error) | Self::Account(AccountError::Connection(error)) => error.refusal(),
@@ -99,25 +99,25 @@ impl Faulty for DeviceError {
     }
 }
 
-/// How much of a conversation a device wants to read.
+/// Which messages of a conversation a device reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// Everything.
+    /// All messages.
     All,
-    /// Only what changes the keys: for a device that only sends. Messages passed over cannot be read later.
+    /// Only those that change the keys: for a device that only sends. Skipped messages cannot be read later.
     HandshakesOnly,
 }
 
 /// Something that happened in a conversation.
 #[derive(Debug)]
 pub struct Event {
-    /// Where.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// Its place.
+    /// Its `seq`, the place in the conversation.
     pub seq: u64,
     /// When the network accepted it, microseconds since 1970.
     pub accepted_at_micros: i64,
-    /// What.
+    /// What happened.
     pub what: What,
 }
 
@@ -128,12 +128,12 @@ pub enum What {
     Joined(Vec<Identity>),
     /// A message.
     Message {
-        /// From whom.
+        /// The sender, as MLS authenticates it.
         sender: Identity,
-        /// What it says.
+        /// The decoded content.
         content: Content,
     },
-    /// A handshake.
+    /// A commit or proposal.
     Handshake(Received),
     /// A message that could not be read, and why.
     Unreadable(String),
@@ -144,7 +144,7 @@ struct Open {
     cursor: u64,
 }
 
-/// A device that is logged in and can work.
+/// A logged-in device that creates, sends and reads.
 pub struct Device {
     account: LoggedIn,
     engine: Engine,
@@ -154,7 +154,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// Takes up work: makes sure that there are key packages.
+    /// Starts work: makes sure that the network has key packages.
     pub async fn start(account: LoggedIn) -> Result<Self, DeviceError> {
         Self::start_with_key_packages(account, KEY_PACKAGES_BATCH).await
     }
@@ -167,7 +167,7 @@ impl Device {
         Ok(Self { account, engine, open, patience: Patience::NONE, subscribed: None })
     }
 
-    /// Who this is.
+    /// Identity of this device.
     pub fn identity(&self) -> &Identity {
         &self.account.identity
     }
@@ -177,22 +177,22 @@ impl Device {
         &self.account.connection
     }
 
-    /// What the network pushes, after [`Self::subscribe`].
+    /// Pushes of the network, after [`Self::subscribe`].
     pub fn pushes(&mut self) -> &mut mpsc::Receiver<Push> {
         &mut self.account.pushes
     }
 
-    /// Gives the account back, with its connection and its state.
+    /// Returns the account, with its connection and its state.
     pub fn into_account(self) -> LoggedIn {
         self.account
     }
 
-    /// From now on a lost connection is taken up again, and what was under way on it is sent again as it was.
+    /// From now on a lost connection is opened again, and the requests in flight on it are sent again unchanged.
     pub fn be_patient(&mut self, patience: Patience) {
         self.patience = patience;
     }
 
-    /// Logs in again on a new connection, as patiently as this device is, and subscribes again if it had.
+    /// Logs in again on a new connection, within this device's patience, and subscribes again if it had.
     pub async fn reconnect(&mut self) -> Result<(), DeviceError> {
         let mut tries = self.patience.tries();
         loop {
@@ -211,7 +211,7 @@ impl Device {
         }
     }
 
-    /// Asks; if the connection is lost or the network has trouble, the same request is sent again on the next one.
+    /// Sends a request; if the connection is lost or the network has a temporary failure, sends it again on the next one.
     async fn ask(&mut self, request: Request) -> Result<Answer, DeviceError> {
         let mut lost = None;
         loop {
@@ -241,7 +241,7 @@ impl Device {
         }
     }
 
-    /// Asks for everything to be pushed from now on.
+    /// Subscribes to all messages of all conversations.
     pub async fn subscribe(&mut self, window_messages: u32, window_bytes: u64) -> Result<(), DeviceError> {
         let subscribe = Subscribe { window_messages, window_bytes };
         self.connection().call_done(Request::Subscribe(subscribe.clone())).await?;
@@ -249,7 +249,7 @@ impl Device {
         Ok(())
     }
 
-    /// Starts a conversation with `users` (and the retention bot where the network asks for it).
+    /// Creates a conversation with `users` (and the retention bot if the network requires it).
     pub async fn create(&mut self, kind: ConversationKind, users: &[UserName]) -> Result<ConversationId, DeviceError> {
         let conversation = ConversationId::from_random(kind, random()?);
         let mut names: Vec<String> = users.iter().map(|user| user.as_str().to_owned()).collect();
@@ -279,7 +279,7 @@ impl Device {
         self.send_while(conversation, content, Reading::All, &mut Vec::new()).await
     }
 
-    /// Sends a message; what is read on the way goes to `events`.
+    /// Sends a message; events that are read meanwhile go to `events`.
     pub async fn send_while(
         &mut self,
         conversation: &ConversationId,
@@ -337,7 +337,7 @@ impl Device {
         Err(DeviceError::Contended(*conversation))
     }
 
-    /// Asks the others to remove this device: it takes effect with the next commit.
+    /// Proposes to remove this device: it takes effect with another member's next commit.
     pub async fn leave(&mut self, conversation: &ConversationId) -> Result<u64, DeviceError> {
         let mut events = Vec::new();
         for _ in 0..TRIES_MAX {
@@ -441,7 +441,7 @@ impl Device {
         Ok(event)
     }
 
-    /// Acknowledges all up to `seq`, if the state holds it.
+    /// Acknowledges everything up to `seq`, if the state holds it.
     pub async fn acknowledge(&mut self, conversation: &ConversationId, seq: u64) -> Result<(), DeviceError> {
         let safe = Safe::stored_through(&self.store(), conversation, seq)?;
         if safe.is_empty() {
@@ -472,12 +472,12 @@ impl Device {
         }
     }
 
-    /// Members of a conversation as this device knows it.
+    /// Members of a conversation as this device knows them.
     pub fn members(&mut self, conversation: &ConversationId) -> Result<Vec<Identity>, DeviceError> {
         Ok(self.session(conversation)?.session.members()?)
     }
 
-    /// One try to commit; `None`: others were faster and their changes have been read.
+    /// Tries to commit once; `None`: others were faster and their changes have been read.
     async fn commit_once(
         &mut self,
         conversation: &ConversationId,
@@ -506,7 +506,7 @@ impl Device {
         }
     }
 
-    /// After a refusal that reading can mend: reads. Everything else is the caller's error.
+    /// Reads, after a refusal that reading can resolve. Returns any other error to the caller.
     async fn catch_up(
         &mut self,
         conversation: &ConversationId,
@@ -547,7 +547,7 @@ impl Device {
         self.open.get_mut(conversation).ok_or(DeviceError::NotMember(*conversation))
     }
 
-    /// Stores the session of a conversation as it is after `through`.
+    /// Stores the session of a conversation in its state after `through`.
     fn keep(&mut self, conversation: &ConversationId, through: u64) -> Result<(), DeviceError> {
         let open = self.session(conversation)?;
         open.cursor = open.cursor.max(through);
@@ -576,7 +576,7 @@ impl Device {
     }
 }
 
-/// Is this device still in the conversation after what happened?
+/// Is this device still in the conversation after this event?
 pub fn membership(received: &Received) -> Membership {
     match received {
         Received::Commit { own, .. } => *own,
@@ -591,5 +591,5 @@ pub fn random<const N: usize>() -> Result<[u8; N], DeviceError> {
     Ok(bytes)
 }
 
-/// A state that several owners use.
+/// A state with several owners.
 pub type SharedStore = Arc<Mutex<Store>>;

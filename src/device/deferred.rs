@@ -1,9 +1,9 @@
 //! Signatures of many messages of one conversation, verified together on all cores.
 //!
-//! A conversation's ratchet is sequential, and cheap; the signature of each message is dear, and independent of the
-//! others. [`Desk::defer`] makes the crypto provider put signatures aside instead of verifying them; what was decrypted
-//! meanwhile is worth nothing until [`Deferred::verify`] has said that all of them are good. If one is not, the caller
-//! goes back to the state from before and does it all again one by one.
+//! A conversation's ratchet is sequential, and cheap; the signature of each message is expensive, and independent of the
+//! others. [`Desk::defer`] makes the crypto provider put signatures aside instead of verifying them; what is decrypted
+//! meanwhile counts for nothing until [`Deferred::verify`] has confirmed all of them. If one is not good, the caller
+//! returns to the state before them and processes the messages one by one.
 //!
 //! Invariant: nothing decrypted while signatures are deferred leaves the caller before `verify` returns `Ok`, nor
 //! does the state. [`Session::receive_many`](super::mls::Session::receive_many) is the only caller.
@@ -47,7 +47,7 @@ impl Desk {
     }
 }
 
-/// Signatures that nobody has verified yet.
+/// Signatures that have not been verified yet.
 #[must_use = "what was decrypted is worth nothing until these are verified"]
 pub(super) struct Deferred(Vec<Signed>);
 
@@ -77,7 +77,7 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Puts aside on `desk`.
+    /// A provider that puts signatures aside on `desk`.
     pub fn new(desk: Desk) -> Self {
         Self { inner: AwsLcCryptoProvider::new(), desk }
     }
@@ -95,7 +95,7 @@ impl CryptoProvider for Provider {
     }
 }
 
-/// One suite of [`Provider`].
+/// One cipher suite of [`Provider`].
 #[derive(Clone)]
 pub struct Suite {
     inner: Inner,

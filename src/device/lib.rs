@@ -1,4 +1,4 @@
-//! An MLS device: key store, session, send, receive. The bot and `retaind client` are both devices.
+//! An MLS device: key store, session, send, receive. The MLS source and `retaind client` both use it.
 #![forbid(unsafe_code)]
 
 pub mod account;

@@ -12,8 +12,8 @@
 //! Invariant: a session processes the messages of its conversation in order of `seq`, and the network accepts only
 //! messages of the current epoch. So no past epoch is kept: what was deleted cannot be stolen.
 //!
-//! Invariant: what is not authentic changes nothing. A member may send a ciphertext that names another one's next key;
-//! it is refused, and the true message that comes behind it finds that key.
+//! Invariant: what is not authentic changes nothing. A member may send a ciphertext that names the next key of another member;
+//! it is refused, and the true message that comes after it finds that key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +48,7 @@ use retaind_protocol::shape::{self, ShapeError};
 /// Why MLS refused.
 #[derive(Debug, Error)]
 pub enum EngineError {
-    /// The library's word.
+    /// An error of the MLS library.
     #[error("MLS: {0}")]
     Mls(MlsError),
     /// Bytes of a stored state or message do not decode.
@@ -57,16 +57,16 @@ pub enum EngineError {
     /// A message would unpack to too much, or to nothing.
     #[error("message is not unpacked: {0}")]
     Shape(ShapeError),
-    /// Somebody's credential is not believed.
+    /// A member's credential is not valid.
     #[error(transparent)]
     Credential(#[from] CredentialError),
     /// The group's id is not a conversation id.
     #[error(transparent)]
     Id(#[from] IdError),
-    /// The suite is not one that the crypto provider has.
+    /// The crypto provider does not have the suite.
     #[error("cipher suite {0} is not supported, use 7 (P-384) or 5 (P-521)")]
     Suite(u16),
-    /// A message of a kind that has no place in this part of the protocol.
+    /// A message of a kind that does not belong in this part of the protocol.
     #[error("message is {0}, which has no place here")]
     Unexpected(&'static str),
     /// The sender named in the message is not in the tree.
@@ -96,7 +96,7 @@ impl EngineError {
         matches!(self, Self::Mls(MlsError::WelcomeKeyPackageNotFound))
     }
 
-    /// Could this device's own state not be read? Then the message is as good as before, and nothing is known of it.
+    /// Could this device's own state not be read? Then the message is as good as before, and nothing is known about it.
     pub fn is_of_state(&self) -> bool {
         matches!(self, Self::Mls(MlsError::KeyPackageRepoError(_)))
     }
@@ -113,7 +113,7 @@ type Config = WithMlsRules<
     >,
 >;
 
-/// A key package could not be looked up: what is kept of this device cannot be read.
+/// A key package could not be looked up: this device's state cannot be read.
 #[derive(Debug, Error)]
 #[error(transparent)]
 pub struct NotRead(#[from] pub Box<dyn std::error::Error + Send + Sync>);
@@ -124,10 +124,10 @@ impl IntoAnyError for NotRead {
     }
 }
 
-/// Where the private parts of this device's key packages are found.
+/// Look-up of the private parts of this device's key packages.
 pub trait KeyPackages: Send + Sync {
-    /// The stored bytes ([`NewKeyPackage::secret`]) of the package with this reference; `None`: there is none. What could not be
-    /// looked up is an error: a Welcome that is taken for one to a package of nobody is a conversation that is never archived.
+    /// The stored bytes ([`NewKeyPackage::secret`]) of the package with this reference; `None`: there is none. A failed
+    /// look-up is an error: a Welcome that is mistaken for another device's is a conversation that is never archived.
     fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, NotRead>;
 }
 
@@ -196,19 +196,19 @@ impl KeyPackageStorage for Mailbox {
 
 /// A key package that was just made.
 pub struct NewKeyPackage {
-    /// Name of the package: store `secret` under it.
+    /// Reference of the package: store `secret` under it.
     pub reference: Vec<u8>,
     /// Private part, to be stored sealed.
     pub secret: Zeroizing<Vec<u8>>,
-    /// MLS message to be published.
+    /// MLS message to publish.
     pub message: Vec<u8>,
 }
 
 /// A session's state as it is stored.
 pub struct StoredSession {
-    /// Secrets and everything that changes with each message. To be stored sealed.
+    /// Secrets and everything else that changes with each message. To be stored sealed.
     pub secrets: Zeroizing<Vec<u8>>,
-    /// The ratchet tree; `None` when it is the one stored before.
+    /// The ratchet tree; `None` if it is the stored one.
     pub tree: Option<Vec<u8>>,
     /// References of one-time key packages that were used up, to be deleted in the same transaction.
     pub used_key_packages: Vec<Vec<u8>>,
@@ -244,7 +244,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// For the device with this `credential` (encoded) and signature `secret` of `suite`.
+    /// An engine for the device with this `credential` (encoded) and signature `secret` of `suite`.
     pub fn new(
         suite: u16,
         credential: &[u8],
@@ -273,7 +273,7 @@ impl Engine {
         Ok(Self { client: Arc::new(client), mailbox, verifier, own, desk })
     }
 
-    /// Who this device is.
+    /// Identity of this device.
     pub fn own(&self) -> &Identity {
         &self.own
     }
@@ -312,7 +312,7 @@ impl Engine {
     /// Joins by a Welcome. The used key package is listed by the next [`Session::save`].
     pub fn join(&self, welcome: &[u8]) -> Result<Session, EngineError> {
         let message = parse(welcome)?;
-        // the library would unpack the tree before it knows whose it is
+        // the library would unpack the tree before it checks whose it is
         let info = self.client.examine_welcome_message(&message)?;
         for extension in info.extensions().iter().filter(|e| e.extension_type.raw_value() == shape::RATCHET_TREE) {
             shape::check_tree(&extension.extension_data).map_err(EngineError::Shape)?;
@@ -321,7 +321,7 @@ impl Engine {
         self.session(group)
     }
 
-    /// Brings a stored session back.
+    /// Restores a stored session.
     pub fn load(
         &self,
         conversation: &ConversationId,
@@ -355,7 +355,7 @@ impl Engine {
 pub enum KeyPackageUse {
     /// By one Welcome.
     Once,
-    /// By any Welcome, when no other package is left.
+    /// By any number of Welcomes, when no other package is left.
     LastResort,
 }
 
@@ -368,9 +368,9 @@ pub struct Session {
     desk: Desk,
     client: Arc<Client<Config>>,
     tree_stored: bool,
-    /// The secrets as they are now, if they are at hand.
+    /// The secrets as they are now, unless they have to be exported first.
     saved: Option<Zeroizing<Vec<u8>>>,
-    /// Not yet told by [`Self::save`].
+    /// Not yet returned by [`Self::save`].
     used_key_packages: Vec<Vec<u8>>,
 }
 
@@ -394,15 +394,15 @@ fn load(
     Ok(client.load_group_with_ratchet_tree(conversation.as_bytes(), tree)?)
 }
 
-/// A commit that was made here and awaits the network's word.
+/// A commit that was made here and awaits the network's answer.
 pub struct PendingCommit {
     /// MLS public message.
     pub commit: Vec<u8>,
-    /// MLS Welcome; empty when nobody is added.
+    /// MLS Welcome; empty if no device is added.
     pub welcome: Vec<u8>,
 }
 
-/// What a received message was.
+/// What kind of message was received.
 #[derive(Debug)]
 pub enum Received {
     /// An application message.
@@ -414,24 +414,24 @@ pub enum Received {
     },
     /// A new epoch.
     Commit {
-        /// Who made it.
+        /// The committer.
         committer: Identity,
-        /// Devices that are new.
+        /// Devices that were added.
         added: Vec<Identity>,
-        /// Devices that are gone.
+        /// Devices that were removed.
         removed: Vec<Identity>,
         /// Is this device one of them?
         own: Membership,
-        /// The epoch that begins.
+        /// The new epoch.
         epoch: u64,
     },
     /// Something proposed for a later commit.
     Proposal {
-        /// `None`: the network.
+        /// The proposer; `None`: the network.
         sender: Option<Identity>,
-        /// What is proposed.
+        /// What it proposes.
         proposal: Proposed,
-        /// The epoch it is made in.
+        /// The epoch in which it was made.
         epoch: u64,
     },
 }
@@ -441,7 +441,7 @@ pub enum Received {
 pub enum Membership {
     /// It is a member.
     Member,
-    /// It was removed: the session is at its end.
+    /// It was removed: the session has ended.
     Removed,
 }
 
@@ -457,7 +457,7 @@ pub enum Proposed {
 }
 
 impl Session {
-    /// Which conversation.
+    /// Id of the conversation.
     pub fn conversation(&self) -> &ConversationId {
         &self.conversation
     }
@@ -475,7 +475,7 @@ impl Session {
         Ok(members?)
     }
 
-    /// Are there proposals that a commit should take up before anything else is sent?
+    /// Are there proposals that a commit should include before anything else is sent?
     pub fn has_proposals(&self) -> bool {
         self.group.commit_required() || !self.group.get_cached_proposals().is_empty()
     }
@@ -498,7 +498,7 @@ impl Session {
 
     /// Processes consecutive messages as [`Self::receive`] does each, verifying their signatures on all cores.
     pub fn receive_many(&mut self, messages: &[&[u8]]) -> Vec<Result<Received, EngineError>> {
-        // a commit among them would leave no way back to before it
+        // after a commit among them there would be no way back to before it
         let parsed: Vec<_> = messages.iter().filter_map(|message| parse(message).ok().filter(is_ciphertext)).collect();
         if parsed.len() < messages.len() {
             return self.receive_each(messages);
@@ -520,7 +520,7 @@ impl Session {
         let are_good = suite.is_none_or(|suite| self.desk.collect().verify(&suite));
         match received {
             Ok(received) if are_good => received,
-            // somebody's message is not good: nothing of this counts, and one by one it shows whose
+            // one of the signatures is not good: discard all of this; one by one shows whose
             Ok(_) | Err(_) => {
                 self.go_back(before);
                 self.receive_each(messages)
@@ -532,7 +532,7 @@ impl Session {
         messages.iter().map(|message| self.receive(message)).collect()
     }
 
-    /// The way back to the state of now: what is stored of a session. A message that is refused uses up keys, or has
+    /// A snapshot of the session, as it would be stored, to return to. A refused message uses up keys, or has
     /// begun to change others; it has never changed the tree, which MLS replaces when it takes a commit.
     fn before(&mut self) -> Result<Zeroizing<Vec<u8>>, EngineError> {
         match self.saved.take() {
@@ -549,26 +549,26 @@ impl Session {
                 self.saved = Some(before);
             }
             Err(error) => {
-                // what the refused message has used up stays so; all else is as it was
+                // what the refused message has used up stays used; all else is as it was
                 tracing::error!(conversation = %self.conversation, %error, "keys of a refused message are lost");
             }
         }
     }
 
-    /// Lets MLS process a message. After an error the state may be of no use: MLS takes the key that a message names
-    /// before it knows whether the message is authentic, so that a forged one would use up the key of a true one.
+    /// Lets MLS process a message. After an error the state may be unusable: MLS takes the key that a message names
+    /// before it checks whether the message is authentic, so that a forged one would use up the key of a true one.
     fn process(&mut self, message: MlsMessage) -> Result<ReceivedMessage, EngineError> {
         if let MlsMessageDescription::PrivateProtocolMessage { content_type, .. } = message.description()
             && content_type != ContentType::Application
         {
-            // the network cannot see what it does: members would follow it and the network would not
+            // the network cannot see its effect: members would follow it and the network would not
             return Err(EngineError::Unexpected("an encrypted handshake"));
         }
         self.saved = None;
         Ok(self.group.process_incoming_message(message)?)
     }
 
-    /// Says what a message was that MLS has processed in `epoch`. The state is that of all members now, also if this
+    /// Describes a message that MLS has processed in `epoch`. The state is that of all members now, even if this
     /// fails: there is no way back.
     fn tell(&mut self, epoch: u64, message: ReceivedMessage) -> Result<Received, EngineError> {
         match message {
@@ -607,7 +607,7 @@ impl Session {
     }
 
     /// Encrypts content for the current epoch. The session must be saved before the result leaves the device: a key
-    /// that is used twice betrays both messages.
+    /// that is used twice reveals both messages.
     pub fn encrypt(&mut self, content: &[u8]) -> Result<Vec<u8>, EngineError> {
         self.saved = None;
         Ok(self.group.encrypt_application_message(content, Vec::new())?.to_bytes()?)
@@ -640,13 +640,13 @@ impl Session {
         Ok(PendingCommit { commit: output.commit_message().to_bytes()?, welcome })
     }
 
-    /// Forgets a commit that the network did not take.
+    /// Drops a commit that the network did not accept.
     pub fn clear_pending_commit(&mut self) {
         self.saved = None;
         self.group.clear_pending_commit();
     }
 
-    /// Is there a commit that awaits the network's word?
+    /// Is there a commit that awaits the network's answer?
     pub fn has_pending_commit(&self) -> bool {
         self.group.has_pending_commit()
     }
@@ -658,7 +658,7 @@ impl Session {
         Ok(self.group.propose_remove(own, Vec::new())?.to_bytes()?)
     }
 
-    /// Takes the state out, to be stored.
+    /// Exports the state, to be stored.
     pub fn save(&mut self) -> Result<StoredSession, EngineError> {
         let secrets = match self.saved.take() {
             Some(secrets) => secrets,

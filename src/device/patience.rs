@@ -1,11 +1,11 @@
-//! How long a device bears a network that is away, and where it looks for it.
+//! How long a device tolerates an absent network, and where it looks for it.
 //!
-//! Every request of a device may be repeated: those that change something carry a `send_id`, the others only ask. So
+//! Every request of a device may be repeated: those that change something carry a `send_id`, the others only read. So
 //! after a lost connection the device logs in again and sends *the same bytes* again: if the first answer was lost, the
-//! network gives it once more; if the request was lost, it is taken now. Nothing is doubled and nothing is lost, also
+//! network repeats it; if the request was lost, it is accepted now. Nothing is doubled and nothing is lost, even
 //! when the network was killed and started again in between.
 //!
-//! Not here: a device that is killed itself. It does not know what was in doubt, and its user sees no answer.
+//! Not here: a device that is killed. It does not know which requests were in flight, and its user sees no answer.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const WAITS: Growth = Growth::doubling(Duration::from_millis(20), Duration::from
 
 type Whereabouts = Arc<dyn Fn() -> Endpoint + Send + Sync>;
 
-/// What a device does when the network is away. The default is to say so at once.
+/// What a device does when the network is away. The default is to fail at once.
 #[derive(Clone, Default)]
 pub struct Patience {
     total: Duration,
@@ -29,7 +29,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Says so at once.
+    /// Fails at once.
     pub const NONE: Self = Self { total: Duration::ZERO, endpoint: None };
 
     /// Tries again for `total` after each loss of the connection.
@@ -37,18 +37,18 @@ impl Patience {
         Self { total, endpoint: None }
     }
 
-    /// Asks `endpoint` before each try where the network is now: one that restarts may have another port.
+    /// Asks `endpoint` before each try for the present address of the network: after a restart it may have another port.
     #[must_use]
     pub fn looking_at(self, endpoint: impl Fn() -> Endpoint + Send + Sync + 'static) -> Self {
         Self { endpoint: Some(Arc::new(endpoint)), ..self }
     }
 
-    /// Where the network is now; `None`: where it was.
+    /// The present address of the network; `None`: unchanged.
     pub fn endpoint(&self) -> Option<Endpoint> {
         self.endpoint.as_ref().map(|endpoint| endpoint())
     }
 
-    /// The tries after one loss.
+    /// A counter of the tries after one loss.
     pub fn tries(&self) -> Tries {
         Tries { until: Instant::now().checked_add(self.total), wait: Pause::new(WAITS) }
     }

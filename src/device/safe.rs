@@ -1,4 +1,4 @@
-//! What is safe here and may be acknowledged.
+//! What this device has stored, and may therefore acknowledge.
 //!
 //! The network forgets what a device has acknowledged. So an acknowledgement takes a [`Safe`], and a place gets into one in two
 //! ways only: with the proof of the commit that stored it, or by reading what the state holds. Nothing is acknowledged that is
@@ -13,7 +13,7 @@ use retaind_state::{Committed, Store, StoreError};
 use super::connection::{Connection, ConnectionError};
 use super::store::DeviceState;
 
-/// Cursors in one acknowledgement.
+/// Most cursors in one acknowledgement.
 const CURSORS_MAX: usize = 4096;
 
 /// Conversations, each with its highest place that is on stable storage.
@@ -21,7 +21,7 @@ const CURSORS_MAX: usize = 4096;
 pub struct Safe(BTreeMap<ConversationId, u64>);
 
 impl Safe {
-    /// Everything that the state holds.
+    /// All places that the state holds.
     pub fn stored(store: &Store) -> Result<Self, StoreError> {
         Ok(Self(store.conversations()?.into_iter().collect()))
     }
@@ -32,13 +32,13 @@ impl Safe {
         Ok(Self(stored.map(|_| (*conversation, seq)).into_iter().collect()))
     }
 
-    /// Adds a place that the transaction of `proof` has stored.
+    /// Adds a place stored by the transaction of `proof`.
     pub fn add<T>(&mut self, conversation: ConversationId, seq: u64, _proof: &Committed<T>) {
         let highest = self.0.entry(conversation).or_default();
         *highest = (*highest).max(seq);
     }
 
-    /// Takes over all of `other`.
+    /// Merges `other` into this.
     pub fn append(&mut self, other: Self) {
         for (conversation, seq) in other.0 {
             let highest = self.0.entry(conversation).or_default();
@@ -63,7 +63,7 @@ impl Safe {
         Request::Acknowledge(Acknowledge { cursors: self.iter().take(CURSORS_MAX).map(cursor).collect() })
     }
 
-    /// What is safe here and not acknowledged `there`: acknowledgements that were lost. None goes beyond what the network has.
+    /// What is safe here and not acknowledged `there`: lost acknowledgements. None goes beyond what the network has.
     pub fn not_acknowledged(&self, there: &[ConversationState]) -> Result<Self, IdError> {
         let mut lost = BTreeMap::new();
         for there in there {

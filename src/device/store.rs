@@ -1,9 +1,9 @@
-//! What a device keeps in its state: its identity, key packages, one state a conversation, all sealed by the vault.
+//! A device's tables in its state: its identity, key packages, one state a conversation, all sealed by the vault.
 //!
-//! The tables of a device in a [`Store`], as two traits: [`DeviceState`] to look up, [`DeviceWriter`] to change in a transaction.
-//! The bot's own tables lie in the same file, so that MLS state, cursor, segment and ship queue of a batch are one transaction.
+//! Two traits on a [`Store`]: [`DeviceState`] looks up, [`DeviceWriter`] changes in a transaction.
+//! The bot's own tables are in the same file, so that MLS state, cursor, segment and ship queue of a batch are one transaction.
 //!
-//! In clear are only ids of conversations, cursors and sizes. A cursor has a [guard](retaind_state::guard::guard).
+//! Only ids of conversations, cursors and sizes are unencrypted. A cursor has a [guard](retaind_state::guard::guard).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,11 +18,11 @@ use zeroize::Zeroizing;
 use super::mls::{KeyPackages, NewKeyPackage, NotRead, StoredSession};
 
 /// The versions of a state file, see [`retaind_state::schema`]. The tables that the bot keeps beside these share the file's version:
-/// a step that changes those asks whether they are there, as a client's file has none; new ones are made as they are now.
+/// a step that changes those asks first whether they exist, as a client's file has none; new ones are made in the newest version.
 pub const STEPS: &[Step] =
     &[|connection| connection.execute_batch(META).and_then(|()| connection.execute_batch(SCHEMA))];
 
-/// Who the device is and which network it belongs to.
+/// Identity of the device, and the network that it belongs to.
 #[derive(Clone, PartialEq, Message)]
 pub struct StoredIdentity {
     /// `host:port` of the network.
@@ -55,7 +55,7 @@ impl StoredIdentity {
     }
 }
 
-/// The key with which a registration was begun: asked again with it, the network gives the same device, not another.
+/// The key of a registration: asked again with the same key, the network returns the same device.
 #[derive(Clone, PartialEq, Message)]
 pub struct StoredBeginning {
     /// Name of the network.
@@ -67,7 +67,7 @@ pub struct StoredBeginning {
     /// Public part of the key.
     #[prost(bytes = "vec", tag = "3")]
     pub public_key: Vec<u8>,
-    /// SHA-256 of what was to open the door: another invite is another registration.
+    /// SHA-256 of the proof of the registration: another invite is another registration.
     #[prost(bytes = "vec", tag = "4")]
     pub claim: Vec<u8>,
 }
@@ -79,31 +79,31 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS tree (conversation TEXT PRIMARY KEY, tree BLOB NOT NULL) STRICT;
 ";
 
-// updated where they lie: a replaced row would move to another page, and each commit write more pages
+// updated in place: a replaced row would move to another page, and each commit write more pages
 const PUT_SESSION: &str = "INSERT INTO session VALUES (?1, ?2, ?3, ?4)
     ON CONFLICT (conversation) DO UPDATE SET cursor=excluded.cursor, guard=excluded.guard, secrets=excluded.secrets";
 const PUT_TREE: &str = "INSERT INTO tree VALUES (?1, ?2) ON CONFLICT (conversation) DO UPDATE SET tree=excluded.tree";
 
-/// A secret as the state gives it out, wiped on drop.
+/// A secret from the state, wiped on drop.
 pub type Secret = Zeroizing<Vec<u8>>;
 
-/// What a device looks up in its state.
+/// A device's look-ups in its state.
 pub trait DeviceState {
-    /// Who this device is, once it is registered, and the secret part of its signature key.
+    /// Identity of this device, once it is registered, and the secret part of its signature key.
     fn identity(&self) -> Result<Option<(StoredIdentity, Secret)>, StoreError>;
-    /// Stores who this device is.
+    /// Stores the identity of this device.
     fn set_identity(&mut self, identity: &StoredIdentity, key: &[u8]) -> Result<(), StoreError>;
-    /// How a registration was begun that is not known to have ended, with the secret part of the key.
+    /// A registration that is not known to have ended, with the secret part of its key.
     fn beginning(&self) -> Result<Option<(StoredBeginning, Secret)>, StoreError>;
-    /// Stores with which key a registration begins, before the network is asked.
+    /// Stores the key of a registration before the network is asked.
     fn set_beginning(&mut self, beginning: &StoredBeginning, key: &[u8]) -> Result<(), StoreError>;
-    /// Last processed `seq` of a conversation; `None` when nothing was ever processed.
+    /// Last processed `seq` of a conversation; `None` if nothing was processed.
     fn cursor(&self, conversation: &ConversationId) -> Result<Option<u64>, StoreError>;
     /// Stored state of a conversation: cursor, secrets, tree.
     fn session(&self, conversation: &ConversationId) -> Result<Option<(u64, Secret, Secret)>, StoreError>;
     /// All conversations of which something was processed, with their cursors.
     fn conversations(&self) -> Result<Vec<(ConversationId, u64)>, StoreError>;
-    /// Looks at every guard: what a damaged cursor would have done is found out before anything is done.
+    /// Checks every guard: a damaged cursor is found before it can do harm.
     fn verify(&self) -> Result<(), StoreError>;
 }
 
@@ -179,18 +179,18 @@ impl DeviceState for Store {
 
 const CURSORS: &str = "SELECT cursor, guard, conversation FROM session";
 
-/// What a device changes in a transaction of its state.
+/// A device's changes in a transaction of its state.
 pub trait DeviceWriter {
     /// Stores the private part of a key package.
     fn put_key_package(&self, package: &NewKeyPackage) -> Result<(), StoreError>;
-    /// Stores the state of a conversation as it is after `cursor`; used key packages go.
+    /// Stores the state of a conversation after `cursor`, and deletes the key packages that it used.
     fn put_session(
         &self,
         conversation: &ConversationId,
         cursor: u64,
         session: &StoredSession,
     ) -> Result<(), StoreError>;
-    /// Forgets the keys of a conversation that this device is no member of (any more), and keeps the cursor.
+    /// Deletes the keys of a conversation of which this device is not (or no longer) a member, and keeps the cursor.
     fn put_cursor(&self, conversation: &ConversationId, cursor: u64) -> Result<(), StoreError>;
 }
 
@@ -235,7 +235,7 @@ impl KeyPackages for StoredKeyPackages {
         let sql = "SELECT secret FROM key_package WHERE reference=?1";
         let sealed = store.row(sql, reference, |row| row.get::<_, Vec<u8>>(0)).map_err(|e| NotRead(e.into()))?;
         let Some(sealed) = sealed else { return Ok(None) };
-        // altered on the disk: there is no such key any more, now or later
+        // altered on the disk: the key is lost for good
         let opened = store.unseal("key_package", reference, &sealed);
         Ok(opened.inspect_err(|error| tracing::error!(%error, "a key package in the state is damaged")).ok())
     }
@@ -245,14 +245,14 @@ fn guard_of_cursor(conversation: &str, cursor: u64) -> Guard {
     guard(&format!("{conversation} {cursor}"))
 }
 
-/// A cursor as it stands in its row.
+/// A cursor and its guard, as in their row.
 struct Guarded {
     cursor: u64,
     guard: Guard,
 }
 
 impl Guarded {
-    /// The cursor, if it is what was written for this conversation.
+    /// The cursor, if the guard matches it and this conversation.
     fn of(&self, conversation: &str) -> Result<u64, StoreError> {
         if guard_of_cursor(conversation, self.cursor) == self.guard {
             Ok(self.cursor)
@@ -262,7 +262,7 @@ impl Guarded {
     }
 }
 
-/// Of a row that begins with cursor and guard.
+/// Reads a row that begins with cursor and guard.
 fn guarded_cursor(row: &rusqlite::Row<'_>) -> rusqlite::Result<Guarded> {
     Ok(Guarded { cursor: row.get(0)?, guard: row.get(1)? })
 }

@@ -16,22 +16,22 @@
 //!
 //! - **A nonce never meets two plaintexts.** [`Encryptor::new`] makes the key itself, so no two attachments share one,
 //!   and that is why the nonce's prefix can be zero. Within one attachment a chunk may be sealed again (an upload goes
-//!   on after a lost connection), but only to the bytes it was first sealed to: the tags are kept (16 bytes for each
+//!   continues after a lost connection), but only to the bytes it was first sealed to: the tags are kept (16 bytes for each
 //!   256 KiB), and a file that has changed under the sender is refused before any ciphertext leaves.
-//! - **What has been opened is what was sealed.** A damaged, missing, exchanged or foreign block is refused where it
-//!   stands, without output; [`Verified`] exists only after the last block and the SHA-256 that the message states.
+//! - **What has been opened is what was sealed.** A damaged, missing, exchanged or foreign block is refused at its
+//!   place, without output; [`Verified`] exists only after the last block and the SHA-256 that the message states.
 //!   That hash also commits to the key: no second key opens the same blob to another accepted file.
 //! - One GCM key sees at most 65,536 chunks of 16,384 blocks: 2^30 blocks, far below its bounds.
 //!
 //! # Crash
 //!
-//! Keys live in memory until the message is sent: a sender that dies starts over with a new key. A receiver goes on
-//! at a block boundary: it feeds what it has on disk to [`Decryptor::skip_chunk`], and the hash tells at the end
+//! Keys live in memory until the message is sent: a sender that dies starts over with a new key. A receiver continues
+//! at a block boundary: it feeds what it has on disk to [`Decryptor::skip_chunk`], and the hash shows at the end
 //! whether the disk had kept it.
 //!
 //! # Not here
 //!
-//! Transfer, files, names. Hiding the size: the network sees it anyway.
+//! Transfer, files, names. The size is not hidden: the network sees it anyway.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod layout;
@@ -53,11 +53,11 @@ pub use layout::Layout;
 pub use open::{DecryptingWriter, Decryptor, Verified};
 pub use seal::{EncryptingReader, Encryptor, Sealed};
 
-/// Bytes of an attachment's key (AES-256).
+/// Length of an attachment's key (AES-256) in bytes.
 pub const ATTACHMENT_KEY_BYTES: usize = 32;
-/// Bytes of the tag behind each chunk.
+/// Length of the tag after each chunk in bytes.
 const TAG_BYTES: usize = 16;
-/// Bytes of the header in front of the first chunk.
+/// Length of the header before the first chunk in bytes.
 const HEADER_BYTES: usize = 16;
 /// First bytes of every blob that holds an attachment.
 const MAGIC: [u8; 3] = *b"RTA";
@@ -67,95 +67,95 @@ const VERSION: u8 = 1;
 /// Why an attachment could not be sealed or opened.
 #[derive(Debug, Error)]
 pub enum AttachmentError {
-    /// The message holds a key of another length. For good: the message is not of this protocol.
+    /// The key in the message has another length. Permanent: the message is not of this protocol.
     #[error("attachment key has {bytes} bytes, {ATTACHMENT_KEY_BYTES} are needed")]
     Key {
-        /// Bytes that were given.
+        /// Its length in bytes.
         bytes: usize,
     },
     /// The system gave no randomness. Try again.
     #[error("no random key for an attachment could be made: the system gave no randomness")]
     Randomness,
-    /// Larger than the protocol allows. For good.
+    /// The attachment is larger than the protocol allows. Permanent.
     #[error("attachment of {bytes} bytes is larger than {ATTACHMENT_BYTES_MAX}: send it in parts")]
     TooLarge {
-        /// Bytes of plaintext.
+        /// Length of the plaintext in bytes.
         bytes: u64,
     },
-    /// The cipher refused a chunk: never seen, kept so that nothing is assumed.
+    /// The cipher failed on a chunk: never seen, reported so that nothing is assumed.
     #[error("chunk {index} of the attachment could not be encrypted")]
     Seal {
-        /// Counted from 0.
+        /// Index of the chunk, from 0.
         index: u32,
     },
     /// A block out of turn: a mistake of the caller.
     #[error("block {found} of the attachment came where block {expected} belongs")]
     OutOfOrder {
-        /// Next block.
+        /// Index of the block expected.
         expected: u32,
-        /// Block that came.
+        /// Index of the block given.
         found: u32,
     },
-    /// A block (or, for the sender, a chunk of plaintext) of another length: cut short, or the file was.
+    /// A block (or, for the sender, a chunk of plaintext) has another length: it was cut short, or the file was.
     #[error("block {index} of the attachment has {found} bytes where {expected} belong: cut short or not this file")]
     Length {
-        /// Counted from 0.
+        /// Index of the block, from 0.
         index: u32,
-        /// Bytes that belong there.
+        /// Expected length in bytes.
         expected: usize,
-        /// Bytes that came.
+        /// Actual length in bytes.
         found: usize,
     },
-    /// Something was sealed before that is not in the file any more. Send it anew.
+    /// The file no longer has what was sealed before. Send it again from the start.
     #[error("file changed while it was sent (chunk {index} differs, or it grew): send it again when it is complete")]
     Changed {
-        /// Counted from 0.
+        /// Index of the chunk, from 0.
         index: u32,
     },
-    /// The blob is not of the size that follows from the message. For good, unless the upload was not complete.
+    /// The size of the blob does not match the message. Permanent, unless the upload was not complete.
     #[error("blob has {found} bytes, the attachment in the message makes {expected}: cut, padded or another file")]
     BlobSize {
-        /// From the message.
+        /// Bytes according to the message.
         expected: u64,
-        /// From the network.
+        /// Bytes according to the network.
         found: u64,
     },
-    /// The blob does not begin as an attachment does. For good.
+    /// The blob does not begin like an attachment. Permanent.
     #[error("blob does not begin with the header of an attachment: it is damaged or something else")]
     Header,
-    /// Written by a newer sender. For good, until this program is updated.
+    /// The attachment has a newer version. Permanent, until this program is updated.
     #[error("attachment has format version {version}, this program knows {VERSION}: update retaind")]
     Version {
-        /// In the header.
+        /// Version in the header.
         version: u8,
     },
-    /// The header contradicts the message. For good.
+    /// The header contradicts the message. Permanent.
     #[error("header of the attachment contradicts the size in the message: another file, or it was altered")]
     Mismatch,
-    /// Damaged, altered, exchanged, or under another key. Fetch it once more; then for good.
+    /// A block is damaged, altered, exchanged, or under another key. Fetch it once more; then permanent.
     #[error("block {index} of the attachment is not authentic: damaged on the way, altered, or under another key")]
     Authentication {
-        /// Counted from 0.
+        /// Index of the block, from 0.
         index: u32,
     },
     /// The end came before the last block.
     #[error("attachment ends after {have} of {blocks} blocks: the rest is missing")]
     Truncated {
-        /// Blocks that were there.
+        /// Number of blocks so far.
         have: u32,
-        /// Blocks that belong there.
+        /// Number of blocks expected.
         blocks: u32,
     },
-    /// Something follows the last block.
+    /// There are bytes after the last block.
     #[error("attachment goes on behind its last block")]
     Trailing,
-    /// All blocks were authentic, yet the whole is not what the message says. For good.
+    /// All blocks are authentic, but the whole is not what the message announces. Permanent.
     #[error("attachment's SHA-256 is not the one in the message: the sender sent another file than announced")]
     Digest,
-    /// The file that is sent could not be read.
+    /// The file to send could not be read.
     #[error("file to be sent could not be read")]
     Read(#[source] io::Error),
-    /// The file that is received could not be written.
+    /// The file to receive could not be written.
     #[error("received attachment could not be written: is the disk full")]
     Write(#[source] io::Error),
 }
@@ -164,14 +164,14 @@ pub enum AttachmentError {
 pub struct AttachmentKey(Box<Zeroizing<[u8; ATTACHMENT_KEY_BYTES]>>);
 
 impl AttachmentKey {
-    /// A fresh random key.
+    /// Makes a random key.
     pub fn generate() -> Result<Self, AttachmentError> {
         let mut key = Box::new(Zeroizing::new([0u8; ATTACHMENT_KEY_BYTES]));
         rand::fill(key.as_mut_slice()).map_err(|_| AttachmentError::Randomness)?;
         Ok(Self(key))
     }
 
-    /// The key that a message carries: 32 bytes.
+    /// Takes the key in a message: 32 bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, AttachmentError> {
         let mut key = Box::new(Zeroizing::new([0u8; ATTACHMENT_KEY_BYTES]));
         if bytes.len() != ATTACHMENT_KEY_BYTES {
@@ -199,7 +199,7 @@ impl std::fmt::Debug for AttachmentKey {
     }
 }
 
-/// `0^7 ‖ index ‖ last`. Each index occurs once a key: see the invariants.
+/// The nonce `0^7 ‖ index ‖ last`. Each index occurs once for a key: see the invariants.
 fn nonce(layout: &Layout, index: u32) -> Nonce {
     let [a, b, c, d] = index.to_be_bytes();
     let last = u8::from(layout.is_last(index));

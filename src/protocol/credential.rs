@@ -1,8 +1,8 @@
-//! Who somebody is: the network's signature over user, device and signature key.
+//! The identity of a device: the network's signature over user, device and signature key.
 //!
 //! Every leaf of every MLS tree carries a [`SignedCredential`] as its basic credential. Each member (and the
-//! network) checks it against the network's authentication key whenever it sees the leaf, so that nobody, the delivery
-//! service included, can put a key under somebody else's name without the authentication key.
+//! network) checks it against the network's authentication key whenever it sees the leaf, so that no one, including the
+//! delivery service, can put a key under another user's name without the authentication key.
 //!
 //! The body is signed as the bytes that are sent, never re-encoded: one encoding, no canonical form to disagree on.
 
@@ -29,13 +29,13 @@ use super::ids::{DeviceId, IdError, UserName};
 const LABEL: &[u8] = b"retaind credential v1";
 /// A credential is some hundred bytes; a leaf with a larger one is refused before it is decoded.
 pub const CREDENTIAL_BYTES_MAX: usize = 2048;
-/// Credentials known to be good, so that a member of a large room is verified once and not at every commit.
+/// Most credentials kept as valid, so that a member of a large room is verified once and not at every commit.
 const VERIFIED_MAX: usize = 65_536;
 
-/// Why a credential is not believed.
+/// Why a credential is not accepted.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum CredentialError {
-    /// Not a basic credential, too long, or not the documented encoding.
+    /// It is not a basic credential, is too long, or is not in the documented encoding.
     #[error("credential is not a signed credential of this protocol: {0}")]
     Malformed(&'static str),
     /// A name in it is not valid.
@@ -44,18 +44,18 @@ pub enum CredentialError {
     /// Not signed by the network's authentication key.
     #[error("credential is not signed by the network's authentication key")]
     Signature,
-    /// Of another network.
+    /// It is from another network.
     #[error("credential is of network `{theirs}`, this is `{ours}`")]
     Network {
-        /// In the credential.
+        /// Name of the network in the credential.
         theirs: String,
-        /// Of this network.
+        /// Name of this network.
         ours: String,
     },
-    /// The leaf's key is not the credential's.
+    /// The leaf has a key other than the credential's.
     #[error("signature key of the leaf is not the one that the credential names")]
     Key,
-    /// The network's own credential in a leaf, or a user's as external sender.
+    /// The network's own credential is in a leaf, or a user's is that of an external sender.
     #[error("credential of role `{0:?}` may not stand here")]
     Role(Role),
     /// The key could not be made or used.
@@ -76,7 +76,7 @@ impl IntoAnyError for CredentialError {
     }
 }
 
-/// What the holder may be.
+/// Role of a credential's holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
 pub enum Role {
@@ -92,7 +92,7 @@ pub enum Role {
     Network = 4,
 }
 
-/// Encoded into every leaf.
+/// The credential as it is encoded into every leaf.
 #[derive(Clone, PartialEq, Message)]
 pub struct SignedCredential {
     /// Encoded [`CredentialBody`].
@@ -103,7 +103,7 @@ pub struct SignedCredential {
     pub signature: Vec<u8>,
 }
 
-/// What the network vouches for.
+/// What the network signs.
 #[derive(Clone, PartialEq, Message)]
 pub struct CredentialBody {
     /// Name of the network.
@@ -112,13 +112,13 @@ pub struct CredentialBody {
     /// Name of the user.
     #[prost(string, tag = "2")]
     pub user: String,
-    /// 16 bytes.
+    /// Id of the device, 16 bytes.
     #[prost(bytes = "vec", tag = "3")]
     pub device: Vec<u8>,
     /// Signature public key as the MLS suite encodes it.
     #[prost(bytes = "vec", tag = "4")]
     pub signature_key: Vec<u8>,
-    /// What the holder may be.
+    /// [`Role`] of the holder.
     #[prost(enumeration = "Role", tag = "5")]
     pub role: i32,
 }
@@ -126,7 +126,7 @@ pub struct CredentialBody {
 /// A credential whose signature has been checked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// Network that vouches.
+    /// Name of the network that signed.
     pub network_id: String,
     /// Name of the user.
     pub user: UserName,
@@ -134,7 +134,7 @@ pub struct Identity {
     pub device: DeviceId,
     /// Signature public key as the MLS suite encodes it.
     pub signature_key: Vec<u8>,
-    /// What the holder may be.
+    /// Role of the holder.
     pub role: Role,
 }
 
@@ -145,31 +145,31 @@ pub struct AuthenticationKey {
 }
 
 impl AuthenticationKey {
-    /// A fresh key.
+    /// Makes a new key.
     pub fn generate() -> Result<Self, CredentialError> {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &SystemRandom::new())
             .map_err(|_| CredentialError::AuthenticationKey("no key could be generated"))?;
         Self::from_pkcs8(pkcs8.as_ref())
     }
 
-    /// The key of an earlier start.
+    /// Restores the key of an earlier start.
     pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, CredentialError> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, pkcs8)
             .map_err(|_| CredentialError::AuthenticationKey("it is not a PKCS#8 P-384 key"))?;
         Ok(Self { pair, pkcs8: zeroize::Zeroizing::new(pkcs8.to_vec()) })
     }
 
-    /// To be kept where only the network can read it.
+    /// The secret key, to be kept where only the network can read it.
     pub fn pkcs8(&self) -> &[u8] {
         &self.pkcs8
     }
 
-    /// Uncompressed P-384 point.
+    /// The public key, an uncompressed P-384 point.
     pub fn public_key(&self) -> &[u8] {
         self.pair.public_key().as_ref()
     }
 
-    /// Vouches for `identity`. Returns an encoded [`SignedCredential`].
+    /// Signs `identity`. Returns an encoded [`SignedCredential`].
     pub fn sign(&self, identity: &Identity) -> Result<Vec<u8>, CredentialError> {
         let body = CredentialBody {
             network_id: identity.network_id.clone(),
@@ -196,7 +196,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// For the network that is called `network_id` and signs with `authentication_key`.
+    /// A verifier for the network with the name `network_id` and the key `authentication_key`.
     pub fn new(network_id: &str, authentication_key: &[u8]) -> Self {
         Self { network_id: network_id.into(), authentication_key: authentication_key.into(), verified: Arc::default() }
     }

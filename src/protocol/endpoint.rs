@@ -1,4 +1,4 @@
-//! Where a network is and how its certificate is checked, and the one-string invite that a person passes on.
+//! The address of a network and how its certificate is checked, and the one-string invite that a person passes on.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,15 +11,15 @@ const INVITE_PREFIX: &str = "rti1_";
 /// A certificate and two names are below 4 KiB; a longer text is not an invite.
 const INVITE_BYTES_MAX: usize = 16 * 1024;
 
-/// What is wrong with an invite that somebody pasted.
+/// What is wrong with a pasted invite.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum InviteError {
-    /// Another thing than an invite.
+    /// The text is not an invite.
     #[error(
         "this is not an invite: an invite starts with `rti1_`; pass on the whole string that `retaind network invite` printed"
     )]
     NotAnInvite,
-    /// Cut off or mistyped.
+    /// The invite is cut off or mistyped.
     #[error("the invite is damaged: pass on the whole string that `retaind network invite` printed, in one piece")]
     Damaged,
 }
@@ -27,21 +27,21 @@ pub enum InviteError {
 /// A network to connect to.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
 pub struct Endpoint {
-    /// `host:port`.
+    /// Address, `host:port`.
     #[prost(string, tag = "1")]
     pub address: String,
     /// Name that the network's certificate must hold.
     #[prost(string, tag = "2")]
     pub server_name: String,
-    /// Certificate (DER) that must have issued, or must be, the network's.
+    /// Certificate (DER) that must have issued the network's, or must be the same.
     #[prost(bytes = "vec", tag = "3")]
     pub ca_der: Vec<u8>,
 }
 
-/// Lets its holder register one device. A secret: print it only for the one who asked for it.
+/// Lets its holder register one device. A secret: print it only for the user who requested it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Invite {
-    /// Network that invites.
+    /// The network that invites.
     pub endpoint: Endpoint,
     /// Single-use code.
     pub code: String,

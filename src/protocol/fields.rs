@@ -2,22 +2,22 @@
 
 /// One field: its number and where its value is.
 pub(super) struct Field {
-    /// Number in the schema.
+    /// Number of the field in the schema.
     pub number: usize,
-    /// Of the value: the bytes of a length-delimited field or of a group, else the encoded number.
+    /// Offset of the value: the bytes of a length-delimited field or of a group, else the encoded number.
     pub start: usize,
-    /// First byte after the value.
+    /// Offset of the first byte after the value.
     pub end: usize,
-    /// Is it length-delimited? Then it may hold fields itself.
+    /// Whether it is length-delimited, and may therefore hold fields itself.
     pub delimited: bool,
 }
 
-/// Begins a group, an old way to nest; decoders pass unknown ones over.
+/// Wire type that begins a group, an old way to nest; decoders skip unknown groups.
 const GROUP: usize = 3;
-/// Ends a group.
+/// Wire type that ends a group.
 const GROUP_END: usize = 4;
 
-/// The first field of `bytes`; `None` if there is no whole one.
+/// The first field of `bytes`; `None` if it is incomplete.
 pub(super) fn first(bytes: &[u8]) -> Option<Field> {
     let (mut field, kind) = flat(bytes)?;
     if kind != GROUP {
@@ -36,7 +36,7 @@ pub(super) fn first(bytes: &[u8]) -> Option<Field> {
     Some(field)
 }
 
-/// A field, of a group only its begin; and its wire type.
+/// A field, or only the beginning of a group, with its wire type.
 fn flat(bytes: &[u8]) -> Option<(Field, usize)> {
     flat_or_end(bytes).filter(|(_, kind)| *kind != GROUP_END)
 }
@@ -62,7 +62,7 @@ fn flat_or_end(bytes: &[u8]) -> Option<(Field, usize)> {
     (end <= bytes.len()).then_some((Field { number: key >> 3, start, end, delimited: kind == 2 }, kind))
 }
 
-/// How many fields `bytes` has at its top level; `None` if it is not a message.
+/// Number of fields at the top level of `bytes`; `None` if they are not a message.
 pub(super) fn count(mut bytes: &[u8]) -> Option<usize> {
     let mut fields = 0usize;
     while !bytes.is_empty() {
@@ -73,7 +73,7 @@ pub(super) fn count(mut bytes: &[u8]) -> Option<usize> {
     Some(fields)
 }
 
-/// How many fields the messages in `bytes` have, one level down; a field that is not a message counts as none. `None` if
+/// Number of fields of the messages in `bytes`, one level down; a field that is not a message counts as none. `None` if
 /// `bytes` is not a message.
 pub(super) fn count_inner(mut bytes: &[u8]) -> Option<usize> {
     let mut fields = 0usize;

@@ -1,4 +1,4 @@
-//! The names of things: conversations, messages, devices, users.
+//! Names of conversations, messages, devices and users.
 //!
 //! Each is parsed once, at the edge, and is valid from then on.
 
@@ -10,21 +10,21 @@ use thiserror::Error;
 
 use super::limits::USER_NAME_BYTES_MAX;
 
-/// What is wrong with a name that came from outside.
+/// What is wrong with a name from outside.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum IdError {
-    /// Not 64 characters of the documented form.
+    /// It is not 64 characters of the documented form.
     #[error(
         "conversation id is not 64 characters: `S` or `G` and 63 lower-case hex digits, or 64 lower-case hex digits"
     )]
     Conversation,
-    /// Not 32 hex digits.
+    /// It is not 32 hex digits.
     #[error("{what} id is not 32 lower-case hex digits")]
     Hex16 {
         /// `message` or `device`.
         what: &'static str,
     },
-    /// Empty, too long, or with characters that would break a line or a path.
+    /// It is empty, too long, or has characters that would break a line or a path.
     #[error("user name is empty, longer than {USER_NAME_BYTES_MAX} bytes, or holds white space or control characters")]
     User,
 }
@@ -45,7 +45,7 @@ pub enum ConversationKind {
 pub struct ConversationId([u8; 64]);
 
 impl ConversationId {
-    /// A fresh id of `kind` from 32 random bytes.
+    /// Makes an id of `kind` from 32 random bytes.
     pub fn from_random(kind: ConversationKind, random: [u8; 32]) -> Self {
         let mut text = [0u8; 64];
         HEXLOWER.encode_mut(&random, &mut text);
@@ -69,7 +69,7 @@ impl ConversationId {
         Ok(Self(text))
     }
 
-    /// What its first character says.
+    /// The kind that its first character names.
     pub fn kind(&self) -> ConversationKind {
         match self.0 {
             [b'S', ..] => ConversationKind::Room,
@@ -116,7 +116,7 @@ macro_rules! hex16 {
         pub struct $name([u8; 16]);
 
         impl $name {
-            /// Takes the 16 bytes as they are.
+            /// Takes any 16 bytes.
             pub const fn new(bytes: [u8; 16]) -> Self {
                 Self(bytes)
             }
@@ -182,7 +182,7 @@ impl UserName {
         Ok(Self(name))
     }
 
-    /// The name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

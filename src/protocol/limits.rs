@@ -1,12 +1,12 @@
 //! Every limit of the protocol, with its unit last and the reason beside it.
 //!
-//! A limit that both sides must agree on stands here and nowhere else.
+//! A limit that both sides must agree on is here and nowhere else.
 
 /// Largest frame between device and network. A commit that creates a group of some thousand members,
 /// with its ratchet tree, is the largest thing sent in one piece; everything larger is streamed.
 pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Largest frame before a device has logged in: a stranger may make the network hold this much, no more.
+/// Largest frame before log-in: a stranger may make the network hold this much, no more.
 pub const FRAME_BYTES_MAX_BEFORE_LOGIN: usize = 64 * 1024;
 
 /// Largest encoded message content. A text of 1 MiB with every byte escaped still fits a record.

@@ -1,14 +1,14 @@
-//! How much an MLS message unpacks to, found out before anything is unpacked.
+//! The unpacked size of an MLS message, checked before anything is unpacked.
 //!
 //! The MLS library checks who signed a message after it has decoded it, and what it decodes can be a hundred times larger than
 //! what was sent: an empty place of a ratchet tree is one byte on the wire and some hundred in memory, so that a tree of 16 MiB of
-//! zeros would take gigabytes; it looks through a list of extensions for each further one, so that 60,000 of them take seconds.
+//! zeros would take gigabytes; for each extension it searches the list of those before, so that 60,000 of them take seconds.
 //! Any member of a conversation can send such things to any other. So every MLS message of a peer is walked over here
 //! first, by the grammar of RFC 9420, and refused if it has more than [`ITEMS_MAX`] list items or a list of more than
 //! [`EXTENSIONS_MAX`] extensions.
 //!
 //! Nothing is allocated, nothing recurses: the grammar is finite. What does not follow it is refused too; the library would
-//! say the same, later. Not here: whether anything is valid or authentic.
+//! refuse it as well, but later. Not here: whether anything is valid or authentic.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use thiserror::Error;
@@ -21,16 +21,16 @@ pub const ITEMS_MAX: usize = 2 * LIST_ITEMS_MAX;
 /// Most extensions of one list; RFC 9420 has five, this program uses three.
 pub const EXTENSIONS_MAX: usize = 64;
 
-/// Why a message is not unpacked.
+/// Why a message is refused before it is unpacked.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 pub enum ShapeError {
-    /// Cut off, or not by the grammar.
+    /// It is cut off, or does not follow the grammar.
     #[error("it is not built as RFC 9420 says")]
     Grammar,
-    /// More than [`ITEMS_MAX`].
+    /// It has more than [`ITEMS_MAX`] list items.
     #[error("it has more than {ITEMS_MAX} list items")]
     Items,
-    /// More than [`EXTENSIONS_MAX`].
+    /// It has a list of more than [`EXTENSIONS_MAX`] extensions.
     #[error("it has a list of more than {EXTENSIONS_MAX} extensions")]
     Extensions,
 }
@@ -40,7 +40,7 @@ pub const RATCHET_TREE: u16 = 2;
 /// Type of the extension that lists external senders.
 const EXTERNAL_SENDERS: u16 = 5;
 
-/// Checks an encoded `MLSMessage`, all of it. What is encrypted (a Welcome's GroupInfo) cannot be seen: see [`check_tree`].
+/// Checks an encoded `MLSMessage`, all of it. Encrypted parts (a Welcome's GroupInfo) cannot be seen: see [`check_tree`].
 pub fn check(message: &[u8]) -> Result<(), ShapeError> {
     let mut walk = Walk { bytes: message, items: ITEMS_MAX };
     walk.u16()?;
@@ -75,7 +75,7 @@ pub fn check_tree(tree: &[u8]) -> Result<(), ShapeError> {
     Walk { bytes: tree, items: ITEMS_MAX }.tree()
 }
 
-/// What is still to be walked over, and how many items it may have.
+/// The bytes still to be walked over, and the number of items that they may have.
 struct Walk<'a> {
     bytes: &'a [u8],
     items: usize,
@@ -103,7 +103,7 @@ impl<'a> Walk<'a> {
         Ok(u16::from_be_bytes([self.u8()?, self.u8()?]))
     }
 
-    /// A vector with its length in front: RFC 9420 §2.1.2.
+    /// A vector with a length prefix: RFC 9420 §2.1.2.
     fn opaque(&mut self) -> Result<&'a [u8], ShapeError> {
         let first = self.u8()?;
         let more = match first >> 6 {
@@ -128,7 +128,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// A vector of what `item` walks over.
+    /// A vector of items, each walked over by `item`.
     fn list(&mut self, item: impl Fn(&mut Walk<'a>) -> Result<(), ShapeError>) -> Result<(), ShapeError> {
         let mut inner = Walk { bytes: self.opaque()?, items: self.items };
         while !inner.bytes.is_empty() {
@@ -270,13 +270,13 @@ impl<'a> Walk<'a> {
             }
             6 => self.opaques(1),
             7 => self.extensions(),
-            // of the library: any other is one vector
+            // the library reads any other type as one vector
             _ => self.opaques(1),
         }
     }
 }
 
-/// Does something optional follow?
+/// Is an optional value present?
 enum Presence {
     Absent,
     Present,

@@ -1,4 +1,4 @@
-//! What a device and the network say to each other.
+//! The protocol between a device and the network.
 //!
 //! One TLS connection a device. Each direction is a sequence of frames: four bytes of length (big endian,
 //! at most [`FRAME_BYTES_MAX`](super::limits::FRAME_BYTES_MAX)), then one [`ClientFrame`] or [`ServerFrame`].
@@ -8,14 +8,14 @@
 //! Invariants of the network that devices rely on:
 //! - `seq` of a conversation starts at 1 and has no gap: every accepted handshake or application message is one.
 //! - An application message or commit is accepted only in the conversation's current epoch. A device that is
-//!   behind gets [`RefusalCode::StaleEpoch`], reads what it missed and tries again. So whoever reads a conversation in
+//!   behind gets [`RefusalCode::StaleEpoch`], reads what it missed and tries again. So a device that reads a conversation in
 //!   order can always decrypt: no past epoch is ever needed.
 //! - A request that changes something carries a `send_id` chosen at random by the device. Repeated with the
 //!   same `send_id`, it gives the same answer and changes nothing: a lost answer never doubles a message.
 //! - What was accepted is on stable storage before the answer is sent, and is kept for a device until that
 //!   device has acknowledged it.
 //!
-//! Bytes of a peer become frames by [`ClientFrame::read`] and [`ServerFrame::read`] alone, which count the items of a frame's
+//! [`ClientFrame::read`] and [`ServerFrame::read`] are the only way from bytes to frames. They count the items of a frame's
 //! lists before they decode it: two bytes of a list can be a structure of a hundred.
 //!
 //! Not here: any plaintext. The network sees membership, sizes and times.
@@ -37,10 +37,10 @@ pub const LOGIN_LABEL: &[u8] = b"retaind login v1";
 /// From a device to the network.
 #[derive(Clone, PartialEq, Message)]
 pub struct ClientFrame {
-    /// Repeated in the answer; never 0.
+    /// Id of the request, repeated in the answer; never 0.
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    /// What is asked.
+    /// The request.
     #[prost(oneof = "Request", tags = "2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21")]
     pub request: Option<Request>,
 }
@@ -48,10 +48,10 @@ pub struct ClientFrame {
 /// From the network to a device.
 #[derive(Clone, PartialEq, Message)]
 pub struct ServerFrame {
-    /// Of the request that is answered; 0 for what is pushed.
+    /// Id of the request that is answered; 0 for a push.
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    /// What is answered or pushed.
+    /// The answer or push.
     #[prost(oneof = "Answer", tags = "2,3,4,5,6,7,8,9,10,11,12,13,15,16,17")]
     pub answer: Option<Answer>,
 }
@@ -59,21 +59,21 @@ pub struct ServerFrame {
 /// Why bytes are not a frame.
 #[derive(Debug, Error, Clone, PartialEq)]
 pub enum FrameError {
-    /// Not the schema.
+    /// The bytes do not follow the schema.
     #[error("frame does not decode: {0}")]
     Malformed(DecodeError),
-    /// Not a message of any schema.
+    /// The bytes are no message of any schema.
     #[error("frame does not decode: it is not made of fields")]
     NoFields,
-    /// More list items than [`LIST_ITEMS_MAX`].
+    /// The lists have more than [`LIST_ITEMS_MAX`] items.
     #[error("frame has {found} fields and list items, at most {LIST_ITEMS_MAX} are allowed: send it in parts")]
     TooManyItems {
-        /// How many.
+        /// Number of items.
         found: usize,
     },
 }
 
-/// Lists stand one level down, in the request or answer.
+/// Lists are one level down, in the request or answer.
 fn check_items(bytes: &[u8]) -> Result<(), FrameError> {
     match fields::count_inner(bytes) {
         None => Err(FrameError::NoFields),
@@ -83,7 +83,7 @@ fn check_items(bytes: &[u8]) -> Result<(), FrameError> {
 }
 
 impl ClientFrame {
-    /// Reads what a device sent. What it takes in memory is bounded by the frame's length and [`LIST_ITEMS_MAX`].
+    /// Reads the bytes of a device. Their memory is bounded by the frame's length and [`LIST_ITEMS_MAX`].
     ///
     /// # Errors
     /// See [`FrameError`].
@@ -94,7 +94,7 @@ impl ClientFrame {
 }
 
 impl ServerFrame {
-    /// Reads what the network sent, as [`ClientFrame::read`] does.
+    /// Reads the bytes of the network, as [`ClientFrame::read`] does.
     ///
     /// # Errors
     /// See [`FrameError`].
@@ -104,7 +104,7 @@ impl ServerFrame {
     }
 }
 
-/// All that a device may ask.
+/// All requests of a device.
 #[derive(Clone, PartialEq, Oneof)]
 #[allow(missing_docs)]
 pub enum Request {
@@ -150,7 +150,7 @@ pub enum Request {
     ChangePassword(ChangePassword),
 }
 
-/// All that the network may answer or push.
+/// All answers and pushes of the network.
 #[derive(Clone, PartialEq, Oneof)]
 #[allow(missing_docs)]
 pub enum Answer {
@@ -194,7 +194,7 @@ pub struct Hello {
     pub version: u32,
 }
 
-/// What a network says of itself; answer to [`Hello`].
+/// The network's description of itself; answer to [`Hello`].
 #[derive(Clone, PartialEq, Message)]
 pub struct NetworkInfo {
     /// Name of the network, for example `12345678`.
@@ -224,7 +224,7 @@ pub struct Register {
     /// Single-use code of an invite; empty for a bot account.
     #[prost(string, tag = "1")]
     pub invite_code: String,
-    /// Bot account; empty with an invite.
+    /// Name of the bot account; empty with an invite.
     #[prost(string, tag = "2")]
     pub bot_user: String,
     /// Password of the bot account.
@@ -244,10 +244,10 @@ pub struct Register {
 /// The new device and its credential; answer to [`Register`]. The connection is logged in from then on.
 #[derive(Clone, PartialEq, Message)]
 pub struct Registered {
-    /// User that the device belongs to.
+    /// User to which the device belongs.
     #[prost(string, tag = "1")]
     pub user: String,
-    /// 16 bytes.
+    /// Id of the device, 16 bytes.
     #[prost(bytes = "vec", tag = "2")]
     pub device: Vec<u8>,
     /// Encoded [`SignedCredential`](super::credential::SignedCredential).
@@ -258,7 +258,7 @@ pub struct Registered {
 /// Logs a device in on this connection. Answered by [`Done`].
 #[derive(Clone, PartialEq, Message)]
 pub struct Login {
-    /// 16 bytes.
+    /// Id of the device, 16 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub device: Vec<u8>,
     /// Signature over [`LOGIN_LABEL`], network id, nonce, device id.
@@ -266,7 +266,7 @@ pub struct Login {
     pub proof: Vec<u8>,
 }
 
-/// Asks how it stands with this device's account. Answered by [`Account`].
+/// Asks for the state of this device's account. Answered by [`Account`].
 #[derive(Clone, PartialEq, Message)]
 pub struct ReadAccount {}
 
@@ -278,7 +278,7 @@ pub struct Account {
     pub initial_password: bool,
 }
 
-/// Gives this device's bot account another password; the one before opens nothing any more. Answered by [`Done`].
+/// Gives this device's bot account another password; the old one becomes invalid. Answered by [`Done`].
 #[derive(Clone, PartialEq, Message)]
 pub struct ChangePassword {
     /// At least [`PASSWORD_CHARS_MIN`](super::limits::PASSWORD_CHARS_MIN) characters.
@@ -289,7 +289,7 @@ pub struct ChangePassword {
 /// Adds key packages (MLS messages) of this device. Answered by [`Done`].
 #[derive(Clone, PartialEq, Message)]
 pub struct PublishKeyPackages {
-    /// Each is given out once.
+    /// Key packages, each of which is given out once.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub one_time: Vec<Vec<u8>>,
     /// Replaces the last-resort package, which is given out when no one-time package is left; empty = keep.
@@ -297,14 +297,14 @@ pub struct PublishKeyPackages {
     pub last_resort: Vec<u8>,
 }
 
-/// How many one-time packages of this device are left? Answered by [`KeyPackageCount`].
+/// Asks how many one-time packages of this device are left. Answered by [`KeyPackageCount`].
 #[derive(Clone, PartialEq, Message)]
 pub struct CountKeyPackages {}
 
 /// Answer to [`CountKeyPackages`].
 #[derive(Clone, PartialEq, Message)]
 pub struct KeyPackageCount {
-    /// One-time packages not yet given out.
+    /// Number of one-time packages not yet given out.
     #[prost(uint32, tag = "1")]
     pub one_time: u32,
     /// Is there a last-resort package?
@@ -323,7 +323,7 @@ pub struct ClaimKeyPackages {
     pub cipher_suite: u32,
 }
 
-/// Answer to [`ClaimKeyPackages`]; a user without a usable device makes the whole request refused.
+/// Answer to [`ClaimKeyPackages`]; if one user has no usable device, the whole request is refused.
 #[derive(Clone, PartialEq, Message)]
 pub struct ClaimedKeyPackages {
     /// One for each device.
@@ -337,10 +337,10 @@ pub struct ClaimedKeyPackage {
     /// User of the device.
     #[prost(string, tag = "1")]
     pub user: String,
-    /// 16 bytes.
+    /// Id of the device, 16 bytes.
     #[prost(bytes = "vec", tag = "2")]
     pub device: Vec<u8>,
-    /// MLS message.
+    /// The key package, an MLS message.
     #[prost(bytes = "vec", tag = "3")]
     pub key_package: Vec<u8>,
     /// Is it the last-resort package, which others may hold too?
@@ -401,16 +401,16 @@ pub struct Accepted {
 /// Reads messages of one conversation. Answered by [`Deliveries`].
 #[derive(Clone, PartialEq, Message)]
 pub struct Fetch {
-    /// 64 ASCII bytes.
+    /// Id of the conversation, 64 ASCII bytes.
     #[prost(string, tag = "1")]
     pub conversation: String,
-    /// Only what has a greater `seq`.
+    /// Only messages with a greater `seq`.
     #[prost(uint64, tag = "2")]
     pub after_seq: u64,
     /// Leave application messages out: for a device that only sends.
     #[prost(bool, tag = "3")]
     pub handshakes_only: bool,
-    /// At most this many payload bytes, but at least one message.
+    /// Most payload bytes of the answer, which has at least one message.
     #[prost(uint32, tag = "4")]
     pub bytes_max: u32,
 }
@@ -418,10 +418,10 @@ pub struct Fetch {
 /// Answer to [`Fetch`].
 #[derive(Clone, PartialEq, Message)]
 pub struct Deliveries {
-    /// In order of `seq`.
+    /// The messages, in order of `seq`.
     #[prost(message, repeated, tag = "1")]
     pub deliveries: Vec<Delivery>,
-    /// Highest `seq` that this answer accounts for: whatever is not listed up to here was left out on request.
+    /// Highest `seq` that this answer covers: messages up to it that are not listed were left out on request.
     #[prost(uint64, tag = "2")]
     pub through_seq: u64,
     /// Newest `seq` of the conversation.
@@ -432,16 +432,16 @@ pub struct Deliveries {
 /// One message of a conversation for this device.
 #[derive(Clone, PartialEq, Message)]
 pub struct Delivery {
-    /// 64 ASCII bytes.
+    /// Id of the conversation, 64 ASCII bytes.
     #[prost(string, tag = "1")]
     pub conversation: String,
     /// Place in the conversation, from 1, without gaps.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
-    /// What `payload` is.
+    /// Kind of `payload`.
     #[prost(enumeration = "DeliveryKind", tag = "3")]
     pub kind: i32,
-    /// Device that sent it (16 bytes), empty for the network itself. Told by the network, not authenticated by MLS.
+    /// Device that sent it (16 bytes), empty for the network itself. Named by the network, not authenticated by MLS.
     #[prost(bytes = "vec", tag = "4")]
     pub sender_device: Vec<u8>,
     /// User of that device.
@@ -450,12 +450,12 @@ pub struct Delivery {
     /// When the network accepted it, microseconds since 1970, UTC.
     #[prost(int64, tag = "6")]
     pub accepted_at_micros: i64,
-    /// MLS message.
+    /// The MLS message.
     #[prost(bytes = "vec", tag = "7")]
     pub payload: Vec<u8>,
 }
 
-/// What a delivery holds.
+/// Kind of a delivery's payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
 pub enum DeliveryKind {
@@ -472,7 +472,7 @@ pub enum DeliveryKind {
 /// Lists the conversations that this device is a member of or still has messages of. Answered by [`Conversations`].
 #[derive(Clone, PartialEq, Message)]
 pub struct ListConversations {
-    /// Only ids greater than this one (for the next page); empty = from the start.
+    /// Lists only ids greater than this one (for the next page); empty = from the start.
     #[prost(string, tag = "1")]
     pub after: String,
 }
@@ -480,24 +480,24 @@ pub struct ListConversations {
 /// Answer to [`ListConversations`]: one page.
 #[derive(Clone, PartialEq, Message)]
 pub struct Conversations {
-    /// In order of id.
+    /// The conversations, in order of id.
     #[prost(message, repeated, tag = "1")]
     pub conversations: Vec<ConversationState>,
-    /// Is there another page?
+    /// Whether there is another page.
     #[prost(bool, tag = "2")]
     pub more: bool,
 }
 
-/// What the network holds of a conversation for this device.
+/// The network's state of a conversation for this device.
 #[derive(Clone, PartialEq, Message)]
 pub struct ConversationState {
-    /// 64 ASCII bytes.
+    /// Id of the conversation, 64 ASCII bytes.
     #[prost(string, tag = "1")]
     pub conversation: String,
     /// Highest acknowledged `seq` of this device.
     #[prost(uint64, tag = "2")]
     pub acknowledged_seq: u64,
-    /// Newest `seq`.
+    /// Newest `seq` of the conversation.
     #[prost(uint64, tag = "3")]
     pub head_seq: u64,
 }
@@ -505,29 +505,29 @@ pub struct ConversationState {
 /// From now on every message of every conversation is pushed, starting after what was acknowledged. Answered by [`Done`].
 #[derive(Clone, PartialEq, Message)]
 pub struct Subscribe {
-    /// Most unacknowledged messages on the way.
+    /// Most unacknowledged messages in flight.
     #[prost(uint32, tag = "1")]
     pub window_messages: u32,
-    /// Most unacknowledged payload bytes on the way (one message may pass it).
+    /// Most unacknowledged payload bytes in flight (one message may exceed it).
     #[prost(uint64, tag = "2")]
     pub window_bytes: u64,
 }
 
-/// The device has these safe: the network need not keep them for it. Answered by [`Done`].
+/// The device has stored these: the network need not keep them for it. Answered by [`Done`].
 #[derive(Clone, PartialEq, Message)]
 pub struct Acknowledge {
-    /// One a conversation.
+    /// Cursors, one for each conversation.
     #[prost(message, repeated, tag = "1")]
     pub cursors: Vec<Cursor>,
 }
 
-/// All of a conversation up to and with `seq`.
+/// All messages of a conversation up to and including `seq`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Cursor {
-    /// 64 ASCII bytes.
+    /// Id of the conversation, 64 ASCII bytes.
     #[prost(string, tag = "1")]
     pub conversation: String,
-    /// Highest `seq`.
+    /// Highest `seq` that is acknowledged.
     #[prost(uint64, tag = "2")]
     pub seq: u64,
 }
@@ -535,7 +535,7 @@ pub struct Cursor {
 /// Starts a blob: the ciphertext of an attachment. Answered by [`BlobCreated`].
 #[derive(Clone, PartialEq, Message)]
 pub struct BlobCreate {
-    /// Bytes that it will have.
+    /// Length of the whole blob in bytes.
     #[prost(uint64, tag = "1")]
     pub size: u64,
 }
@@ -543,7 +543,7 @@ pub struct BlobCreate {
 /// Answer to [`BlobCreate`].
 #[derive(Clone, PartialEq, Message)]
 pub struct BlobCreated {
-    /// 32 random bytes: who knows them may read the blob.
+    /// Id of the blob, 32 random bytes: its holder may read the blob.
     #[prost(bytes = "vec", tag = "1")]
     pub blob: Vec<u8>,
 }
@@ -551,21 +551,21 @@ pub struct BlobCreated {
 /// Writes a range; ranges come in order. Answered by [`BlobState`].
 #[derive(Clone, PartialEq, Message)]
 pub struct BlobPut {
-    /// 32 bytes.
+    /// Id of the blob, 32 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub blob: Vec<u8>,
-    /// Where the range starts: the bytes that the network has.
+    /// Offset of the range in bytes: the number of bytes that the network already has.
     #[prost(uint64, tag = "2")]
     pub offset: u64,
-    /// At most [`BLOB_RANGE_BYTES_MAX`](super::limits::BLOB_RANGE_BYTES_MAX).
+    /// The bytes, at most [`BLOB_RANGE_BYTES_MAX`](super::limits::BLOB_RANGE_BYTES_MAX).
     #[prost(bytes = "vec", tag = "3")]
     pub bytes: Vec<u8>,
 }
 
-/// All is written: makes the blob durable and readable. Answered by [`Done`].
+/// Ends an upload: makes the blob durable and readable. Answered by [`Done`].
 #[derive(Clone, PartialEq, Message)]
 pub struct BlobFinish {
-    /// 32 bytes.
+    /// Id of the blob, 32 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub blob: Vec<u8>,
 }
@@ -573,13 +573,13 @@ pub struct BlobFinish {
 /// Reads a range of a finished blob. Answered by [`BlobRange`].
 #[derive(Clone, PartialEq, Message)]
 pub struct BlobGet {
-    /// 32 bytes.
+    /// Id of the blob, 32 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub blob: Vec<u8>,
-    /// First byte.
+    /// Offset of the range in bytes.
     #[prost(uint64, tag = "2")]
     pub offset: u64,
-    /// At most [`BLOB_RANGE_BYTES_MAX`](super::limits::BLOB_RANGE_BYTES_MAX).
+    /// Length of the range in bytes, at most [`BLOB_RANGE_BYTES_MAX`](super::limits::BLOB_RANGE_BYTES_MAX).
     #[prost(uint32, tag = "3")]
     pub length: u32,
 }
@@ -587,18 +587,18 @@ pub struct BlobGet {
 /// Answer to [`BlobGet`].
 #[derive(Clone, PartialEq, Message)]
 pub struct BlobRange {
-    /// Shorter than asked only at the end.
+    /// The bytes; fewer than requested only at the end.
     #[prost(bytes = "vec", tag = "1")]
     pub bytes: Vec<u8>,
-    /// Size of the whole blob.
+    /// Length of the whole blob in bytes.
     #[prost(uint64, tag = "2")]
     pub size: u64,
 }
 
-/// How far is a blob? Answered by [`BlobState`]: where an interrupted upload goes on.
+/// Asks how far an upload is, to continue it. Answered by [`BlobState`].
 #[derive(Clone, PartialEq, Message)]
 pub struct BlobStat {
-    /// 32 bytes.
+    /// Id of the blob, 32 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub blob: Vec<u8>,
 }
@@ -606,13 +606,13 @@ pub struct BlobStat {
 /// Answer to [`BlobPut`] and [`BlobStat`].
 #[derive(Clone, PartialEq, Message)]
 pub struct BlobState {
-    /// Bytes that the network has.
+    /// Number of bytes that the network has.
     #[prost(uint64, tag = "1")]
     pub received: u64,
-    /// Bytes that it will have.
+    /// Length of the whole blob in bytes.
     #[prost(uint64, tag = "2")]
     pub size: u64,
-    /// May it be read?
+    /// Whether it may be read.
     #[prost(bool, tag = "3")]
     pub finished: bool,
 }
@@ -621,7 +621,7 @@ pub struct BlobState {
 #[derive(Clone, PartialEq, Message)]
 pub struct Done {}
 
-/// Something that all devices should know at once; pushed.
+/// Something for all devices to know at once; pushed.
 #[derive(Clone, PartialEq, Message)]
 pub struct Notice {
     /// Users (bots) that must be members of every conversation; empty = data retention is now off.
@@ -632,13 +632,13 @@ pub struct Notice {
     pub text: String,
 }
 
-/// The network will not do it.
+/// The network refuses a request.
 #[derive(Clone, PartialEq, Message)]
 pub struct Refused {
-    /// What a program can act on.
+    /// The reason, for a program.
     #[prost(enumeration = "RefusalCode", tag = "1")]
     pub code: i32,
-    /// What a person can act on: names the thing, the limit and the remedy; never anybody else's secrets.
+    /// The reason, for a person: names the object, the limit and the remedy; never another user's secrets.
     #[prost(string, tag = "2")]
     pub message: String,
 }
@@ -657,11 +657,11 @@ pub enum RefusalCode {
     Invite = 3,
     /// Bot account or password wrong.
     Password = 4,
-    /// Log in first, or the proof is wrong.
+    /// The device is not logged in, or its proof is wrong.
     Unauthenticated = 5,
     /// The device acts for another device.
     NotYourDevice = 6,
-    /// The device is not (or no more) a member of the conversation.
+    /// The device is not (or no longer) a member of the conversation.
     NotMember = 7,
     /// The user or device is suspended.
     Suspended = 8,
@@ -671,8 +671,8 @@ pub enum RefusalCode {
     BotMissing = 10,
     /// No such user, device, conversation or blob.
     NotFound = 11,
-    /// A limit is passed; the message names it.
+    /// A limit is exceeded; the message names it.
     Limit = 12,
-    /// The network has trouble of its own (disk full, …): try again later.
+    /// The network has a failure of its own (disk full, …): try again later.
     Unavailable = 13,
 }

@@ -1,4 +1,4 @@
-//! What the bot stores for this source with each chunk: the MLS state of a conversation and its cursor.
+//! What the bot stores for this source with each chunk: a conversation's MLS state and cursor.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,16 +13,16 @@ use retaind_protocol::ids::ConversationId;
 use retaind_state::{StoreError, Writer};
 use tokio::sync::mpsc;
 
-/// Consecutive messages of one conversation, decrypted and formatted: to be committed as a whole.
+/// Consecutive messages of one conversation, decrypted and formatted, to be committed as a whole.
 #[derive(Debug)]
 pub struct Decrypted {
-    /// The lines.
+    /// The lines of records.
     pub records: RecordBuffer,
     /// Files that were written beside the records, under temporary names.
     pub files: Vec<WrittenFile>,
-    /// How many deliveries it accounts for.
+    /// Number of deliveries that it accounts for.
     pub deliveries: u64,
-    /// What is stored with them.
+    /// The state that is stored with them.
     pub change: MlsChange,
 }
 
@@ -36,15 +36,15 @@ impl From<Decrypted> for Chunk {
 /// The state of one conversation after a chunk.
 #[derive(Debug)]
 pub struct MlsChange {
-    /// Which conversation.
+    /// The conversation.
     pub conversation: ConversationId,
     /// Highest `seq` that the records account for.
     pub cursor: u64,
     /// MLS state after `cursor`.
     pub session: SessionChange,
-    /// Number of the worker's turn that made it, from 1.
+    /// Number of the worker's turn that made the chunk, from 1.
     pub turn: u64,
-    /// How far that worker's turns are committed.
+    /// Which of that worker's turns are committed.
     pub progress: Progress,
     /// Where its acknowledgement waits once it is durable.
     pub owed: Owed,
@@ -64,11 +64,11 @@ impl Change for MlsChange {
     }
 }
 
-/// What becomes of the stored MLS state.
+/// What happens to the stored MLS state.
 pub enum SessionChange {
-    /// The new state.
+    /// It is replaced by this one.
     Stored(StoredSession),
-    /// There is none (any more).
+    /// It is deleted, if there is one.
     None,
 }
 
@@ -81,23 +81,23 @@ impl std::fmt::Debug for SessionChange {
     }
 }
 
-/// How far one worker's turns are committed: an entry of its cache may go once its last turn is.
+/// Which of one worker's turns are committed: an entry of its cache may be dropped once its last turn is.
 #[derive(Debug, Default, Clone)]
 pub struct Progress(Arc<AtomicU64>);
 
 impl Progress {
-    /// A chunk of this turn is committed, and with it all earlier turns; of this one some may still be on the way.
+    /// A chunk of this turn is committed, and with it all earlier turns; other chunks of this turn may still be on the way.
     pub fn through(&self, turn: u64) {
         self.0.fetch_max(turn, Ordering::Release);
     }
 
-    /// The last turn of which something is committed.
+    /// The last turn of which a chunk is committed.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 }
 
-/// What is durable and not acknowledged yet: of each conversation the highest place, so its size is bounded by their number.
+/// What is durable and not yet acknowledged: each conversation's highest place, so its size is bounded by their number.
 /// Clones share it; when the last of them is gone, [`Due::more`] ends.
 #[derive(Debug, Clone)]
 pub struct Owed {
@@ -105,7 +105,7 @@ pub struct Owed {
     wake: mpsc::Sender<()>,
 }
 
-/// The other end of [`Owed`].
+/// The receiving end of [`Owed`].
 #[derive(Debug)]
 pub struct Due {
     safe: Arc<Mutex<Safe>>,
@@ -113,7 +113,7 @@ pub struct Due {
 }
 
 impl Owed {
-    /// Both ends.
+    /// Makes both ends.
     pub fn new() -> (Self, Due) {
         let safe = Arc::<Mutex<Safe>>::default();
         let (wake, woken) = mpsc::channel(1);
@@ -122,18 +122,18 @@ impl Owed {
 
     fn add(&self, conversation: ConversationId, seq: u64, proof: &Durable) {
         self.safe.lock().unwrap_or_else(PoisonError::into_inner).add(conversation, seq, proof.committed());
-        // a full channel has woken it already; a closed one: the next start reconciles
+        // a full channel has woken it already; after a closed one the next start reconciles
         let _full_or_closed = self.wake.try_send(());
     }
 }
 
 impl Due {
-    /// Waits until there is something. `false`: there never will be again.
+    /// Waits until there is something to acknowledge. `false`: nothing more will come.
     pub async fn more(&mut self) -> bool {
         self.woken.recv().await.is_some()
     }
 
-    /// Takes what there is.
+    /// Takes everything there is to acknowledge.
     pub fn take(&self) -> Safe {
         std::mem::take(&mut *self.safe.lock().unwrap_or_else(PoisonError::into_inner))
     }

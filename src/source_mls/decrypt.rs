@@ -1,17 +1,17 @@
 //! Decrypts and formats: several workers, each conversation with one of them, in order.
 //!
-//! A worker takes whatever is queued (bounded), sorts it by conversation, and for each makes one [`Decrypted`]: lines of
-//! records and the MLS state after them. The state is taken out at the end of the chunk, so states and records that are
-//! committed together belong together even while the worker is already ahead with the next turn.
+//! A worker takes what is queued (bounded), sorts it by conversation, and for each makes one [`Decrypted`]: lines of
+//! records and the MLS state after them. The state is exported at the end of the chunk, so states and records that are
+//! committed together belong together even if the worker is already ahead with the next turn.
 //!
-//! A chunk with files waits until they are safe, and with it its conversation; the others go on.
+//! A chunk with files waits until they are safe, and with it its conversation; the others continue.
 //!
 //! Nothing is skipped: what cannot be read becomes a record that says why, with the ciphertext kept beside it. A message
 //! delivered twice is recognised by the conversation's cursor, a missing one by the gap that it leaves. A gap is believed only
 //! when it is there on a new connection as well: one that lost or swapped deliveries must not make a hole of a message that
 //! the network has.
 //!
-//! At a crash everything here is lost and made again from what the network still holds.
+//! A crash loses everything here; it is made again from what the network still holds.
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
@@ -41,11 +41,11 @@ use crate::change::{Decrypted, MlsChange, Owed, Progress, SessionChange};
 use crate::delivery::{Delivered, Recall};
 use crate::fetch::{FileJob, WantedFile};
 
-/// Messages taken in one turn: enough to share one state over many, few enough to be committed within a second.
+/// Most messages of one turn: enough to share one state over many, few enough to be committed within a second.
 const TURN_MESSAGES_MAX: usize = 256;
-/// Ciphertext bytes taken in one turn.
+/// Most ciphertext bytes of one turn.
 const TURN_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Sessions that one worker keeps open.
+/// Most sessions that one worker keeps open.
 const SESSIONS_OPEN_MAX: usize = 8192;
 
 /// Why a worker stops. Restart is the recovery.
@@ -57,9 +57,9 @@ pub enum DecryptError {
     /// A stored session cannot be used.
     #[error("stored MLS state of conversation `{conversation}` cannot be used")]
     Session {
-        /// Which.
+        /// The conversation.
         conversation: ConversationId,
-        /// Why.
+        /// The error of MLS.
         source: EngineError,
     },
     /// The state could not be read when a Welcome asked for its key: the message is not to blame.
@@ -67,15 +67,15 @@ pub enum DecryptError {
         "the key for a welcome to conversation `{conversation}` cannot be read from the state, does its disk work?"
     )]
     Unread {
-        /// Which.
+        /// The conversation.
         conversation: ConversationId,
-        /// Why.
+        /// The error of MLS.
         source: EngineError,
     },
-    /// [`Worker::open`] has not opened it: a defect, and nothing of it may be passed over.
+    /// [`Worker::open`] has not opened the session: a defect, and no message of it may be skipped.
     #[error("conversation `{conversation}` was not opened before its messages were processed")]
     NotOpen {
-        /// Which.
+        /// The conversation.
         conversation: ConversationId,
     },
     /// A ciphertext could not be put beside its record.
@@ -86,29 +86,29 @@ pub enum DecryptError {
     Record(#[from] RecordError),
 }
 
-/// What a worker is told.
+/// Input of a worker.
 #[derive(Debug)]
 pub enum Input {
     /// A message.
     Delivered(Delivered),
-    /// The file that this conversation waited for is safe, its chunk is on the way.
+    /// The file that this conversation waited for is safe, and its chunk is on the way.
     Resume(ConversationId),
-    /// The connection is new: what waits will be delivered again.
+    /// The connection is new: messages that wait here will be delivered again.
     Reconnected,
 }
 
-/// What a worker gives.
+/// Output of a worker.
 #[derive(Debug)]
 pub enum Output {
     /// Ready to be committed.
     Chunk(Decrypted),
-    /// To be committed once its file is there.
+    /// To be committed once its files are safe.
     File(FileJob),
 }
 
 struct Entry {
     session: Option<Session>,
-    /// 0: nothing processed yet.
+    /// Highest `seq` processed; 0: none yet.
     cursor: u64,
     turn: u64,
     waiting: Option<VecDeque<Delivered>>,
@@ -116,29 +116,29 @@ struct Entry {
     gap: Gap,
 }
 
-/// What is thought of messages that seem to be missing.
+/// The assumption about messages that seem to be missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gap {
-    /// None are.
+    /// None are missing.
     None,
-    /// The connection has lost them, or the network has: nothing more is taken before a new one.
+    /// The connection or the network has lost them: nothing more is taken before a new connection.
     Doubted,
-    /// The network does not have them either, if they are not on this connection.
+    /// The network does not have them either, unless they come on this connection.
     Believed,
 }
 
-/// What a worker needs from the others.
+/// What a worker needs from other stages.
 #[derive(Clone)]
 pub struct Neighbours {
     /// Where acknowledgements wait.
     pub owed: Owed,
     /// Names for ciphertexts that are kept.
     pub names: Arc<Names>,
-    /// Counts.
+    /// Counters for metrics and health.
     pub counters: Arc<Counters>,
-    /// What operators are told.
+    /// Events for operators.
     pub events: Events,
-    /// Asks for what a connection has left out.
+    /// Requests a new connection, for messages that this one has left out.
     pub recall: Recall,
 }
 
@@ -158,7 +158,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker with keys of its own and a store to read from.
+    /// A worker with its own keys and a store to read from.
     pub fn new(engine: Engine, store: Arc<Mutex<Store>>, neighbours: Neighbours) -> Self {
         let network_id = engine.own().network_id.as_str().into();
         let entries = LruCache::unbounded();
@@ -176,7 +176,7 @@ impl Worker {
         stopping: &AtomicBool,
         pulse: &Pulse,
     ) -> Result<(), DecryptError> {
-        // asked before as well as after the wait: the last turn may have taken the word that wakes this one
+        // checked before as well as after the wait: the last turn may have taken the wake-up for this one
         while !stopping.load(Ordering::Acquire)
             && let Some(first) = inputs.blocking_recv()
         {
@@ -198,8 +198,8 @@ impl Worker {
         Ok(())
     }
 
-    /// One turn: what is delivered is sorted by conversation, and what becomes of each goes to `hand_on`, which says
-    /// whether anybody still takes it. `false`: nobody does.
+    /// One turn: deliveries are sorted by conversation, and each result goes to `hand_on`, which returns
+    /// whether the next stage still runs. `false`: it does not.
     pub fn turn(&mut self, inputs: Vec<Input>, hand_on: &mut dyn FnMut(Output) -> bool) -> Result<bool, DecryptError> {
         let mut order: Vec<ConversationId> = Vec::new();
         let mut ready: HashMap<ConversationId, VecDeque<Delivered>> = HashMap::new();
@@ -215,7 +215,7 @@ impl Worker {
                 Input::Resume(conversation) => {
                     let turn = self.turn.saturating_add(1);
                     let waiting = self.entries.get_mut(&conversation).and_then(|entry| {
-                        // its file's chunk is on the way to be committed, ahead of all of this turn
+                        // its file's chunk is on the way to the commit, ahead of all of this turn
                         entry.turn = turn;
                         entry.waiting.take()
                     });
@@ -259,7 +259,7 @@ impl Worker {
         Ok(true)
     }
 
-    /// Opens what a turn needs and is not open, on one snapshot of the state.
+    /// Opens the sessions that a turn needs and that are not open, on one snapshot of the state.
     fn open(&mut self, conversations: &[ConversationId]) -> Result<(), DecryptError> {
         let closed: Vec<ConversationId> =
             conversations.iter().filter(|conversation| !self.entries.contains(conversation)).copied().collect();
@@ -355,7 +355,7 @@ impl Worker {
         Ok(Some(output))
     }
 
-    /// So many messages are in hand no more, without a record of this turn.
+    /// This many messages are no longer in hand, without a record of this turn.
     fn settled(&self, messages: usize) {
         self.counters.messages_settled.add(u64::try_from(messages).unwrap_or(u64::MAX));
     }
@@ -383,7 +383,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Messages between the last one and this one have not come. What is delivered again says whether they are lost.
+    /// Messages between the last one and this one have not come. Only a new delivery shows whether they are lost.
     fn doubt(&self, entry: &Entry, delivered: &Delivered) {
         tracing::warn!(
             conversation = %delivered.conversation, from = entry.cursor.saturating_add(1), seq = delivered.seq,
@@ -392,7 +392,7 @@ impl Worker {
         self.recall.ask();
     }
 
-    /// Says that messages between the last one and this one never came.
+    /// Records that messages between the last one and this one never came.
     fn hole(&self, entry: &Entry, delivered: &Delivered, records: &mut RecordBuffer) -> Result<(), RecordError> {
         let (conversation, from) = (delivered.conversation, entry.cursor.saturating_add(1));
         let to = delivered.seq.saturating_sub(1);
@@ -418,7 +418,7 @@ impl Worker {
         }
     }
 
-    /// The context of a record whose sender MLS authenticates.
+    /// The context of a record whose sender MLS has authenticated.
     fn authenticated(&self, delivered: &Delivered, sender: &Identity) -> Context {
         Context {
             sender: Some(sender.user.clone()),
@@ -488,7 +488,7 @@ impl Worker {
                 let members = entry.session.as_ref().and_then(|session| session.members().ok());
                 let mut members = members.unwrap_or_default();
                 if own == Membership::Removed {
-                    // a session that is at its end stays with the members from before
+                    // the session has ended: it keeps the members from before
                     members.retain(|one| !removed.iter().chain(&added).any(|other| other.device == one.device));
                     members.extend(added.iter().cloned());
                 }
@@ -546,7 +546,7 @@ impl Worker {
         }
     }
 
-    /// Lets go of sessions that were not used for long; only of what is committed, or an old state would come back.
+    /// Drops sessions that were not used for long; only committed ones, or an old state would come back.
     fn evict(&mut self) {
         let committed = self.progress.get();
         while self.entries.len() > SESSIONS_OPEN_MAX {
@@ -595,18 +595,18 @@ fn load(engine: &Engine, store: &Store, conversation: ConversationId) -> Result<
     Ok(Entry { session, cursor, turn: 0, waiting: None, others: None, gap: Gap::None })
 }
 
-/// Are there messages between the last one and this one?
+/// Are there messages missing between the last one and this one?
 fn is_gap(entry: &Entry, delivered: &Delivered) -> bool {
-    // before it was added (again) the bot was not to have the messages
+    // messages from before it was added (again) were not meant for the bot
     let rejoined = delivered.kind == DeliveryKind::Welcome && entry.session.is_none();
     delivered.seq > entry.cursor.saturating_add(1) && !rejoined
 }
 
-/// What a message became.
+/// The outcome of decrypting one message.
 enum Read {
     Line(Context, Line),
     File(Context, Content),
-    /// With the reason, and the plaintext where there is one.
+    /// With the reason, and the plaintext if there is one.
     Unreadable(Context, String, Option<Vec<u8>>),
 }
 
@@ -619,7 +619,7 @@ struct Made {
 }
 
 impl Made {
-    /// Where the next line goes.
+    /// The buffer for the next line.
     fn records(&mut self) -> &mut RecordBuffer {
         match self.wanted.last_mut() {
             Some(wanted) => &mut wanted.after,
@@ -632,13 +632,13 @@ impl Made {
     }
 }
 
-/// What comes next in a conversation's queue.
+/// The next messages in a conversation's queue.
 enum Run {
-    /// Processed before.
+    /// A message that was processed before.
     Known,
-    /// Anything.
+    /// Any other message.
     One(Delivered),
-    /// Application messages without a gap, for a session that there is.
+    /// Consecutive application messages for an open session.
     Applications(Vec<Delivered>),
 }
 
@@ -689,7 +689,7 @@ fn push(records: &mut RecordBuffer, context: &Context, body: RecordBody<'_>) -> 
     records.push(context.received_micros, |out| record.append_line(out))
 }
 
-/// Users that came with their first device, or left with their last one.
+/// Users whose first device was added, and users whose last device was removed.
 fn membership(members: &[Identity], added: &[Identity], removed: &[Identity], epoch: u64) -> Line {
     let devices = |all: &[Identity], user: &UserName| all.iter().filter(|one| one.user == *user).count();
     let mut came = users(added);
@@ -702,7 +702,7 @@ fn membership(members: &[Identity], added: &[Identity], removed: &[Identity], ep
     Line::Membership { added: came, deleted: left }
 }
 
-/// Names of users, each once, in order, without the bots.
+/// Names of users, each once, in order, without bots.
 fn users(members: &[Identity]) -> Vec<UserName> {
     let mut users: Vec<UserName> =
         members.iter().filter(|member| member.role != Role::Bot).map(|member| member.user.clone()).collect();
@@ -711,7 +711,7 @@ fn users(members: &[Identity]) -> Vec<UserName> {
     users
 }
 
-/// Which of `workers` a conversation belongs to.
+/// The index of the worker of a conversation, below `workers`.
 pub fn worker_of(conversation: &ConversationId, workers: NonZeroUsize) -> usize {
     let sum =
         conversation.as_bytes().iter().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));

@@ -7,9 +7,9 @@ use tokio::sync::watch;
 /// A message as it was delivered, its names parsed.
 #[derive(Debug)]
 pub struct Delivered {
-    /// Which conversation.
+    /// The conversation.
     pub conversation: ConversationId,
-    /// Its place, from 1.
+    /// Its `seq`, from 1.
     pub seq: u64,
     /// What `payload` is.
     pub kind: DeliveryKind,
@@ -25,7 +25,7 @@ pub struct Delivered {
     pub received_at_micros: i64,
 }
 
-/// Asks for a new connection, on which the network delivers again whatever is not acknowledged. Clones ask the same one.
+/// Requests a new connection, on which the network delivers again all that is not acknowledged. Clones request the same one.
 #[derive(Debug, Clone)]
 pub struct Recall(watch::Sender<u64>);
 
@@ -36,17 +36,17 @@ impl Default for Recall {
 }
 
 impl Recall {
-    /// Asks. A connection that is being opened at this moment is opened once more.
+    /// Requests one. A connection that is just being opened is opened once more.
     pub fn ask(&self) {
         self.0.send_modify(|asked| *asked = asked.wrapping_add(1));
     }
 
-    /// How often it was asked for.
+    /// Number of requests so far.
     pub fn asked(&self) -> u64 {
         *self.0.borrow()
     }
 
-    /// Waits until it was asked for since it had been `asked` times.
+    /// Waits for a request after the first `asked`.
     pub async fn again(&self, asked: u64) {
         // this one keeps the channel open
         let _ = self.0.subscribe().wait_for(|now| *now != asked).await;

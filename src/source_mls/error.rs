@@ -1,4 +1,4 @@
-//! Why the MLS network as a source cannot go on, what to do about it, and which event says so.
+//! Why the MLS network as a source cannot continue, what to do about it, and which event says so.
 
 use retaind_bot::failure::event_of_state;
 use retaind_bot::passwords::{NoRandomness, NotKept};
@@ -18,25 +18,25 @@ use crate::receive::ReceiveError;
 /// Why the source ended.
 #[derive(Debug, Error)]
 pub enum MlsError {
-    /// State.
+    /// The state failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Account.
+    /// Registration or log-in failed.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// Receiving.
+    /// Receiving failed.
     #[error(transparent)]
     Receive(#[from] ReceiveError),
-    /// Decrypting.
+    /// Decrypting failed.
     #[error(transparent)]
     Decrypt(#[from] DecryptError),
-    /// Attachments.
+    /// Fetching attachments failed.
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// The network does not take the password that the configuration gives a new bot.
     #[error("the initial password is not the account's, correct `WICKRIO_BOT_PASSWORD` or the secret's `password`")]
     ConfiguredPassword(#[source] AccountError),
-    /// A new password was told nobody.
+    /// A new password could not be handed over.
     #[error(transparent)]
     NotKept(#[from] NotKept),
     /// The system gave no randomness.
@@ -45,14 +45,14 @@ pub enum MlsError {
     /// A thread or task could not be started, or died.
     #[error("stage `{0}` could not be started or died")]
     Stage(&'static str),
-    /// The state belongs to somebody else.
+    /// The state belongs to another user.
     #[error(
         "state belongs to bot `{theirs}`, not to `{ours}` (WICKRIO_BOT_NAME): use another state directory (RETAIND_STATE)"
     )]
     OtherBot {
-        /// In the state.
+        /// User in the state.
         theirs: String,
-        /// Configured.
+        /// User in the configuration.
         ours: String,
     },
 }
@@ -79,7 +79,7 @@ impl MlsError {
         match self {
             Self::Account(AccountError::Connection(error))
             | Self::Receive(ReceiveError::Account(AccountError::Connection(error))) => match error {
-                // the network does not tell account and device apart: its words are in the reason
+                // the network does not distinguish account and device: the reason has its text
                 ConnectionError::Refused { code: code @ RefusalCode::Suspended, message } => {
                     Some(Event::AccountSuspended { code: i32::from(*code), reason: message.clone() })
                 }
@@ -115,7 +115,7 @@ impl Faulty for MlsError {
             Self::OtherBot { .. } | Self::ConfiguredPassword(_) => Fault::Configuration,
             Self::NotKept(error) => error.fault,
             Self::Random(_) => Fault::Temporary,
-            // the disk's errors: full, read-only, gone; the next start tells more
+            // errors of the disk: full, read-only, gone; the next start reports more
             Self::Fetch(FetchError::Files(_)) | Self::Decrypt(DecryptError::Unread { .. } | DecryptError::Keep(_)) => {
                 Fault::Temporary
             }
@@ -139,7 +139,7 @@ fn at_log_in(error: &AccountError) -> Option<Event> {
         AccountError::OtherNetwork { .. } | AccountError::Registered { .. } => Some(Event::NewUserOldDatabase),
         AccountError::Connection(error) => match error.refusal() {
             Some(RefusalCode::Password) => Some(Event::BadCredentials),
-            // in these words the network refuses a device that it does not know
+            // with this code the network refuses a device that it does not know
             Some(RefusalCode::Unauthenticated) => Some(Event::UserNotFound),
             Some(RefusalCode::Suspended) => Some(Event::LoginSuspended),
             Some(_) | None => Some(Event::AllLoginsFailed),

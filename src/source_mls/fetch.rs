@@ -1,7 +1,7 @@
 //! Attachments: fetched, verified, put beside their records.
 //!
-//! The network away: the fetch waits and goes on where it was. Missing is only what the network says it does not have,
-//! or what is not the file that the message announced, and that is a record with the reason.
+//! While the network is away the fetch waits, then continues where it was. Missing is only what the network says it does not
+//! have, or what is not the file that the message announced; then the record has the reason.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -26,9 +26,9 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use crate::change::Decrypted;
 use crate::decrypt::{Input, Output, worker_of};
 
-/// Attachments fetched at the same time.
+/// Most attachments fetched at the same time.
 pub const FETCHES_MAX: usize = 8;
-/// A block that is not authentic is fetched this often before the attachment counts as damaged.
+/// How often a block that is not authentic is fetched before the attachment counts as damaged.
 const TRIES_MAX: u32 = 3;
 /// Pauses after an error of the network, before the same range is asked for again. A conversation waits for its attachment,
 /// so the longest one is short.
@@ -39,10 +39,10 @@ const WRITE_BYTES: usize = 1024 * 1024;
 /// Why a file could not be put beside its record. Restart is the recovery.
 #[derive(Debug, Error)]
 pub enum FetchError {
-    /// The disk.
+    /// A call of the disk failed.
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// The target of a download, for another reason than the disk's: a defect.
+    /// The target of a download failed, for a reason other than the disk: a defect.
     #[error("an attachment cannot be written")]
     Write(#[source] io::Error),
     /// A fetch ended without any outcome: a defect.
@@ -56,13 +56,13 @@ pub enum FetchError {
 /// A chunk that waits for files.
 #[derive(Debug)]
 pub struct FileJob {
-    /// With the records before the first file.
+    /// The chunk, with the records before the first file.
     pub chunk: Decrypted,
     /// The files, in order.
     pub wanted: Vec<WantedFile>,
 }
 
-/// A message that brings a file.
+/// A message that announces a file.
 #[derive(Debug)]
 pub struct WantedFile {
     /// Context of the record.
@@ -73,7 +73,7 @@ pub struct WantedFile {
     pub after: RecordBuffer,
 }
 
-/// A file of the bot's [`Disk`] as a target of plaintext.
+/// A file of the bot's [`Disk`] as the target of a plaintext.
 struct Target(Box<dyn DiskFile>);
 
 impl Write for Target {
@@ -87,7 +87,7 @@ impl Write for Target {
     }
 }
 
-/// What a [`Target`] said.
+/// The error of a [`Target`].
 fn of_disk(error: io::Error) -> FetchError {
     match error.downcast::<DiskError>() {
         Ok(error) => FilesError::Disk(error).into(),
@@ -97,26 +97,26 @@ fn of_disk(error: io::Error) -> FetchError {
 
 /// Fetches files for chunks, several at once; passes everything else on in order.
 pub struct Fetcher<B = Connection> {
-    /// Where names come from.
+    /// Gives out names of files.
     pub names: Arc<Names>,
-    /// The connection of the moment.
+    /// The present connection.
     pub connection: watch::Receiver<Option<Arc<B>>>,
-    /// To the committer.
+    /// Channel to the committer.
     pub chunks: mpsc::Sender<Chunk>,
-    /// Back to the workers.
+    /// Channels back to the workers.
     pub workers: Vec<mpsc::Sender<Input>>,
-    /// Counts.
+    /// Counters for metrics and health.
     pub counters: Arc<Counters>,
-    /// Whether there is room for files.
+    /// The watchdog's opinion: whether there is space for files.
     pub health: watch::Receiver<Health>,
-    /// Beats for the passing on; a download takes as long as it takes.
+    /// Pulse of handing on chunks; downloads do not count, they may take any time.
     pub pulse: Pulse,
     /// How long to wait after an error of the network: [`PAUSES`].
     pub pauses: Growth,
 }
 
 impl<B: Blobs> Fetcher<B> {
-    /// Runs until `outputs` ends (then what is still being fetched is given up: it is not acknowledged).
+    /// Runs until `outputs` ends (then files still being fetched are abandoned: they are not acknowledged).
     pub async fn run(self, mut outputs: mpsc::Receiver<Output>) -> Result<(), FetchError> {
         let this = Arc::new(self);
         let free = Arc::new(Semaphore::new(FETCHES_MAX));
@@ -124,7 +124,7 @@ impl<B: Blobs> Fetcher<B> {
         loop {
             let output = tokio::select! {
                 Some(done) = fetches.join_next(), if !fetches.is_empty() => {
-                    // its conversation would wait for ever, and nobody would know
+                    // its conversation would wait for ever, unnoticed
                     done.unwrap_or(Err(FetchError::Died))?;
                     continue;
                 }
@@ -157,11 +157,11 @@ impl<B: Blobs> Fetcher<B> {
         let conversation = job.chunk.change.conversation;
         let chunk = self.fill(job).await?;
         let workers = std::num::NonZeroUsize::new(self.workers.len()).unwrap_or(std::num::NonZeroUsize::MIN);
-        // the chunk first: the conversation may go on only behind it
+        // the chunk first: the conversation may continue only after it
         if self.chunks.send(chunk.into()).await.is_ok()
             && let Some(worker) = self.workers.get(worker_of(&conversation, workers))
         {
-            // a worker that is gone is stopping
+            // a worker that has ended is stopping
             let _ = worker.send(Input::Resume(conversation)).await;
         }
         Ok(())
@@ -236,11 +236,11 @@ impl<B: Blobs> Fetcher<B> {
         let mut pause = Pause::new(self.pauses);
         loop {
             if health.wait_for(Health::takes_deliveries).await.is_err() {
-                // the bot is stopping: wait to be given up
+                // the bot is stopping: wait to be aborted
                 return std::future::pending().await;
             }
             let Ok(current) = connection.wait_for(Option::is_some).await.map(|current| current.clone()) else {
-                // the bot is stopping: wait to be given up
+                // the bot is stopping: wait to be aborted
                 return std::future::pending().await;
             };
             let Some(current) = current else { continue };
@@ -259,11 +259,11 @@ impl<B: Blobs> Fetcher<B> {
                         return Ok(Err(error.to_string()));
                     }
                 }
-                // an id that no blob can have: asking again cannot help, as the network says
+                // an id that no blob can have: permanent, as the network says
                 Err(BlobError::Connection(error)) if error.refusal() == Some(RefusalCode::Invalid) => {
                     return Ok(Err(error.to_string()));
                 }
-                // everything else says nothing about the blob: a record that it is missing could not be taken back
+                // any other error says nothing about the blob: a record that it is missing could not be undone
                 Err(error) => {
                     tracing::warn!(%error, "attachment waits for the network");
                     tokio::time::sleep(pause.grow()).await;

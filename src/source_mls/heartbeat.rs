@@ -1,7 +1,7 @@
 //! Is the other end of an open connection alive? A host that vanishes does not close its connections.
 //!
-//! From time to time the network is asked something small. Whatever it says meanwhile is a sign of life, so that a
-//! large attachment on a slow line, behind which the answer queues, is no death. A refusal is an answer.
+//! From time to time the network is asked something small. Anything that it sends meanwhile is a sign of life, so that a
+//! large attachment on a slow line, which delays the answer, is not taken for a dead connection. A refusal is an answer.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use retaind_protocol::wire::{CountKeyPackages, Request};
 
 /// How often the network is asked.
 const EVERY: Duration = Duration::from_secs(20);
-/// How long it may then say nothing at all.
+/// How long it may then be completely silent.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// When to ask, and how long to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// From one answer to the next question.
+    /// Pause from one answer to the next question.
     pub every: Duration,
     /// Longest silence after a question.
     pub patience: Duration,
@@ -31,12 +31,12 @@ impl Default for Heartbeat {
 impl Heartbeat {
     /// Asks until the other end is dead.
     pub async fn until_dead(self, connection: &Connection) {
-        // the smallest question there is: a count, which changes nothing
+        // the smallest request there is: a count, which changes nothing
         let ask = || connection.call(Request::CountKeyPackages(CountKeyPackages {}));
         self.until_silent(ask, || connection.frames_heard()).await;
     }
 
-    /// The same of anything that can be asked and heard.
+    /// As [`until_dead`](Self::until_dead), for anything that can be asked and heard.
     async fn until_silent<T, F>(self, ask: impl Fn() -> F, heard: impl Fn() -> u64)
     where
         F: Future<Output = Result<T, ConnectionError>>,
@@ -47,7 +47,7 @@ impl Heartbeat {
             let mut asked = std::pin::pin!(ask());
             loop {
                 match tokio::time::timeout(self.patience, &mut asked).await {
-                    // whoever receives on it finds the end, after what came before it
+                    // the receiver finds the end, after what came before it
                     Ok(Err(ConnectionError::Closed)) => std::future::pending().await,
                     Ok(Ok(_) | Err(_)) => break,
                     Err(_) if heard() != before => before = heard(),

@@ -7,11 +7,11 @@
 //!
 //! Exactly once follows from three facts: the network gives each conversation gap-free places (`seq`) and keeps every
 //! message for a device until that device acknowledges it; the cursor of a conversation is in the same transaction as the
-//! records up to it; a place at or below the cursor is passed over, a place that did not come is asked for on a new connection,
+//! records up to it; a place at or below the cursor is skipped, a missing place is requested on a new connection,
 //! and recorded as a hole if it does not come there either.
 //!
 //! Stopping goes from front to back: no more deliveries are taken; the workers drop what they have not begun (it is not
-//! acknowledged, so it comes again); downloads are given up; what is ready is committed; the last acknowledgements go out.
+//! acknowledged, so it comes again); downloads are aborted; what is ready is committed; the last acknowledgements go out.
 #![forbid(unsafe_code)]
 
 pub mod change;

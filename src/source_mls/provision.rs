@@ -1,4 +1,4 @@
-//! Passwords at the network: a new bot registers, and the change of its password that is due, or under way, comes to its end.
+//! Passwords at the network: registers a new bot, and completes a change of its password that is due or in progress.
 //!
 //! The order of the steps, and what a crash between any two of them leaves, is in [`retaind_bot::passwords`].
 
@@ -34,12 +34,12 @@ pub(crate) async fn register(
     };
     let tried = ask(store, endpoint, user, passwords.in_force(by)).await;
     let tried = match (tried, again) {
-        // a state was lost after the operator's choice had taken over
+        // the state was lost after the operator's choice had taken over
         (Err(error), Some((store, chosen))) if is_wrong_password(&error) => ask(store, endpoint, user, chosen).await,
         (tried, _) => tried,
     };
     if tried.as_ref().is_err_and(is_wrong_password) {
-        // it opens nothing, so it must not be what opens the state: whoever corrects it would be locked out
+        // it opens nothing at the network, so it must not open the state: a corrected one would be locked out
         begun.forget_beginning()?;
     }
     tried.map_err(|error| match passwords.source {
@@ -56,11 +56,11 @@ fn is_wrong_password(error: &AccountError) -> bool {
     matches!(error, AccountError::Connection(error) if error.refusal() == Some(RefusalCode::Password))
 }
 
-/// Brings the change of the password that is due, or under way, to its end.
+/// Completes the change of the password that is due or in progress.
 pub(crate) async fn conclude(account: &LoggedIn, by: By, passwords: &Arc<Passwords>) -> Result<(), MlsError> {
     let Some(next) = next(account, by, passwords).await? else { return Ok(()) };
     let maker = if passwords.chosen.as_ref() == Some(&next) { Maker::Operator } else { Maker::Bot };
-    // who started the bot with it has it already
+    // its owner started the bot with it, and has it already
     if next != passwords.given {
         passwords.keeper.keep(&next, maker).await?;
     }
@@ -71,13 +71,13 @@ pub(crate) async fn conclude(account: &LoggedIn, by: By, passwords: &Arc<Passwor
     Ok(())
 }
 
-/// The password that is to take over, stored; `None`: all stays as it is.
+/// The password that is to take over, stored; `None`: nothing changes.
 async fn next(account: &LoggedIn, by: By, passwords: &Arc<Passwords>) -> Result<Option<Zeroizing<String>>, MlsError> {
     let (pending, provisional) =
         on_store(account, |store| Ok((store.next_password()?, store.is_provisional()?))).await?;
     let chosen = passwords.chosen.clone().filter(|_| by == By::Given);
     let next = match (pending, chosen) {
-        // the change was interrupted: whoever was told of it has been told the truth
+        // the change was interrupted: the password that may have been handed over is still the next one
         (Some(pending), None) => return Ok(Some(pending)),
         (Some(pending), Some(chosen)) if pending == chosen => return Ok(Some(pending)),
         (Some(_) | None, Some(chosen)) => chosen,
@@ -100,7 +100,7 @@ async fn next(account: &LoggedIn, by: By, passwords: &Arc<Passwords>) -> Result<
     Ok(Some(next))
 }
 
-/// Not on an async thread: a password costs time.
+/// On a blocking thread: hashing a password takes time.
 async fn on_store<T: Send + 'static>(
     account: &LoggedIn,
     work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,

@@ -1,11 +1,11 @@
 //! Receives: keeps a connection to the network, takes what it pushes, acknowledges what is durable.
 //!
-//! A connection that ends is opened again, with a pause that grows. On a new connection the bot first tells the network
-//! what it has safe (acknowledgements may have been lost), then subscribes: whatever it does not have safe comes again, and
-//! the workers recognise what they have seen already.
+//! A connection that ends is opened again, with a pause that grows. On a new connection the bot first acknowledges
+//! what it has safe (acknowledgements may have been lost), then subscribes: everything else comes again, and
+//! the workers recognise what they have already seen.
 //!
 //! A connection that is open but dead is closed by a [`Heartbeat`]. While the disk has no room ([`Health`]) nothing is taken
-//! from the connection, which stays: what was taken is acknowledged, and the network sends no more than the window.
+//! from the connection, which stays open: what was taken is acknowledged, and the network sends no more than the window.
 //!
 //! Two tasks: [`Link`] receives, [`acknowledge`] acknowledges what is durable.
 
@@ -38,22 +38,22 @@ use crate::decrypt::{Input, worker_of};
 use crate::delivery::{Delivered, Recall};
 use crate::heartbeat::Heartbeat;
 
-/// Most messages on the way: received, not yet acknowledged.
+/// Most messages in flight: received, not yet acknowledged.
 pub const WINDOW_MESSAGES: usize = 16_384;
-/// Most bytes on the way.
+/// Most payload bytes in flight.
 const WINDOW_BYTES: u64 = 64 * 1024 * 1024;
-/// One-time key packages made at a time: so many conversations may add the bot before it makes more.
+/// One-time key packages made at a time: this many conversations may add the bot before it makes more.
 const KEY_PACKAGES_BATCH: usize = 100;
-/// How often the bot looks whether the network has enough key packages of it.
+/// How often the bot checks whether the network has enough of its key packages.
 const REPLENISH_EVERY: Duration = Duration::from_secs(30);
-/// So many Welcomes make it look at once.
+/// After this many Welcomes it checks at once.
 const REPLENISH_AFTER_WELCOMES: usize = 50;
-/// Further than this behind the network's, a clock is told to be wrong; a minute is what the watchdog bears as well.
+/// A clock further than this behind the network's is reported as wrong; the watchdog tolerates a minute, too.
 const CLOCK_BEHIND: Duration = Duration::from_secs(60);
 /// Pauses before connecting again: a network that restarts is back within the first ones.
 const PAUSES: Growth = Growth::doubling(Duration::from_millis(100), Duration::from_secs(15));
 
-/// Why the bot cannot go on receiving.
+/// Why the bot cannot continue receiving.
 #[derive(Debug, Error)]
 pub enum ReceiveError {
     /// The network or the account.
@@ -85,26 +85,26 @@ impl Faulty for ReceiveError {
 
 /// The receiving stage.
 pub struct Link {
-    /// Where the network is.
+    /// Address and certificate of the network.
     pub endpoint: Endpoint,
     /// The device's state: identity, key packages, cursors.
     pub store: Arc<Mutex<Store>>,
-    /// Whom deliveries go to.
+    /// The queues of the workers.
     pub workers: Vec<mpsc::Sender<Input>>,
-    /// Tells everybody which connection there is.
+    /// Publishes the present connection.
     pub connection: watch::Sender<Option<Arc<Connection>>>,
-    /// Clock, counters, events, and the watchdog's opinion: whether deliveries may be taken, and when the connection is to be
-    /// opened again.
+    /// Clock, counters, events, and the watchdog's opinion: whether deliveries may be taken, and when to open the connection
+    /// again.
     pub around: Surroundings,
-    /// Told once the bot can be added to conversations and receives.
+    /// Notified once the bot can be added to conversations and receives.
     pub ready: Mutex<Option<oneshot::Sender<Identity>>>,
-    /// Feels for the other end of a connection.
+    /// Notices a dead connection.
     pub heartbeat: Heartbeat,
-    /// Whoever misses a message wants the connection anew as well.
+    /// Requests of the workers for a new connection, when messages are missing.
     pub recall: Recall,
 }
 
-/// How often a new connection had been asked for when the present one was opened.
+/// How many new connections had been requested when the present one was opened.
 #[derive(Clone, Copy)]
 struct Asked {
     restarts: u64,
@@ -112,7 +112,7 @@ struct Asked {
 }
 
 impl Link {
-    /// Receives until `stop`, or until something that no new connection can mend. `first`: a connection that is
+    /// Receives until `stop`, or until an error that no new connection can fix. `first`: a connection that is
     /// logged in already.
     pub async fn run(self, first: LoggedIn, stop: CancellationToken) -> Result<(), ReceiveError> {
         let mut account = Some(first);
@@ -127,7 +127,7 @@ impl Link {
                         self.around.events.raise(Event::LoggedIn);
                         self.while_logged_in(account, asked, &stop, &mut pause).await
                     }
-                    // a try that was given up has not failed
+                    // a try that was abandoned has not failed
                     Err(_) if stop.is_cancelled() => return Ok(()),
                     Err(error) => {
                         self.around.counters.login_failures.add(1);
@@ -136,7 +136,7 @@ impl Link {
                 },
             };
             if stop.is_cancelled() {
-                // the connection stays with whoever acknowledges: what the drain makes durable is told yet
+                // the connection stays with the acknowledging task: what the drain makes durable is still acknowledged
                 return Ok(());
             }
             self.connection.send_replace(None);
@@ -158,12 +158,12 @@ impl Link {
         }
     }
 
-    /// Ends when a new connection was asked for since `asked`.
+    /// Ends when a new connection has been requested since `asked`.
     async fn asked_again(&self, asked: Asked) {
         let mut health = self.around.health.clone();
         let restarted = async {
             if health.wait_for(|health| health.restarts != asked.restarts).await.is_err() {
-                // no watchdog, no asked
+                // no watchdog, no requests
                 std::future::pending::<()>().await;
             }
         };
@@ -181,8 +181,8 @@ impl Link {
         }
     }
 
-    /// A session lasts as long as its connection does, or as the other end is alive, or until the watchdog has it begun
-    /// anew. What it has in hand when it is cut off is not acknowledged, and comes again.
+    /// A session lasts until its connection ends, the other end is dead, or the watchdog wants a new
+    /// one. What it has in hand when it is cut off is not acknowledged, and comes again.
     async fn while_logged_in(
         &self,
         account: LoggedIn,
@@ -201,7 +201,7 @@ impl Link {
         };
         self.around.counters.logins_ended.add(1);
         if !stop.is_cancelled() {
-            // acknowledgements and downloads that wait on it go to the next one
+            // acknowledgements and downloads that wait for it continue on the next one
             connection.close();
         }
         result
@@ -217,7 +217,7 @@ impl Link {
         account.replenish_key_packages(&engine, KEY_PACKAGES_BATCH).await?;
         self.reconcile(&account.connection).await?;
         for worker in &self.workers {
-            // a worker that is gone has failed, and the bot is stopping
+            // a worker that has ended has failed, and the bot is stopping
             let _ = worker.send(Input::Reconnected).await;
         }
         let subscribe = Subscribe {
@@ -231,7 +231,7 @@ impl Link {
         pause.reset();
         tracing::info!(address = self.endpoint.address, "receives from the network");
         if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // whoever asked may have stopped waiting
+            // the waiting task may have given up
             let _ = ready.send(account.identity.clone());
         }
         self.receive(&mut account, &engine, stop).await
@@ -283,7 +283,7 @@ impl Link {
         }
     }
 
-    /// Acknowledges what the state holds and the network does not know of: acknowledgements that were lost.
+    /// Acknowledges what the state holds and the network does not know: lost acknowledgements.
     async fn reconcile(&self, connection: &Connection) -> Result<(), ReceiveError> {
         let safe = Safe::stored(&self.store.lock().unwrap_or_else(PoisonError::into_inner))?;
         let mut after = String::new();
@@ -302,7 +302,7 @@ impl Link {
     }
 }
 
-/// A message as the stages take it, received at `received_at_micros` since 1970.
+/// A message in the form that the stages take, received at `received_at_micros` since 1970.
 pub fn delivered(delivery: Delivery, received_at_micros: i64) -> Result<Delivered, IdError> {
     let (sender_user, sender_device) = if delivery.sender_device.is_empty() {
         (None, None)
@@ -321,7 +321,7 @@ pub fn delivered(delivery: Delivery, received_at_micros: i64) -> Result<Delivere
     })
 }
 
-/// Is this host's clock behind the network's? One that is ahead looks like one that reads an old queue.
+/// Is this host's clock behind the network's? A clock that is ahead cannot be told from a bot that reads an old queue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum WallClock {
     NotCompared,
@@ -329,7 +329,7 @@ enum WallClock {
 }
 
 impl WallClock {
-    /// Said once a connection: it is no reason not to archive, and records keep what each clock shows.
+    /// Reported once a connection: it is no reason not to archive, and records show both clocks.
     fn compare(&mut self, delivered: &Delivered) {
         let behind_micros = delivered.accepted_at_micros.saturating_sub(delivered.received_at_micros);
         let behind = Duration::from_micros(u64::try_from(behind_micros).unwrap_or(0));
@@ -343,14 +343,14 @@ impl WallClock {
     }
 }
 
-/// The next push, while deliveries may be taken. What is not taken waits here and with the network, within the window.
+/// The next push, while deliveries may be taken. What is not taken waits here and at the network, within the window.
 async fn next(pushes: &mut mpsc::Receiver<Push>, health: &mut watch::Receiver<Health>) -> Option<Push> {
     loop {
         if health.wait_for(Health::takes_deliveries).await.is_err() {
-            // no watchdog: the bot is stopping, and what would be taken now would come to nothing
+            // no watchdog: the bot is stopping, and deliveries taken now would be dropped
             return std::future::pending().await;
         }
-        // under load there is something every time
+        // under load a push is ready every time
         if let Ok(push) = pushes.try_recv() {
             return Some(push);
         }
@@ -362,8 +362,8 @@ async fn next(pushes: &mut mpsc::Receiver<Push>, health: &mut watch::Receiver<He
     }
 }
 
-/// Acknowledges what is durable, until there is no more to come and all is acknowledged, or the network is away. Never stands
-/// in the way of the commit: while the network is away the highest place of each conversation waits.
+/// Acknowledges what is durable, until nothing more comes and all is acknowledged, or the network is away. Never blocks
+/// the commit: while the network is away each conversation's highest place waits.
 pub async fn acknowledge(mut due: Due, mut connection: watch::Receiver<Option<Arc<Connection>>>) {
     let mut safe = Safe::default();
     let mut open = true;

@@ -30,25 +30,25 @@ use crate::heartbeat::Heartbeat;
 use crate::provision;
 use crate::receive::{Link, WINDOW_MESSAGES, acknowledge};
 
-/// Decrypted chunks before those with files are fetched: enough to keep all workers busy.
+/// Most decrypted chunks that wait for the fetch stage: enough to keep all workers busy.
 const OUTPUTS_MAX: usize = 1024;
 /// Pauses before the first log-in is tried again while the network is away; the longest is as for later log-ins.
 const LOGIN_PAUSES: Growth = Growth::doubling(Duration::from_secs(1), Duration::from_secs(15));
 
-/// The MLS network at one place.
+/// The MLS network at one endpoint.
 pub struct Mls {
-    /// Where the network is.
+    /// Address and certificate of the network.
     pub endpoint: Endpoint,
     /// Threads that decrypt, at least one.
     pub workers: usize,
-    /// How the other end of the connection is felt for.
+    /// How a dead connection is noticed.
     pub heartbeat: Heartbeat,
-    /// Told once the bot can be added to conversations and receives.
+    /// Notified once the bot can be added to conversations and receives.
     pub ready: Option<oneshot::Sender<Identity>>,
 }
 
 impl Mls {
-    /// With the usual heartbeat.
+    /// With the default heartbeat.
     pub fn new(endpoint: Endpoint, workers: usize) -> Self {
         Self { endpoint, workers, heartbeat: Heartbeat::default(), ready: None }
     }
@@ -59,7 +59,7 @@ impl Mls {
             None => {
                 let opened = Opened { store, by };
                 let registering = provision::register(opened, &self.endpoint, &user, &passwords);
-                // one that is given up goes on at the next start, with the same key
+                // a registration that is abandoned continues at the next start, with the same key
                 match stop.run_until_cancelled(registering).await {
                     None => None,
                     Some(account) => {
@@ -75,7 +75,7 @@ impl Mls {
         let Some(account) = account else { return Ok(None) };
         tokio::select! {
             concluded = provision::conclude(&account, by, &passwords) => concluded?,
-            // the next start goes on with it
+            // the next start continues with it
             () = stop.cancelled() => return Ok(None),
         }
         surroundings.counters.logins.add(1);
@@ -126,7 +126,7 @@ fn identify(events: &Events, identity: &Identity) {
     events.origin().identify(identity.device.to_string(), identity.network_id.clone());
 }
 
-/// `None`: told to stop before the network could be reached.
+/// `None`: stopped before the network could be reached.
 async fn log_in_again(
     store: Arc<Mutex<Store>>,
     endpoint: &Endpoint,
@@ -156,7 +156,7 @@ async fn log_in_again(
     }
 }
 
-/// Logged in, its stages not started.
+/// Logged in; its stages are not started.
 struct LoggedInSource {
     mls: Mls,
     account: LoggedIn,
@@ -213,7 +213,7 @@ impl Stages {
             let work = move || {
                 let work = move || Ok(worker.run(receiver, &outputs, &stopping, &pulse)?);
                 let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-                // whoever waits for it may have given up
+                // the waiting task may have given up
                 let _ = tell.send(result.unwrap_or(Err(MlsError::Stage(DECRYPT))));
             };
             thread::Builder::new().name(DECRYPT.into()).spawn(work).map_err(|_| MlsError::Stage(DECRYPT))?;
@@ -251,7 +251,7 @@ impl Stages {
 
     async fn wait(mut self) -> Result<(), MlsError> {
         let early = tokio::select! {
-            // first: a task that has ended because it was told to is none that ended early
+            // first: a task that has ended because of the stop has not ended early
             biased;
             () = self.stop.cancelled() => None,
             Some(ended) = self.workers.recv() => {
@@ -260,12 +260,12 @@ impl Stages {
             }
             Some(ended) = self.tasks.join_next() => Some(ended.unwrap_or(Err(MlsError::Stage(RECEIVE)))),
         };
-        // whoever ends before it was told to has failed
+        // a task that ends before the stop has failed
         let mut failed = early.map(|ended| ended.err().unwrap_or(MlsError::Stage(ENDED_EARLY)));
         self.stopping.store(true, Ordering::Release);
         self.stop.cancel();
         for worker in self.wake.drain(..) {
-            // a worker with a full queue looks at `stopping` anyway
+            // a worker with a full queue checks `stopping` anyway
             let _ = worker.try_send(Input::Reconnected);
         }
         while self.working > 0 {
@@ -276,7 +276,8 @@ impl Stages {
         while let Some(ended) = self.tasks.join_next().await {
             failed = failed.or(ended.unwrap_or(Err(MlsError::Stage(RECEIVE))).err());
         }
-        // what was handed on is being committed, and each commit is acknowledged while the network answers; the bot says how long
+        // chunks that were handed on are being committed, and each commit is acknowledged while the network answers; the bot sets
+        // the deadline
         while self.acknowledging.join_next().await.is_some() {}
         failed.map_or(Ok(()), Err)
     }
@@ -285,10 +286,10 @@ impl Stages {
 const DECRYPT: &str = "decrypt";
 const FETCH: &str = "fetch";
 const RECEIVE: &str = "receive";
-/// In the place of a stage's name.
+/// Stands for the name of a stage in the error about one that ended unasked.
 const ENDED_EARLY: &str = "one that should have gone on";
 
-/// A task that panicked has its stage's name.
+/// Names the stage of a task that panicked.
 fn named<E: Into<MlsError>>(stage: &'static str, ended: Result<Result<(), E>, JoinError>) -> Ended {
     ended.map_or(Err(MlsError::Stage(stage)), |ended| ended.map_err(Into::into))
 }

@@ -9,29 +9,29 @@ use crate::vault::VaultError;
 /// Why the state could not be read or written.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// SQLite's word.
+    /// An error of SQLite.
     #[error("state `{path}` cannot be {operation}, is the disk full or the file damaged?")]
     Sqlite {
         /// `made`, `opened`, `read` or `written`.
         operation: &'static str,
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// SQLite's word.
+        /// SQLite's error.
         #[source]
         source: rusqlite::Error,
     },
-    /// Somebody else's, or on a file system that is read-only.
+    /// The file belongs to another user, or its file system is read-only.
     #[error(
         "state `{path}` may not be read and written: give it to the user that runs the bot (with its `-wal` and `-shm`), and mount \
          its file system writable"
     )]
     Denied {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Of a newer version, or of an older one that cannot be brought up.
+    /// The file has a newer version, or an older one that cannot be brought up.
     #[error("state cannot be used")]
     Schema(#[from] SchemaError),
     /// The password is wrong, or what it opens was altered.
@@ -40,34 +40,34 @@ pub enum StoreError {
     /// A row does not decode.
     #[error("state holds a row that does not decode: {0}")]
     Malformed(&'static str),
-    /// A row is not what was written.
+    /// A row is not what was written: its guard does not match.
     #[error(
         "state is damaged: a row of `{0}` is not as it was written, by a fault of the disk or of the memory; nothing was \
          acknowledged or changed on its word; restore the newest copy of the state directory, or begin anew as another device \
          with an empty one"
     )]
     Damaged(&'static str),
-    /// There is nothing in the file.
+    /// The file is empty.
     #[error(
         "state `{path}` is empty: it was cut, or the disk lost what it had confirmed; restore the state directory from a copy, or \
          remove the file to begin anew as another device"
     )]
     Empty {
-        /// The file.
+        /// Path of the file.
         path: String,
     },
     /// A new file could not be made.
     #[error("state `{path}` cannot be made, is the disk full?")]
     NotMade {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
 impl StoreError {
-    /// Is it that the password does not open the state?
+    /// Does the password not open the state?
     pub fn is_wrong_password(&self) -> bool {
         matches!(self, Self::Vault(VaultError::Password))
     }

@@ -1,4 +1,4 @@
-//! How the file is made, refused and opened.
+//! Making, refusing and opening the file.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -10,14 +10,14 @@ use rusqlite::config::DbConfig;
 use crate::error::StoreError;
 use crate::schema::{self, Step};
 
-/// A connection to the file at `path`, of the newest version, every commit synced.
+/// Opens the file at `path` and brings it to the newest version. Every commit is synced.
 pub(crate) fn connect(path: &Path, steps: &'static [Step]) -> Result<Connection, StoreError> {
     let failed = |source| StoreError::Sqlite { operation: "opened", path: path.display().to_string(), source };
     refuse_foreign(path)?;
     schema::refuse_newer(path, steps)?;
     let mut connection = Connection::open(path).map_err(failed)?;
     private_to_owner(path);
-    // temporaries in memory: in a container with a read-only root there is no other place than the state's directory
+    // temporaries in memory: in a container with a read-only root the only other place is the state's directory
     connection
         .execute_batch(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA temp_store=MEMORY;",
@@ -28,20 +28,20 @@ pub(crate) fn connect(path: &Path, steps: &'static [Step]) -> Result<Connection,
     Ok(connection)
 }
 
-/// Statements keep the plan that they were prepared with. Otherwise SQLite prepares one again whenever a value is bound
+/// Makes statements keep the plan that they were prepared with. Otherwise SQLite prepares one again whenever a value is bound
 /// that might suit another plan: for every look-up of a session by its id, for nothing.
 pub(crate) fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// Makes a file that is not there, under its name only once there is something in it; refuses one in which there is
-/// nothing. Killed in between, a `.part` is left, which the next start makes anew.
+/// Makes a file that does not exist, under its name only once it has content; refuses an empty
+/// one. Killed in between, it leaves a `.part`, which the next start makes again.
 pub(crate) fn begin_file(path: &Path) -> Result<(), StoreError> {
     let name = || path.display().to_string();
     match std::fs::metadata(path) {
         Ok(found) if found.len() == 0 => return Err(StoreError::Empty { path: name() }),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
-        // whatever else is wrong with it is told by who opens it
+        // anything else that is wrong with it is reported when it is opened
         Ok(_) | Err(_) => return Ok(()),
     }
     let mut part = path.as_os_str().to_owned();
@@ -63,7 +63,7 @@ pub(crate) fn begin_file(path: &Path) -> Result<(), StoreError> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(made)
 }
 
-/// SQLite would only say that it cannot open the file. What else may be wrong it says better.
+/// Without permission SQLite would only report that it cannot open the file. It explains other errors better.
 fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
     use rustix::fs::{Access as May, access};
     match access(path, May::READ_OK | May::WRITE_OK).map_err(std::io::Error::from) {

@@ -1,9 +1,9 @@
-//! Guards: what is in clear and decides what counts as archived has one beside it, so that a flipped bit is noticed.
+//! Guards: an unencrypted value that decides what counts as archived has one beside it, so that a flipped bit is noticed.
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-/// What a row in clear must come to, to notice that disk or memory has changed it. Who writes the file on purpose can
-/// write this as well.
+/// A hash over an unencrypted row, to notice that the disk or memory has changed it. It does not stop an attacker, who can
+/// compute it as well.
 pub type Guard = [u8; 8];
 
 /// The guard of a row whose values are written out as `text`.

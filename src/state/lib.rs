@@ -1,15 +1,15 @@
 //! One sealed SQLite file: versions of its schema, the vault that its secrets are sealed in, and transactions that return the
 //! proof of their commit.
 //!
-//! WAL, every commit synced. In clear are only ids of conversations, cursors and sizes; keys, names and rosters are sealed,
+//! WAL, every commit synced. Only ids of conversations, cursors and sizes are unencrypted; keys, names and rosters are sealed,
 //! each to its row.
 //!
-//! **Damage.** A sealed value with one other bit does not open. What is in clear and decides what counts as archived has a
-//! [guard](guard::guard) beside it: a cursor that the disk has changed would acknowledge what was never archived. A file gets
-//! its name only with something in it, so that an empty one is a damaged one, and never taken for a new state. SQLite itself
-//! notices some of what else may happen to its pages.
+//! **Damage.** A sealed value with one flipped bit does not open. An unencrypted value that decides what counts as archived has a
+//! [guard](guard::guard) beside it: a damaged cursor would acknowledge what was never archived. A file gets
+//! its name only once it has content, so that an empty one is a damaged one, never taken for a new state. SQLite itself
+//! notices some of the other damage to its pages.
 //!
-//! Not here: what the tables of a room mean. The room keeps that to itself.
+//! Not here: what the tables mean. Each room keeps its own.
 #![forbid(unsafe_code)]
 
 mod error;

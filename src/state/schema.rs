@@ -3,22 +3,22 @@
 //! A schema is a list of [`Step`]s: the n-th makes version n of version n - 1, the first makes a new file. `PRAGMA user_version`
 //! says which one a file has. A step that has been released is never changed; a change of the tables is one more step.
 //!
-//! - **Newer than this program**: refused before anything is changed, with both versions in the error. Nobody downgrades by
-//!   starting an older program on a newer file.
-//! - **Older**: first a copy beside it (`bot.db.v1`, the whole state of version 1 in one file), synced; then all steps that
-//!   it lacks, and its new version, in one transaction.
+//! - **Newer than this program**: refused before anything is changed, with both versions in the error. A file is never
+//!   downgraded by an older program.
+//! - **Older**: first a copy beside it (`bot.db.v1`, the whole state of version 1 in one file), synced; then all missing steps
+//!   and the new version, in one transaction.
 //!
 //! The copy is made while the write lock of that same transaction is held, so it is exactly what the steps start from, and no
-//! other process makes one meanwhile. It is made under another name and renamed to one that is free: an earlier copy stays, and one
-//! that is already there with the same content is enough, however often a failing step is tried.
+//! other process makes one meanwhile. It is made under another name and renamed to a free one: an earlier copy stays, and one
+//! that already exists with the same content is enough, however often a failing step is tried.
 //!
-//! At a crash: before the copy has its name there is the old file (and a `.part` that the next start removes); after that
-//! the old file and its copy, until the transaction is committed. There is no state between.
+//! A crash leaves, before the copy has its name, the old file (and a `.part` that the next start removes); after that
+//! the old file and its copy, until the transaction is committed. There is no state in between.
 //!
-//! The copy is for whoever has to find out what a step did, or to undo it before the bot has gone on. Once messages were
-//! acknowledged after it, it is no state to start from: the bot refuses one that is older than its message files.
+//! The copy serves to find out what a step did, or to undo it before the bot has continued. Once messages were
+//! acknowledged after it, it is no state to start from: the bot refuses a state that is older than its message files.
 //!
-//! Not here: removing copies. They are as secret as the file; whoever is content with the new version removes them.
+//! Not here: removing copies. They are as secret as the file; operators remove them once they are content with the new version.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -30,15 +30,15 @@ use retaind_core::fault::{Fault, Faulty};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use thiserror::Error;
 
-/// Copies of one version that may lie beside a file: more than one means that somebody went back to it.
+/// Most copies of one version beside a file: more than one means that someone went back to that version.
 const COPIES_MAX: u32 = 9;
 /// Bytes compared at a time.
 const COMPARE_BYTES: usize = 64 * 1024;
-/// How long another process may hold the file.
+/// How long to wait for another process that holds the file.
 const BUSY: Duration = Duration::from_secs(30);
 
-/// Makes one version of the one before it. Runs in a transaction, and must not end it. A file may hold tables that its user
-/// keeps beside those of the schema, or may not: what changes them asks first.
+/// Makes one version of the one before it. Runs in a transaction, and must not end it. A file may or may not hold tables that
+/// its user keeps beside those of the schema: a step that changes them asks first.
 pub type Step = fn(&Connection) -> rusqlite::Result<()>;
 
 /// Why a file cannot be used.
@@ -51,41 +51,41 @@ pub enum SchemaError {
         path.display()
     )]
     Newer {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its version.
+        /// Version of the file.
         found: i64,
-        /// The newest that this program knows.
+        /// Newest version that this program knows.
         known: i64,
     },
-    /// SQLite's word.
+    /// An error of SQLite.
     #[error("`{}` cannot be brought from schema version `{from}` to `{to}`, is the disk full or the file damaged? it is as it was", path.display())]
     Step {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its version.
+        /// Version of the file.
         from: i64,
-        /// The one that is wanted.
+        /// The version wanted.
         to: i64,
-        /// SQLite's word.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
     /// The copy could not be made.
     #[error("`{}` is not brought to a newer schema version, because no copy of it can be made as `{}`: free some space, or give that directory to the bot's user", path.display(), copy.display())]
     Copy {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its copy.
+        /// Path of the copy.
         copy: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
-    /// Too many copies.
+    /// There are too many copies.
     #[error("`{}` is not brought to a newer schema version, because there are {COPIES_MAX} copies of version `{found}` beside it: move some away", path.display())]
     Copies {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its version.
+        /// Version of the file.
         found: i64,
     },
 }
@@ -99,9 +99,9 @@ impl Faulty for SchemaError {
     }
 }
 
-/// Refuses a file that is newer than `steps`; changes nothing. To be asked before the file is opened to be written.
+/// Refuses a file that is newer than `steps`; changes nothing. Call it before the file is opened for writing.
 pub fn refuse_newer(path: &Path, steps: &[Step]) -> Result<(), SchemaError> {
-    // what is not there, or cannot be read, is told by whoever opens it
+    // a file that does not exist or cannot be read is reported when it is opened
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let Ok(connection) = Connection::open_with_flags(path, flags) else { return Ok(()) };
     let looked = connection.busy_timeout(BUSY).and_then(|()| version(&connection));
@@ -113,7 +113,7 @@ pub fn bring_up(connection: &mut Connection, path: &Path, steps: &[Step]) -> Res
     let mut from = 0;
     let known = newest(steps);
     let failed = |from| move |source| SchemaError::Step { path: path.to_owned(), from, to: known, source };
-    // most starts find everything done, and lock nothing
+    // most starts find everything done, and take no lock
     if check(path, version(connection).map_err(failed(from))?, steps)?.is_empty() {
         return Ok(());
     }
@@ -132,7 +132,7 @@ pub fn bring_up(connection: &mut Connection, path: &Path, steps: &[Step]) -> Res
         .map_err(failed(from))
 }
 
-/// Does the file have this table? For steps.
+/// Has the file this table? For steps.
 pub fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     connection.table_exists(None, table)
 }
@@ -151,7 +151,7 @@ fn check<'a>(path: &Path, found: i64, steps: &'a [Step]) -> Result<&'a [Step], S
     usize::try_from(found).ok().and_then(|done| steps.get(done..)).ok_or_else(newer)
 }
 
-/// Copies the file as it is committed. The caller holds its write lock.
+/// Copies the committed content of the file. The caller holds its write lock.
 fn keep_copy(path: &Path, found: i64) -> Result<PathBuf, SchemaError> {
     let beside = |end: String| {
         let mut name = path.as_os_str().to_owned();
@@ -177,13 +177,13 @@ fn keep_copy(path: &Path, found: i64) -> Result<PathBuf, SchemaError> {
     Err(SchemaError::Copies { path: path.to_owned(), found })
 }
 
-/// Made anew whatever an earlier start has left there.
+/// Copies into `part`, replacing what an earlier start has left there.
 fn copy_into(path: &Path, part: &Path) -> io::Result<()> {
     match fs::remove_file(part) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    // as private as the file itself before anything is in it
+    // private before it has content
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(part)?;
     // a reader beside the transaction sees what was committed before it
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -1,4 +1,4 @@
-//! The file as a store: look-ups, and one kind of change, the transaction.
+//! The file as a store: look-ups, and the transaction as the only way to change it.
 //!
 //! Changes go through [`Store::transaction`] only, so that what belongs together is stored together. Each room keeps tables of
 //! its own here (a source its keys and cursors, the bot its segments and ship queue) and changes them in the same transaction.
@@ -14,22 +14,22 @@ use crate::file;
 use crate::schema::Step;
 use crate::vault::{Vault, VaultError, VaultHeader};
 
-/// Prepared statements kept.
+/// Prepared statements kept in memory.
 const STATEMENTS_CACHED: usize = 64;
 
-/// Rows of `meta` that hold what opens the state; the others are sealed.
+/// Name of the row of `meta` that holds the vault's header; rows other than headers are sealed.
 const VAULT: &str = "vault";
-/// Opens it as well, while the password is being changed.
+/// A second header while the password is being changed; it opens the state as well.
 const NEXT_VAULT: &str = "next_vault";
-/// Sealed: what opens [`NEXT_VAULT`].
+/// Sealed: the password that opens [`NEXT_VAULT`].
 const NEXT_PASSWORD: &str = "next_password";
-/// There as long as the first password is to be replaced.
+/// Exists as long as the first password is to be replaced.
 const PROVISIONAL: &str = "provisional";
 
-/// How long the first password of a state is to open it.
+/// How long the first password of a state opens it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seal {
-    /// Until somebody changes it.
+    /// Until someone changes it.
     Lasting,
     /// Until the bot has one of its own.
     Provisional,
@@ -44,7 +44,7 @@ pub enum Access {
     Write,
 }
 
-/// The table of the store itself: what opens the state, and sealed values by name. The first step of every schema makes it.
+/// The store's own table: headers of the vault, and sealed values by name. The first step of every schema makes it.
 pub const META: &str = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;";
 
 /// An open state file.
@@ -60,12 +60,12 @@ impl Store {
         Self::open_or_make(path, password, steps, Seal::Lasting)
     }
 
-    /// The same; a state that is made here is provisional, until another password takes over.
+    /// As [`open`](Self::open), but a state that is made here is provisional, until another password takes over.
     pub fn open_or_begin(path: &Path, password: &[u8], steps: &'static [Step]) -> Result<Self, StoreError> {
         Self::open_or_make(path, password, steps, Seal::Provisional)
     }
 
-    /// Opens a state whose vault is open already, without a password: nothing of its header is looked at.
+    /// Opens a state with a vault that is open already: needs no password, and does not read the header.
     pub fn open_unlocked(path: &Path, vault: Arc<Vault>, steps: &'static [Step]) -> Result<Self, StoreError> {
         Ok(Self::with(file::connect(path, steps)?, vault, path.display().to_string()))
     }
@@ -110,12 +110,12 @@ impl Store {
         Ok(Self::with(connection, Arc::new(vault), name))
     }
 
-    /// A state that lives in memory only: for devices that exist as long as a replay does.
+    /// A state that lives in memory only: for the devices of a replay.
     pub fn in_memory(vault: Arc<Vault>, steps: &'static [Step]) -> Result<Self, StoreError> {
         let path = "in memory".to_owned();
         let failed = |source| StoreError::Sqlite { operation: "opened", path: "in memory".to_owned(), source };
         let connection = Connection::open_in_memory().map_err(failed)?;
-        // what is forgotten gives its memory back
+        // rows that are deleted give their memory back
         connection.execute_batch("PRAGMA auto_vacuum=FULL").map_err(failed)?;
         steps.iter().try_for_each(|step| step(&connection)).map_err(failed)?;
         Ok(Self::with(connection, vault, path))
@@ -132,7 +132,7 @@ impl Store {
             Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
             Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
         };
-        // a name is read as the first connection read it
+        // the path is interpreted as by the first connection, which takes URIs
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(&self.path, flags).map_err(|e| self.failed("opened", e))?;
         connection
@@ -146,7 +146,7 @@ impl Store {
         StoreError::Sqlite { operation, path: self.path.clone(), source }
     }
 
-    /// Is the password that opens this state still the one that it was begun with, to be replaced?
+    /// Is the password that opens this state still its first one, which is to be replaced?
     pub fn is_provisional(&self) -> Result<bool, StoreError> {
         self.row("SELECT 1 FROM meta WHERE name=?1", PROVISIONAL, |_| Ok(())).map(|row| row.is_some())
     }
@@ -159,13 +159,13 @@ impl Store {
         Ok(Some(Zeroizing::new(text.to_owned())))
     }
 
-    /// Forgets the password of a state that no device was registered with, and all that it sealed: the next start begins it
-    /// anew, with another one.
+    /// Deletes the password of a state that no device was registered with, and all that it sealed: the next start begins it
+    /// again, with another password.
     pub fn forget_beginning(&mut self) -> Result<(), StoreError> {
         self.write(|tx| tx.execute("DELETE FROM meta WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name='identity')", []))
     }
 
-    /// Stores the password that is to take over, so that whatever happens until then is done again with the same one.
+    /// Stores the password that is to take over, so that an interrupted change is repeated with the same one.
     pub fn begin_password(&mut self, password: &str) -> Result<(), StoreError> {
         let header = self.vault.rewrap(password.as_bytes())?.encode();
         self.write(|tx| {
@@ -174,10 +174,10 @@ impl Store {
         })
     }
 
-    /// From now on only the password of [`begin_password`](Self::begin_password) opens the state; without one, the one
+    /// From now on only the password of [`begin_password`](Self::begin_password) opens the state; if there is none, the one
     /// that opened it stays.
     pub fn finish_password(&mut self) -> Result<(), StoreError> {
-        // what is deleted is overwritten: the old header and the old password would still open a copy
+        // what is deleted is overwritten: the old header and the old password would open a copy
         self.connection.execute_batch("PRAGMA secure_delete=ON;").map_err(|e| self.failed("written", e))?;
         self.write::<_, StoreError>(|tx| {
             let next = "UPDATE meta SET value=(SELECT value FROM meta WHERE name=?2)
@@ -185,7 +185,7 @@ impl Store {
             tx.execute(next, [VAULT, NEXT_VAULT])?;
             tx.execute("DELETE FROM meta WHERE name IN (?1, ?2, ?3)", [NEXT_VAULT, NEXT_PASSWORD, PROVISIONAL])
         })?;
-        // and it does not stay in the log; one that is being read is emptied later
+        // and it does not stay in the log; a log that is being read is emptied later
         let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         emptied.map_err(|e| self.failed("written", e))
     }
@@ -201,17 +201,17 @@ impl Store {
         Ok(self.vault.open(&context(table, row), sealed)?)
     }
 
-    /// Runs `read` on one snapshot of the state: many look-ups cost hardly more than one.
+    /// Runs `read` on one snapshot of the state: many look-ups then cost hardly more than one.
     pub fn snapshot<R, E: From<StoreError>>(&self, read: impl FnOnce(&Self) -> Result<R, E>) -> Result<R, E> {
         let failed = |e| self.failed("read", e);
-        // `DEFERRED`: the snapshot is that of the first look-up
+        // `DEFERRED`: the snapshot is taken by the first look-up
         let snapshot = self.connection.unchecked_transaction().map_err(failed)?;
         let result = read(self)?;
         snapshot.finish().map_err(failed)?;
         Ok(result)
     }
 
-    /// The row that a statement finds by one key.
+    /// The row that a statement finds by one key, if there is one.
     pub fn row<T>(
         &self,
         sql: &str,
@@ -222,7 +222,7 @@ impl Store {
         self.connection.prepare_cached(sql).map_err(failed)?.query_row([key], f).optional().map_err(failed)
     }
 
-    /// Rows of tables that a user of this store keeps beside its own.
+    /// Rows that a statement finds in the tables of a room.
     pub fn rows<T>(
         &self,
         sql: &str,
@@ -233,7 +233,7 @@ impl Store {
         statement.query_map([], f).and_then(Iterator::collect).map_err(failed)
     }
 
-    /// Adds `schema` to the tables. Each statement must be harmless when repeated.
+    /// Adds `schema` to the tables. Every statement must be harmless when repeated.
     pub fn extend(&self, schema: &str) -> Result<(), StoreError> {
         self.connection.execute_batch(&format!("BEGIN IMMEDIATE; {schema} COMMIT;")).map_err(|e| {
             // a failed batch leaves its transaction open
@@ -242,7 +242,7 @@ impl Store {
         })
     }
 
-    /// Shows `look` each row that a statement finds, one at a time.
+    /// Passes each row that a statement finds to `look`, one at a time.
     pub fn each(
         &self,
         sql: &str,
@@ -257,7 +257,7 @@ impl Store {
         Ok(())
     }
 
-    /// Runs `change`. What it returned comes back as [`Committed`] once all it wrote is on stable storage; after an error
+    /// Runs `change`. What it returns comes back as [`Committed`] once all that it wrote is on stable storage; after an error
     /// none of it is written.
     pub fn transaction<R, E: From<StoreError>>(
         &mut self,
@@ -272,20 +272,20 @@ impl Store {
         Ok(Committed(result))
     }
 
-    /// The same, for callers that have no use for the proof.
+    /// As [`transaction`](Self::transaction), for callers without a use for the proof.
     pub fn write<R, E: From<StoreError>>(&mut self, change: impl FnOnce(&Writer<'_>) -> Result<R, E>) -> Result<R, E> {
         self.transaction(change).map(Committed::into_inner)
     }
 }
 
-/// What a transaction returned, and the proof that the transaction is on stable storage. Only
+/// What a transaction returned, and the proof that it is on stable storage. Only
 /// [`Store::transaction`] makes one: a function that takes a `Committed<T>` cannot be called before the commit.
 #[derive(Debug)]
 #[must_use = "a commit that nothing follows leaves the next start to finish it"]
 pub struct Committed<T>(T);
 
 impl<T> Committed<T> {
-    /// The proof alone.
+    /// The proof without the value.
     pub fn proof(&self) -> Committed<()> {
         Committed(())
     }
@@ -304,7 +304,7 @@ impl<T> std::ops::Deref for Committed<T> {
     }
 }
 
-/// A transaction under way.
+/// A transaction in progress.
 pub struct Writer<'a> {
     tx: Transaction<'a>,
     vault: &'a Vault,
@@ -316,7 +316,7 @@ impl Writer<'_> {
         StoreError::Sqlite { operation: "written", path: self.path.to_owned(), source }
     }
 
-    /// Changes tables, also those that a user of this store keeps beside its own.
+    /// Changes the tables of the store or of a room.
     pub fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
         let failed = |e| self.failed(e);
         self.tx.prepare_cached(sql).map_err(failed)?.execute(params).map_err(failed)?;

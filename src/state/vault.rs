@@ -12,24 +12,24 @@
 //!
 //! # Invariants
 //!
-//! - **A nonce never repeats.** Each start of the process draws a session salt of its own, hence a key of its own; in
+//! - **A nonce never repeats.** Each start of the process draws its own session salt, hence its own key; in
 //!   a session the nonce is a counter that is never stored and never goes back. Nothing has to be durable for that: a
 //!   crash loses the session key's future, not its past. After 2^32 values a session is replaced by the next, so that
 //!   10^12 values stay far from GCM's bounds (2^40 blocks a key at 4 KiB a value).
-//! - **The password is needed once a start** and is not kept. Another password wraps the same data key anew
-//!   ([`Vault::rewrap`]); values stay as they are. Who kept a copy of the old header *and* knows the old password can
+//! - **The password is needed once a start** and is not kept. A new password wraps the same data key again
+//!   ([`Vault::rewrap`]); values stay as they are. A holder of a copy of the old header *and* the old password can
 //!   still open: destroy old headers.
 //! - Keys are wiped when the vault is dropped, and never printed.
 //!
 //! # Crash
 //!
-//! The vault writes nothing. A header replaced by `rewrap` must be replaced in one step (rename or transaction) by
-//! whoever stores it: without a header nothing opens ever again.
+//! The vault writes nothing. The caller must replace a header by that of `rewrap` in one step (rename or transaction):
+//! without a header nothing opens ever again.
 //!
 //! # Not here
 //!
 //! Rollback: an old value put back into its own row opens. Storage, and a machine whose memory is copied while it runs
-//! (a restored snapshot goes on with the same session; restart the process after restoring one).
+//! (a restored snapshot continues with the same session; restart the process after restoring one).
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod header;
@@ -51,9 +51,9 @@ pub use header::{
     PASSWORD_BYTES_MAX, VaultHeader,
 };
 
-/// Largest value. The state of an MLS group with 100,000 members is some tens of MiB.
+/// Largest value that can be sealed. The state of an MLS group with 100,000 members is some tens of MiB.
 pub const VALUE_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Bytes by which a sealed value is longer than the value.
+/// Bytes by which a sealed value is longer than its plaintext.
 pub const SEAL_OVERHEAD_BYTES: usize = 1 + SALT_BYTES + COUNTER_BYTES + TAG_BYTES;
 
 const VERSION: u8 = 1;
@@ -63,7 +63,7 @@ const COUNTER_BYTES: usize = 8;
 const TAG_BYTES: usize = 16;
 /// Values that one session key seals before the next takes over: keeps each key far below GCM's bounds.
 const SESSION_VALUES_MAX: u64 = 1 << 32;
-/// Keys of past sessions that are kept for opening; making one anew takes some microseconds.
+/// Keys of past sessions that are kept for opening; deriving one again takes some microseconds.
 const OPENED_SESSIONS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
 const SESSION_INFO: &[u8] = b"retaind vault session v1";
@@ -75,28 +75,28 @@ type SessionSalt = [u8; SALT_BYTES];
 /// Why local secrets cannot be read or written.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum VaultError {
-    /// Ask for the password again. (A header altered with care looks the same: the password is what proves it.)
+    /// Wrong password: ask for it again. (A header altered with care looks the same: only the password proves it.)
     #[error("password does not open this device's state: it is wrong, or the state belongs to another account")]
     Password,
-    /// Empty or too long.
+    /// The password is empty or too long.
     #[error("password has {bytes} bytes: 1 to {PASSWORD_BYTES_MAX} are possible")]
     PasswordLength {
-        /// Bytes that were given.
+        /// Its length in bytes.
         bytes: usize,
     },
-    /// The header is damaged or not one. For good: restore it from a copy.
+    /// The header is damaged, or is none. Permanent: restore it from a copy.
     #[error("header of this device's state is damaged ({0}): restore it from a copy")]
     Header(&'static str),
     /// Written by a newer program.
     #[error("this device's state has format version {version}, this program knows {VERSION}: update retaind")]
     Version {
-        /// In the header or value.
+        /// Version in the header or value.
         version: u32,
     },
     /// Argon2 had no memory. Try again.
     #[error("no memory to derive a key from the password: {memory_kib} KiB are needed")]
     Memory {
-        /// As the header asks.
+        /// Memory that the header asks for, KiB.
         memory_kib: u32,
     },
     /// The system gave no randomness. Try again.
@@ -105,18 +105,18 @@ pub enum VaultError {
     /// The value is too large to be sealed or opened.
     #[error("value of {bytes} bytes is larger than {VALUE_BYTES_MAX}")]
     TooLarge {
-        /// Bytes of the value.
+        /// Its length in bytes.
         bytes: usize,
     },
-    /// Damaged, altered, moved from another row, or of another vault. For good.
+    /// Damaged, altered, moved from another row, or of another vault. Permanent.
     #[error("sealed value is not authentic: damaged, moved from another row, or of another device")]
     Value,
-    /// The cipher refused: never seen, kept so that nothing is assumed.
+    /// The cipher failed: never seen, reported so that nothing is assumed.
     #[error("encryption of a local value failed: `{0}`")]
     Cipher(&'static str),
 }
 
-/// One run's key and counter.
+/// The key and counter of one session.
 struct Session {
     salt: SessionSalt,
     cipher: Arc<LessSafeKey>,
@@ -151,12 +151,12 @@ impl Vault {
         Ok((Self::with_data_key(data_key)?, header))
     }
 
-    /// The vault of an earlier [`create`](Self::create).
+    /// Opens the vault of an earlier [`create`](Self::create).
     pub fn unlock(password: &[u8], header: &VaultHeader) -> Result<Self, VaultError> {
         Self::with_data_key(header.unwrap(password)?)
     }
 
-    /// A header that `new_password` opens; the one it replaces must be destroyed.
+    /// Makes a header that `new_password` opens; the one that it replaces must be destroyed.
     pub fn rewrap(&self, new_password: &[u8]) -> Result<VaultHeader, VaultError> {
         VaultHeader::wrap(new_password, &self.data_key)
     }
@@ -174,14 +174,14 @@ impl Vault {
         })
     }
 
-    /// Seals `plaintext` for the place that `context` names. The result is [`SEAL_OVERHEAD_BYTES`] longer.
+    /// Seals `plaintext` for the row that `context` names. The result is [`SEAL_OVERHEAD_BYTES`] longer.
     pub fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, VaultError> {
         let mut out = Vec::new();
         self.seal_into(context, plaintext, &mut out)?;
         Ok(out)
     }
 
-    /// As [`seal`](Self::seal), appended to `out`; on an error `out` is as before.
+    /// As [`seal`](Self::seal), but appends to `out`; on an error `out` is as before.
     pub fn seal_into(&self, context: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), VaultError> {
         if plaintext.len() > VALUE_BYTES_MAX {
             return Err(VaultError::TooLarge { bytes: plaintext.len() });
@@ -211,7 +211,7 @@ impl Vault {
         Ok(())
     }
 
-    /// The value that was sealed for `context`.
+    /// Opens the value that was sealed for `context`.
     pub fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         let (&version, rest) = sealed.split_first().ok_or(VaultError::Value)?;
         if version != VERSION {
@@ -249,11 +249,11 @@ impl Vault {
         name
     }
 
-    /// A key with a counter that it has not seen; begins the next session when this one is used up.
+    /// A key and a counter that it has not used; begins the next session when this one is used up.
     fn next_nonce(&self) -> Result<(Arc<Session>, u64), VaultError> {
         loop {
             let session = Arc::clone(&self.session.read().unwrap_or_else(PoisonError::into_inner));
-            // Relaxed: all that matters is that no two calls get the same number.
+            // Relaxed: it only matters that no two calls get the same number.
             let counter = session.counter.fetch_add(1, Ordering::Relaxed);
             if counter < self.session_values_max {
                 return Ok((session, counter));

@@ -1,4 +1,4 @@
-//! From what was read to the shape of its record.
+//! From a decrypted message to the shape of its record.
 
 use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
 
@@ -230,7 +230,7 @@ impl<'a> FileVaultInfo<'a> {
                 path: &item.path,
                 target: &item.target,
             },
-            // in capitals here and in small letters for files, as published
+            // upper case here and lower case for files, as published
             guid: hyphenated(&HEXUPPER.encode(&item.guid)),
         }
     }

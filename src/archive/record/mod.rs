@@ -1,8 +1,8 @@
 //! One message, one line of JSON: the record.
 //!
-//! [`Record::append_line`] is a pure function of its values; whoever calls it has decrypted the message and reads the
-//! clock. A record says what was said, by whom, when and where, in the shapes that readers of the message files know
-//! (`msgtype` and an object of its own for each), and our further fields, always: `network_id`, `sender_network_id`,
+//! [`Record::append_line`] is a pure function of its values; the caller has decrypted the message and read the
+//! clock. A record says what was said, by whom, when and where, in the shapes that readers of the message files expect
+//! (`msgtype` and an object of its own for each), and has further fields, always: `network_id`, `sender_network_id`,
 //! `device`, `seq` and `received_iso`.
 //!
 //! Invariants:
@@ -11,11 +11,12 @@
 //! - Records have no `Debug`: they reach the segment and nothing else.
 //! - Keys of attachments and ids of blobs are never written. There is no field for them.
 //! - Nothing is skipped: what cannot be read is a record of `msgtype` 0 with `reason`, a hole in `seq` is one too, and
-//!   membership, which MLS authenticates, is told as 4002 and 4003. What only concerns keys is our own 4900.
+//!   membership, which MLS authenticates, is recorded as 4002 and 4003. What only concerns keys is our own 4900.
 //! - Any `i64` is a time: `msg_ts` is exact, and what is outside the years 1 to 9999 is shown as the nearest moment
 //!   inside (see `time`).
 //!
-//! Not here: names of files, clean or not (`segment`), and whether an attachment is what it should be (`receive`).
+//! Not here: names of the files beside the records ([`names`](crate::names)), and whether an attachment is the one that its
+//! message announced: its source decides that.
 
 mod line;
 mod shapes;
@@ -53,14 +54,14 @@ pub struct Record<'a> {
     pub body: RecordBody<'a>,
 }
 
-/// Who, when and where.
+/// Who sent and received, when and where.
 #[derive(Clone, Copy)]
 pub struct RecordContext<'a> {
-    /// Network that the bot is on.
+    /// Name of the network that the bot is on.
     pub network_id: &'a str,
-    /// Network of the sender.
+    /// Name of the sender's network.
     pub sender_network_id: &'a str,
-    /// `None` = the network itself, or nobody knows: recorded as an empty name.
+    /// `None` = the network itself, or unknown: recorded as an empty name.
     pub sender: Option<&'a UserName>,
     /// Sort of account of the sender.
     pub sender_type: SenderType,
@@ -68,22 +69,22 @@ pub struct RecordContext<'a> {
     pub device: Option<DeviceId>,
     /// The other user of a direct conversation; `None` in rooms and groups.
     pub receiver: Option<&'a UserName>,
-    /// `vgroupid`.
+    /// The `vgroupid` of the conversation.
     pub conversation: ConversationId,
     /// Place in the conversation, from 1.
     pub seq: u64,
     /// When the bot received it, microseconds since 1970 UTC.
     pub received_micros: i64,
-    /// The content's, or [`handshake_message_id`].
+    /// Id of the content, or [`handshake_message_id`].
     pub message_id: MessageId,
-    /// The content's, or when the network accepted it: microseconds since 1970 UTC.
+    /// Time of the content, or when the network accepted it: microseconds since 1970 UTC.
     pub sent_at_micros: i64,
 }
 
 /// Sort of account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SenderType {
-    /// Of the network.
+    /// A user of the network.
     Normal,
     /// A guest.
     Guest,
@@ -103,33 +104,33 @@ impl From<Role> for SenderType {
 pub enum RecordBody<'a> {
     /// An application message.
     Content {
-        /// What was decrypted.
+        /// The decrypted content.
         content: &'a Content,
-        /// What became of its attachment; `None` for all but files (a file is then recorded as missing).
+        /// The outcome of its attachment; `None` for all but files (a file is then recorded as missing).
         file: Option<&'a FileOutcome>,
     },
     /// A commit that changed who is in the conversation.
     Membership {
         /// Users that were not in it before.
         added: &'a [UserName],
-        /// Users that are not in it any more.
+        /// Users that are no longer in it.
         deleted: &'a [UserName],
     },
     /// A member proposed to leave.
     Left {
-        /// Who.
+        /// The member.
         user: &'a UserName,
     },
     /// A commit, proposal or Welcome that changed no membership.
     KeyEvent {
-        /// What it was.
+        /// The kind of event.
         action: KeyAction<'a>,
         /// Epoch of the conversation after it.
         epoch: u64,
     },
     /// What was delivered could not be decrypted, or its content not be understood.
     Unreadable(Unreadable<'a>),
-    /// The network left out what it should have delivered; the record stands in the place of the first.
+    /// The network left out what it should have delivered; the record has the place of the first.
     Hole {
         /// First missing `seq`.
         from_seq: u64,
@@ -138,21 +139,21 @@ pub enum RecordBody<'a> {
     },
 }
 
-/// What became of an attachment.
+/// The outcome of an attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileOutcome {
-    /// It is in the archive, whole, with the hash that the sender gave.
+    /// It is in the archive, whole, with the hash that the sender announced.
     Saved {
-        /// Its name there.
+        /// Its name in the archive.
         local_name: String,
         /// SHA-256 of the plaintext.
         sha256: [u8; 32],
         /// Bytes of plaintext.
         size: u64,
     },
-    /// It is not; size and hash are recorded as the sender gave them.
+    /// It is not; size and hash are recorded as the sender announced them.
     Missing {
-        /// Why, for a person.
+        /// The reason, for a person.
         reason: String,
     },
 }
@@ -176,11 +177,11 @@ pub enum KeyAction<'a> {
 /// What is known of a message that cannot be read.
 #[derive(Clone, Copy)]
 pub struct Unreadable<'a> {
-    /// Why, for a person.
+    /// The reason, for a person.
     pub reason: &'a str,
     /// The ciphertext, as delivered.
     pub ciphertext: Ciphertext<'a>,
-    /// What was decrypted, when decryption is not what failed. The ratchet has moved on, so this is the only copy: it is
+    /// The plaintext, if decryption is not what failed. The ratchet has moved on, so this is the only copy: it is
     /// recorded whole, but for the keys of attachments.
     pub plaintext: Option<&'a [u8]>,
 }
@@ -188,9 +189,9 @@ pub struct Unreadable<'a> {
 /// Bytes that could not be read.
 #[derive(Clone, Copy)]
 pub struct Ciphertext<'a> {
-    /// How many.
+    /// Their number.
     pub size: u64,
-    /// SHA-256 of them.
+    /// Their SHA-256.
     pub sha256: [u8; 32],
     /// Name of the file in the archive that holds them.
     pub file: Option<&'a str>,
@@ -215,7 +216,7 @@ impl Record<'_> {
     /// Appends the record to `out`: one JSON object and `\n`.
     ///
     /// # Errors
-    /// `out` is then as it was.
+    /// `out` is then as before.
     pub fn append_line(&self, out: &mut Vec<u8>) -> Result<(), RecordError> {
         let start = out.len();
         let line = shapes::Line::of(self);
@@ -229,7 +230,7 @@ impl Record<'_> {
 }
 
 /// The id of a message that has none of its own: the first 16 bytes of SHA-256 over a label, the conversation and the
-/// big-endian `seq`. Whoever reads the same message computes the same id.
+/// big-endian `seq`. Every reader of the message computes the same id.
 pub fn handshake_message_id(conversation: &ConversationId, seq: u64) -> MessageId {
     let hash = digest(&SHA256, &[HANDSHAKE_LABEL, conversation.as_bytes(), &seq.to_be_bytes()].concat());
     let mut id = [0u8; 16];

@@ -1,4 +1,4 @@
-//! The shapes of records. Fields are declared in the order of their keys: serde writes them as they stand here, and a
+//! The shapes of records. Fields are declared in the order of their keys: serde writes them in that order, and a
 //! test reads every golden file back to see that they are sorted.
 
 use serde::{Serialize, Serializer};
@@ -55,7 +55,7 @@ pub(super) struct Line<'a> {
     pub vgroupid: &'a str,
 }
 
-/// 7000.
+/// Kind 7000: a call.
 #[derive(Serialize, Default)]
 pub(super) struct CallObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +76,7 @@ pub(super) struct CallObject<'a> {
     pub versioncheck: bool,
 }
 
-/// 0: what was delivered.
+/// Kind 0: a message that could not be decrypted.
 #[derive(Serialize)]
 pub(super) struct CiphertextObject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,22 +85,22 @@ pub(super) struct CiphertextObject<'a> {
     pub size: u64,
 }
 
-/// 0: what was decrypted, but not understood.
+/// Kind 0: a message that was decrypted, but not understood.
 #[derive(Serialize, Default)]
 pub(super) struct ContentObject {
-    /// Base64 of the body, without keys, when kind and version are known but not what they mean.
+    /// Base64 of the body, without keys: its kind and version are known, its meaning is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<u32>,
-    /// Base64 of everything that was decrypted, without keys, when it was refused.
+    /// Base64 of the whole plaintext, without keys: it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plaintext: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
 }
 
-/// 4001 to 4014, 4900.
+/// Kinds 4001 to 4014 and 4900: changes of a conversation.
 #[derive(Serialize, Default)]
 pub(super) struct Control<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,7 +144,7 @@ pub(super) struct AttributeObject {
     pub msgid: String,
 }
 
-/// 4004 of a saved item; there is no field for its key.
+/// Kind 4004: a change of a saved item; there is no field for its key.
 #[derive(Serialize)]
 pub(super) struct FileVaultInfo<'a> {
     pub domain: &'a str,
@@ -163,7 +163,7 @@ pub(super) struct FileManagementAction<'a> {
     pub target: &'a str,
 }
 
-/// 9000 and 9100.
+/// Kinds 9000 and 9100: edits and reactions.
 #[derive(Serialize, Default)]
 pub(super) struct Edit<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,7 +176,7 @@ pub(super) struct Edit<'a> {
     pub react_added: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaction: Option<&'a str>,
-    /// Spelt so in the published output.
+    /// Spelt like this in the published output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shareexpiriation: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,7 +185,7 @@ pub(super) struct Edit<'a> {
     pub what: &'static str,
 }
 
-/// 6000; there is no field for its key.
+/// Kind 6000: a file; there is no field for its key.
 #[derive(Serialize)]
 pub(super) struct File<'a> {
     pub filehash: String,
@@ -207,14 +207,14 @@ pub(super) struct File<'a> {
     pub voicememoduration: Option<u32>,
 }
 
-/// 0: what did not come.
+/// Kind 0: messages that are missing.
 #[derive(Serialize)]
 pub(super) struct Hole {
     pub fromseq: u64,
     pub toseq: u64,
 }
 
-/// 3000.
+/// Kind 3000: a step of comparing keys.
 #[derive(Serialize)]
 pub(super) struct KeyVerify {
     pub msgtype: u8,
@@ -226,14 +226,14 @@ pub(super) struct Link<'a> {
     pub url: &'a str,
 }
 
-/// 8000.
+/// Kind 8000: a place.
 #[derive(Serialize)]
 pub(super) struct Location {
     pub latitude: f64,
     pub longitude: f64,
 }
 
-/// 9200.
+/// Kind 9200: a message was read.
 #[derive(Serialize)]
 pub(super) struct ReadReceipt {
     pub message_timestamp_secs: String,

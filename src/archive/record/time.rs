@@ -43,7 +43,7 @@ pub(super) fn seconds(secs: i64) -> String {
     civil_seconds(micros_of(secs))
 }
 
-/// Seconds as microseconds; what is too large stays at the end of the range.
+/// Seconds as microseconds; what is too large is cut to the range.
 pub(super) fn micros_of(secs: i64) -> i64 {
     secs.saturating_mul(MICROS_PER_SEC)
 }
@@ -59,7 +59,7 @@ fn civil_seconds(micros: i64) -> String {
 }
 
 fn civil(micros: i64) -> DateTime {
-    // inside the range it is never the default
+    // within the range it is never the default
     let timestamp = Timestamp::from_microsecond(micros.clamp(MICROS_MIN, MICROS_MAX)).unwrap_or_default();
     Offset::UTC.to_datetime(timestamp)
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with message files. Nearly all of it halts: the caller's remedy is in the text.
+//! What can be wrong with message files. Nearly all of it halts the bot: the remedy is in the text.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,13 @@ use retaind_core::fault::{Fault, Faulty};
 /// Why message files could not be written, sealed or recovered. None of these holds content.
 #[derive(Debug, Error)]
 pub enum SegmentError {
-    /// A call of the disk failed. While writing, the writer is poisoned from then on.
+    /// A call of the disk failed. If it was a write, the writer is poisoned from then on.
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// An earlier call failed, so that the files' tails are unknown.
     #[error("an earlier write to the message files failed; nothing more is written until a restart has recovered them")]
     Poisoned,
-    /// The caller mixed up the steps of a commit; nothing was done.
+    /// The caller called the steps of a commit in the wrong order; nothing was done.
     #[error("message files: `{0}`")]
     OutOfTurn(&'static str),
     /// A record that is not one line; nothing was written.
@@ -25,7 +25,7 @@ pub enum SegmentError {
     /// A time outside the years 1970 to 9999; nothing was written.
     #[error("received time of a record, `{micros}` microseconds, is outside the years 1970 to 9999; set the clock")]
     Time {
-        /// Microseconds since 1970 UTC.
+        /// The time, microseconds since 1970 UTC.
         micros: i64,
     },
     /// A base name that would leave the directory, hide the files, or be too long for a file system.
@@ -34,18 +34,18 @@ pub enum SegmentError {
          control character; correct `WICKRIO_COMP_BASENAME`"
     )]
     Basename(String),
-    /// A limit of 0 bytes.
+    /// A size limit of 0 bytes.
     #[error("message files of at most 0 bytes hold nothing; raise `WICKRIO_COMP_FILESIZE`")]
     SizeMax,
-    /// A file with committed records is not there.
+    /// A file with committed records does not exist.
     #[error(
         "message file `{}` is missing, but {committed} bytes of it were committed: it was moved or deleted while the \
          bot was stopped; put it back", path.display()
     )]
     Missing {
-        /// Where it was looked for.
+        /// The path at which it was expected.
         path: PathBuf,
-        /// Bytes that were committed.
+        /// Committed length in bytes.
         committed: u64,
     },
     /// A file is shorter than what was committed of it.
@@ -54,11 +54,11 @@ pub enum SegmentError {
          had confirmed; restore it from a copy", path.display()
     )]
     Short {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Bytes that it has.
+        /// Its length in bytes.
         found: u64,
-        /// Bytes that were committed.
+        /// Committed length in bytes.
         committed: u64,
     },
     /// A finished file is longer than what was committed of it.
@@ -67,27 +67,27 @@ pub enum SegmentError {
          wrote to it, or the state directory is an older copy; restore the matching pair", path.display()
     )]
     Long {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Bytes that it has.
+        /// Its length in bytes.
         found: u64,
-        /// Bytes that were committed.
+        /// Committed length in bytes.
         committed: u64,
     },
-    /// A file that is not ours stands at a name that we need; it is never overwritten.
+    /// A foreign file has a name that the bot needs; it is never overwritten.
     #[error("`{}` stands where the bot needs that name, and is not its own; move it away", path.display())]
     NameTaken {
-        /// The name.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// There are sealed files that the state should not know how to make yet.
+    /// There are sealed files with numbers that the state has not given out yet.
     #[error(
         "message file `{file}` is newer than the bot's state, which has only come to number {number}: the state \
          directory is an older copy, or two bots share the messages directory; restore the newest state, or start \
          with an empty state directory"
     )]
     StateOlder {
-        /// A sealed file's name.
+        /// Name of such a file.
         file: String,
         /// Number of the state's open segment.
         number: u64,

@@ -7,7 +7,7 @@
 //! | not yet settled | `.<basename>.<number>.part` |
 //! | found without state | `<basename>_recovered_<number>.txt` |
 //!
-//! A number has at least 8 digits. One base name that begins with another (`a`, `a_b`) does not confuse them.
+//! A number has at least 8 digits. Two base names of which one begins with the other (`a`, `a_b`) are not confused.
 
 use std::path::{Path, PathBuf};
 
@@ -38,32 +38,32 @@ impl Basename {
         if bad { Err(SegmentError::Basename(name)) } else { Ok(Self(name)) }
     }
 
-    /// The name.
+    /// The base name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Where message files lie and what they are called.
+/// Directory and base name of message files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The messages directory (`WICKRIO_COMP_MESGDEST`); it exists.
     pub dir: PathBuf,
-    /// Their base name.
+    /// Base name of the files.
     pub basename: Basename,
 }
 
-/// What a file name in the messages directory says.
+/// What a file name in the messages directory means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
-    /// Sealed, or found without state: has this number for ever.
+    /// Sealed, or found without state: this number is its own for ever.
     Finished(u64),
-    /// Part file of this number.
+    /// A part file of this number.
     Part(u64),
 }
 
 impl Place {
-    /// `<basename>.txt`
+    /// Path of the open file, `<basename>.txt`.
     pub fn open(&self) -> PathBuf {
         self.dir.join(format!("{}.txt", self.basename.0))
     }
@@ -84,7 +84,7 @@ impl Place {
         &self.dir
     }
 
-    /// `None`: not a name that the bot gives to files of this base name, besides the open one's.
+    /// `None`: no name of a finished file or part file of this base name.
     pub(super) fn recognise(&self, name: &str) -> Option<Known> {
         let base = self.basename.0.as_str();
         if let Some(rest) = name.strip_prefix('.') {

@@ -2,17 +2,17 @@
 //!
 //! With rows (every start but the first): renames of the last commit are finished, the open file is cut to its
 //! committed length, part files of the batch that was not committed are deleted. Their messages were not acknowledged,
-//! and come again. All steps can be repeated, so that a crash in here is just another start.
+//! and come again. All steps can be repeated, so that a crash during recovery is just another start.
 //!
 //! Without rows (first start, or the state directory was lost) nothing can be called uncommitted, because the first
-//! row is committed before the first byte is written. So whatever lies there was written by a bot whose state is gone:
-//! it may be the only copy of what somebody must be able to produce. Nothing of it is deleted, overwritten, cut or
+//! row is committed before the first byte is written. So every file there was written by a bot whose state is gone:
+//! it may be the only copy of what must be produced later. None of it is deleted, overwritten, cut or
 //! opened: `<basename>.txt` and part files get the name `<basename>_recovered_<number>.txt`, and all finished files
 //! are listed in [`Recovery::found`] for shipping. The last line of a recovered file may be torn, and its last records
 //! may not have been acknowledged, so that another device of the bot may have recorded them too: evidence doubled
 //! and labelled is better than evidence lost.
 //!
-//! Refused (halt, nothing touched but by finished renames): a committed file that is missing or shorter than
+//! Refused (halt, nothing touched except by finished renames): a committed file that is missing or shorter than
 //! committed; sealed files newer than the rows (an older copy of the state, whose "cut what was not committed" would
 //! destroy records); content at `<basename>.txt` that no row knows.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
@@ -32,7 +32,7 @@ use retaind_state::Committed;
 pub struct FoundFile {
     /// Its name in the messages directory.
     pub name: String,
-    /// Bytes.
+    /// Length in bytes.
     pub length: u64,
 }
 
@@ -46,21 +46,21 @@ pub struct Recovery {
     pub cut_bytes: u64,
     /// Part files that were deleted because they had not been committed.
     pub removed_parts: u64,
-    /// Finished files of a bot whose state is gone; empty when there were rows. To be shipped like sealed ones.
+    /// Finished files of a bot whose state is gone; empty when there were rows. To be shipped as sealed ones are.
     pub found: Vec<FoundFile>,
     segments: Segments,
 }
 
 impl Recovery {
-    /// The writer, once [`rows`](Self::rows) are committed (also when they are none).
+    /// The writer, once [`rows`](Self::rows) are committed (even if there are none).
     pub fn begin(committed: Committed<Self>) -> Segments {
         committed.into_inner().segments
     }
 }
 
 impl Segments {
-    /// Recovers the files at `place` and prepares the writer. `rows`: all that are open or not settled, others
-    /// as the state likes; none at all only where there is no state.
+    /// Recovers the files at `place` and prepares the writer. `rows`: all that are open or not settled; others are
+    /// allowed; none at all only where there is no state.
     pub fn recover(
         disk: Arc<dyn Disk>,
         place: Place,
@@ -102,7 +102,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// Greater than every number in the directory.
+    /// A number greater than every number in the directory.
     fn next(&self, place: &Place, at_least: u64) -> Result<u64, SegmentError> {
         let highest = self.highest.as_ref().map(|(number, _)| *number).max(self.parts.last().copied());
         after(place, highest).map(|next| next.max(at_least))
@@ -142,7 +142,7 @@ fn with_rows(
     let cut_bytes = cut(&*disk, &place, &open)?;
     let mut removed_parts = 0u64;
     for number in &listing.parts {
-        // those of rows have been renamed by now
+        // files of rows have been renamed by now
         if disk.len(&place.part(*number))?.is_some() {
             disk.remove(&place.part(*number))?;
             removed_parts = removed_parts.saturating_add(1);
@@ -155,8 +155,8 @@ fn with_rows(
     Ok(Recovery { rows: settled, cut_bytes, removed_parts, found: Vec::new(), segments })
 }
 
-/// Cuts the open file to its committed length; returns how many bytes went. Also where it has that length: an earlier start
-/// may have cut it and then failed to sync it, and then the rest would come back with the power.
+/// Cuts the open file to its committed length; returns how many bytes were cut. Syncs even if it has that length: an earlier
+/// start may have cut it and then failed to sync it, and a loss of power would bring the rest back.
 fn cut(disk: &dyn Disk, place: &Place, open: &SegmentRow) -> Result<u64, SegmentError> {
     let (path, committed) = (place.open(), open.length);
     let Some(found) = disk.len(&path)? else {
@@ -169,7 +169,7 @@ fn cut(disk: &dyn Disk, place: &Place, open: &SegmentRow) -> Result<u64, Segment
             disk.remove(&path)?;
             Ok(0)
         }
-        // a segment without committed records is written as a part file: this is not ours
+        // a segment without committed records is written as a part file: this one is foreign
         Some(_) if committed == 0 => Err(SegmentError::NameTaken { path }),
         Some(beyond) => {
             let mut file = disk.open_append(&path)?;

@@ -1,4 +1,4 @@
-//! What the state keeps of each segment, and the two rules that are pure: when to rotate, how to chain.
+//! What the state keeps of each segment, and two pure rules: when to rotate, how to chain.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ pub enum SegmentState {
 /// One segment, as the state keeps it. Committed in the same transaction as the messages that it records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentRow {
-    /// Its number, unique for ever in its directory; key of the row.
+    /// Number of the segment, unique for ever in its directory; key of the row.
     pub number: u64,
     /// Open or sealed. Exactly one row is open, and it has the highest number.
     pub state: SegmentState,
-    /// Bytes.
+    /// Length in bytes.
     pub length: u64,
-    /// Lines.
+    /// Number of records, one a line.
     pub records: u64,
     /// `h_0` = 32 zero bytes, `h_i` = SHA-256(`h_(i-1)` ‖ line i with its line feed): can be recomputed from the file.
     pub chain: [u8; 32],
@@ -32,7 +32,7 @@ pub struct SegmentRow {
     pub first_micros: Option<i64>,
     /// Received time of the last record, microseconds since 1970 UTC.
     pub last_micros: Option<i64>,
-    /// Does the file stand under the name that `state` says? True for an empty segment, which has no file.
+    /// Has the file the name that `state` implies? True for an empty segment, which has no file.
     pub settled: bool,
 }
 
@@ -63,11 +63,11 @@ impl SegmentRow {
 /// When a file is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Bytes; only a single record that is larger makes a larger file.
+    /// Most bytes of a file; only a single larger record makes a larger file.
     pub size_max: u64,
     /// Age at which a file is sealed, counted from its first record; `None` = any age.
     pub age_max: Option<Duration>,
-    /// Number of the first segment where neither state nor directory knows a higher one.
+    /// Number of the first segment when neither state nor directory has a higher one.
     pub first_number: u64,
 }
 
@@ -93,12 +93,12 @@ pub fn chained(previous: &[u8; 32], line: &[u8]) -> [u8; 32] {
 #[derive(Clone, Default)]
 pub struct Chain {
     link: [u8; 32],
-    /// Of a line whose end has not come yet.
+    /// Hash of a line whose end has not come yet.
     line: Option<Context>,
 }
 
 impl Chain {
-    /// The next bytes of the file.
+    /// Takes the next bytes of the file.
     pub fn update(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.extend_line(piece);
@@ -108,7 +108,7 @@ impl Chain {
         }
     }
 
-    /// The last link; what stands behind the last line feed counts as a line.
+    /// The last link; bytes after the last line feed count as a line.
     pub fn finish(mut self) -> [u8; 32] {
         self.end_line();
         self.link

@@ -1,12 +1,12 @@
-//! Puts files under the names that committed rows say. The writer does it after a commit, recovery after a crash:
+//! Gives files the names in their committed rows. The writer does it after a commit, recovery after a crash:
 //! the same function, because a crash may have left it at any step.
 //!
 //! Invariants that make every step repeatable:
-//! - A segment that is not settled lies under exactly one of: its part name, `<basename>.txt`, its final name.
-//! - At most one of the sealed ones can lie at `<basename>.txt`: the one that was open when the batch began. It leaves
+//! - A segment that is not settled is under exactly one of: its part name, `<basename>.txt`, its final name.
+//! - At most one of the sealed ones can be at `<basename>.txt`: the one that was open when the batch began. It leaves
 //!   that name, durably (`sync_dir`), before the new open one takes it; so no order in which a file system may
 //!   persist renames ever puts one file over another.
-//! - Between `sync` and the end of settling nothing is written: lengths must match exactly.
+//! - From `sync` to the end of settling nothing is written: lengths must match exactly.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::names::Place;
 use super::row::{SegmentRow, SegmentState};
 use crate::disk::Disk;
 
-/// Settles the rows that are not, in the order of their numbers, and returns them as they are now.
+/// Settles the rows that are not settled, in the order of their numbers, and returns them as they are now.
 pub(super) fn settle(disk: &dyn Disk, place: &Place, rows: &[SegmentRow]) -> Result<Vec<SegmentRow>, SegmentError> {
     let mut unsettled: Vec<_> = rows.iter().filter(|row| !row.settled).cloned().collect();
     unsettled.sort_by_key(|row| row.number);
@@ -66,7 +66,7 @@ fn settle_open(disk: &dyn Disk, place: &Place, row: &SegmentRow) -> Result<(), S
             whole(&part, found, row)?;
             Ok(disk.rename(&part, &base)?)
         }
-        // renamed already; a later batch may have made it longer, which recovery cuts
+        // renamed already; a later batch may have made it longer, and recovery cuts that off
         (None, Some(_)) => Ok(()),
         (None, None) => Err(SegmentError::Missing { path: base, committed: row.length }),
     }

@@ -11,7 +11,7 @@ use super::settle::settle;
 use crate::disk::{Disk, DiskFile};
 use retaind_state::Committed;
 
-/// Records are gathered to writes of this size: few system calls for small records, and memory that does not grow
+/// Records are gathered into writes of this size: few system calls for small records, and memory that does not grow
 /// with the batch.
 pub const WRITE_BYTES: usize = 256 * 1024;
 
@@ -21,7 +21,7 @@ pub struct Segments {
     place: Place,
     policy: Policy,
     phase: Phase,
-    /// As it will be committed by the next [`sync`](Self::sync).
+    /// The open segment, as the next [`sync`](Self::sync) will commit it.
     open: SegmentRow,
     /// The open segment's file; opened by the first append.
     file: Option<Box<dyn DiskFile>>,
@@ -29,9 +29,9 @@ pub struct Segments {
     on_disk: bool,
     /// Bytes of the open segment that are not written yet; at most [`WRITE_BYTES`].
     buffer: Vec<u8>,
-    /// Where its age counts from: the first record's time, or an earlier one if the clock was set back since.
+    /// Received time that its age counts from: the first record's, or an earlier one if the clock was set back since.
     age_from_micros: Option<i64>,
-    /// Sealed since the last commit.
+    /// Segments sealed since the last commit.
     sealed: Vec<SegmentRow>,
     next_number: u64,
     open_changed: bool,
@@ -53,20 +53,20 @@ pub struct Synced {
 }
 
 impl Synced {
-    /// Rows to be written (inserted or replaced by number). None if nothing was appended or rotated.
+    /// Rows to be written (inserted or replaced by number). Empty if nothing was appended or rotated.
     pub fn rows(&self) -> &[SegmentRow] {
         &self.rows
     }
 }
 
-/// All files have the names that the committed rows say.
+/// All files have the names in their committed rows.
 #[must_use = "its rows belong into the next transaction, and its sealed segments into the ship queue"]
 pub struct Settled {
     rows: Vec<SegmentRow>,
 }
 
 impl Settled {
-    /// Rows that are settled now, to be stored in the next transaction. Those that are sealed are ready to ship:
+    /// Rows that are settled now, to be stored in the next transaction. The sealed ones are ready to ship:
     /// put them into the queue in that same transaction. (A crash before it: recovery returns them again.)
     pub fn rows(&self) -> &[SegmentRow] {
         &self.rows
@@ -97,12 +97,12 @@ impl Segments {
         }
     }
 
-    /// Where the files lie.
+    /// Directory and base name of the files.
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// The open segment with all that was appended, also what is not durable yet.
+    /// The open segment with all that was appended, durable or not.
     pub fn open_row(&self) -> &SegmentRow {
         &self.open
     }
@@ -120,7 +120,7 @@ impl Segments {
         self.poison_if_failed(result)
     }
 
-    /// Does the open file's age demand [`rotate`](Self::rotate)? Never while it is empty.
+    /// Is the open file old enough for [`rotate`](Self::rotate)? Never while it is empty.
     pub fn due(&self, now_micros: i64) -> bool {
         self.age_from_micros.is_some_and(|from| self.policy.is_too_old(from, now_micros))
     }
@@ -132,7 +132,7 @@ impl Segments {
         self.age_from_micros.map(|from| from.saturating_add(age))
     }
 
-    /// Seals the open file and begins the next one; nothing if it is empty. Takes effect at `sync` and `settle`.
+    /// Seals the open file and begins the next one; does nothing if it is empty. Takes effect at `sync` and `settle`.
     pub fn rotate(&mut self) -> Result<(), SegmentError> {
         self.must_be_writing("a rotation came between `sync` and `settle`")?;
         if self.open.records == 0 {

@@ -1,18 +1,18 @@
-//! The clock on the wall against the one that only goes forward: who sets the time shows here.
+//! The wall clock against the monotonic one: shows when the time was set.
 
 use std::time::Duration;
 
 use super::{Limits, Verdict};
 
-/// Pure.
+/// State of the conclusions about the clock. Pure.
 #[derive(Debug, Default)]
 pub(super) struct Jump {
-    /// What the wall showed when the other clock began.
+    /// What the wall clock showed when the monotonic one began.
     base_micros: Option<i64>,
 }
 
 impl Jump {
-    /// `at`: the clock that only goes forward.
+    /// `at`: the monotonic clock.
     pub fn observe(&mut self, at: Duration, wall_micros: i64, limits: &Limits) -> Option<Verdict> {
         let at = i64::try_from(at.as_micros()).unwrap_or(i64::MAX);
         let base = wall_micros.saturating_sub(at);

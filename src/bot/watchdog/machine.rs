@@ -1,4 +1,4 @@
-//! All that the watchdog concludes: observations go in, verdicts come out. No clock, no disk, no network.
+//! The watchdog's conclusions: observations go in, verdicts come out. No clock, no disk, no network.
 
 use std::time::Duration;
 
@@ -9,54 +9,54 @@ use super::space::{self, Room};
 use super::stall::Stall;
 pub use retaind_report::status::{Pipeline, Space};
 
-/// When something is worth a word, and when it is a failure.
+/// Thresholds of warnings and failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Away for so long is a warning.
+    /// A network away for this long is a warning.
     pub network_warns_after: Duration,
-    /// Away for so long, and for each multiple of it, is a failure.
+    /// A network away for this long, and for each multiple of it, is a failure.
     pub network_fails_after: Duration,
-    /// A stage that stands still for so long is a warning.
+    /// A stage without progress for this long is a warning.
     pub stage_warns_after: Duration,
-    /// A stage that stands still for so long is a failure.
+    /// A stage without progress for this long is a failure.
     pub stage_fails_after: Duration,
-    /// Less than so many free bytes is little.
+    /// Fewer free bytes than this are a warning.
     pub disk_low_bytes: u64,
-    /// Less than so many free bytes is too little to take more.
+    /// Fewer free bytes than this are a failure, and no more deliveries are taken.
     pub disk_critical_bytes: u64,
-    /// A clock that is off by more was set.
+    /// A wall clock that is off by more than this was set.
     pub clock_jump: Duration,
-    /// From one observation to the next.
+    /// Time from one observation to the next.
     pub look_every: Duration,
 }
 
-/// Is there a connection that messages come over?
+/// Is there a connection over which messages arrive?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Network {
-    /// There is.
+    /// There is one.
     Connected,
-    /// There is not.
+    /// There is none.
     #[default]
     Away,
 }
 
-/// The watchdog's opinion of the moment, for the stages and for whoever asks whether the bot is well.
+/// The watchdog's present opinion, for the stages and for reports on whether the bot is well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Health {
-    /// Connection.
+    /// Is the network connected?
     pub network: Network,
     /// Failures of the present outage: 0 while it may still be a short one.
     pub network_failures: u32,
-    /// Stages.
+    /// The worst of all stages.
     pub pipeline: Pipeline,
-    /// Disk.
+    /// Space on the fullest disk.
     pub space: Space,
-    /// How often the connection was ordered to begin anew.
+    /// How often the watchdog has ordered a new connection.
     pub restarts: u64,
 }
 
 impl Health {
-    /// Is there nothing that an operator has to look at?
+    /// Does no operator have to look at anything?
     pub fn is_well(&self) -> bool {
         self.network_failures == 0 && self.pipeline == Pipeline::Moves && self.space != Space::Critical
     }
@@ -67,76 +67,76 @@ impl Health {
     }
 }
 
-/// What was seen at one moment.
+/// What was observed at one moment.
 #[derive(Debug, Clone)]
 pub struct Observation {
-    /// Since the watchdog began, by a clock that only goes forward.
+    /// Time since the watchdog began, by the monotonic clock.
     pub at: Duration,
-    /// By the clock on the wall, microseconds since 1970, UTC.
+    /// The wall clock, microseconds since 1970, UTC.
     pub wall_micros: i64,
-    /// Connection.
+    /// Is the network connected?
     pub network: Network,
-    /// Stages.
+    /// Each stage's name and pulse.
     pub stages: Vec<(&'static str, Beat)>,
-    /// Disk; `None`: it did not say.
+    /// Space in the fullest directory; `None`: no answer from the disk.
     pub room: Option<Room>,
 }
 
-/// What is to be done or said.
+/// What is to be done or reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Warning.
+    /// Warning: the network is away.
     NetworkAway {
-        /// For how long.
+        /// How long it has been away.
         lasted: Duration,
     },
-    /// Failure: the connection is begun anew.
+    /// Failure: the network is still away, and the connection is opened again.
     NetworkDown {
-        /// For how long.
+        /// How long it has been away.
         lasted: Duration,
     },
-    /// It was away, and that was said.
+    /// The network is back after an outage that was reported.
     NetworkBack {
-        /// For how long.
+        /// How long it was away.
         lasted: Duration,
     },
-    /// Warning.
+    /// Warning: a stage makes no progress.
     StageSlow {
-        /// Which.
+        /// Name of the stage.
         stage: &'static str,
-        /// For how long.
+        /// How long it has made none.
         lasted: Duration,
     },
-    /// Failure: the bot ends.
+    /// Failure: a stage is stalled, and the bot ends.
     StageStalled {
-        /// Which.
+        /// Name of the stage.
         stage: &'static str,
-        /// For how long.
+        /// How long it has made no progress.
         lasted: Duration,
     },
-    /// It was slow, and that was said.
+    /// A stage that was reported as slow makes progress again.
     StageMoves {
-        /// Which.
+        /// Name of the stage.
         stage: &'static str,
-        /// For how long.
+        /// How long it had made none.
         lasted: Duration,
     },
-    /// Warning.
+    /// Warning: little space on the disk.
     DiskLow(Room),
-    /// Failure: no more deliveries are taken.
+    /// Failure: too little space, and no more deliveries are taken.
     DiskCritical(Room),
-    /// There is more room again.
+    /// There is more space again.
     DiskEased {
-        /// What there is.
+        /// The fullest directory and its space.
         room: Room,
-        /// How much that is.
+        /// The level now.
         now: Space,
     },
-    /// Warning.
+    /// Warning: the wall clock was set.
     ClockJumped {
-        /// What the wall should show, microseconds since 1970.
+        /// What it should show, microseconds since 1970.
         expected_micros: i64,
-        /// What it shows.
+        /// What it shows, microseconds since 1970.
         wall_micros: i64,
     },
 }
@@ -146,7 +146,7 @@ pub enum Verdict {
 pub struct Machine {
     limits: Limits,
     earlier: Duration,
-    /// Time that the watchdog has seen. A process that was stopped (`docker pause`) has not stood still.
+    /// Time that the watchdog has seen pass. A process that was paused (`docker pause`) has not stalled.
     awake: Duration,
     outage: Outage,
     stall: Stall,
@@ -155,7 +155,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Knows nothing yet.
+    /// Before the first observation.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -168,7 +168,7 @@ impl Machine {
         }
     }
 
-    /// What follows from what is seen now.
+    /// The verdicts that follow from one observation.
     pub fn observe(&mut self, seen: Observation) -> Vec<Verdict> {
         let Observation { at, wall_micros, network, stages, room } = seen;
         let mut verdicts = Vec::new();

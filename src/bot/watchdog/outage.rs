@@ -1,10 +1,10 @@
-//! The network is away: a warning first, then failures, each of which begins the connection anew.
+//! The network is away: a warning first, then failures, each of which has the connection opened again.
 
 use std::time::Duration;
 
 use super::{Limits, Network, Verdict};
 
-/// Pure.
+/// State of the conclusions about the network. Pure.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     began: Option<Duration>,
@@ -36,7 +36,7 @@ impl Outage {
         }
     }
 
-    /// Failures of this outage.
+    /// Failures of the present outage; 0 while connected.
     pub fn failures(&self) -> u32 {
         self.failures
     }

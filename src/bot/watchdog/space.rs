@@ -1,20 +1,20 @@
-//! Room on the disk. A level is left only when a quarter more than its limit is free, so that a disk that hovers at the
-//! limit is told once.
+//! Space on the disk. A level is left only when a quarter more than its limit is free, so that a disk that hovers at the
+//! limit is reported once.
 
 use std::path::PathBuf;
 
 use super::{Limits, Space, Verdict};
 
-/// What is left for the directory that has least.
+/// The directory with the least free space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Room {
-    /// Which.
+    /// Path of the directory.
     pub directory: PathBuf,
-    /// In bytes.
+    /// Free bytes of its file system.
     pub free_bytes: u64,
 }
 
-/// The level after `level`, with so many bytes free.
+/// The level after `level`, with `free` bytes free.
 pub(super) fn next(level: Space, free: u64, limits: &Limits) -> Space {
     let eased = |limit: u64| limit.saturating_add(limit >> 2);
     let (critical, low) = match level {
@@ -31,7 +31,7 @@ pub(super) fn next(level: Space, free: u64, limits: &Limits) -> Space {
     }
 }
 
-/// What is to be said of a change.
+/// The verdict on a change of level, if there is one.
 pub(super) fn verdict(before: Space, after: Space, room: Room) -> Option<Verdict> {
     match (before, after) {
         (Space::Enough, Space::Enough) | (Space::Low, Space::Low) | (Space::Critical, Space::Critical) => None,

@@ -1,11 +1,11 @@
-//! A stage that has something in hand and gets nowhere: a warning, then the end of the bot.
+//! A stage that has something in hand and makes no progress: a warning, then the end of the bot.
 
 use std::time::Duration;
 
 use super::pulse::Beat;
 use super::{Limits, Pipeline, Verdict};
 
-/// Pure.
+/// State of the conclusions about stages. Pure.
 #[derive(Debug, Default)]
 pub(super) struct Stall {
     seen: Vec<Seen>,
@@ -47,7 +47,7 @@ impl Stall {
         }
     }
 
-    /// Nothing can be concluded from a stage that waits for the disk.
+    /// Starts all over: nothing can be concluded from a stage that waits for the disk.
     pub fn forget(&mut self) {
         self.seen.clear();
     }

@@ -1,6 +1,6 @@
-//! Where each chunk of an attachment lies, in the file and in the blob: arithmetic only.
+//! The place of each chunk of an attachment, in the file and in the blob: arithmetic only.
 //!
-//! Everything follows from the size of the plaintext, so that both ends can go on at any block without asking.
+//! Everything follows from the size of the plaintext, so that both ends can continue at any block without asking.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Of a file with `plaintext_size` bytes; refused above [`ATTACHMENT_BYTES_MAX`].
+    /// Layout of a file with `plaintext_size` bytes; an error above [`ATTACHMENT_BYTES_MAX`].
     pub fn new(plaintext_size: u64) -> Result<Self, AttachmentError> {
         let too_large = || AttachmentError::TooLarge { bytes: plaintext_size };
         if plaintext_size > ATTACHMENT_BYTES_MAX {
@@ -35,22 +35,22 @@ impl Layout {
         Ok(Self { plaintext: plaintext_size, blocks })
     }
 
-    /// Bytes of the file.
+    /// Length of the file in bytes.
     pub fn plaintext_size(&self) -> u64 {
         self.plaintext
     }
 
-    /// Bytes of the blob.
+    /// Length of the blob in bytes.
     pub fn ciphertext_size(&self) -> u64 {
         HEADER.saturating_add(self.plaintext).saturating_add(TAG.saturating_mul(u64::from(self.blocks)))
     }
 
-    /// Blocks of the blob (chunks of the file): at least one.
+    /// Number of blocks of the blob (chunks of the file), at least one.
     pub fn blocks(&self) -> u32 {
         self.blocks
     }
 
-    /// Where chunk `index` lies in the file; `None` behind the last.
+    /// Place of chunk `index` in the file; `None` after the last.
     pub fn chunk_range(&self, index: u32) -> Option<Range<u64>> {
         if index >= self.blocks {
             return None;
@@ -59,7 +59,7 @@ impl Layout {
         Some(start..start.saturating_add(CHUNK).min(self.plaintext))
     }
 
-    /// Where block `index` lies in the blob (block 0 with the header); `None` behind the last. At most
+    /// Place of block `index` in the blob (block 0 with the header); `None` after the last. At most
     /// [`ATTACHMENT_CHUNK_BYTES`] and 32 bytes long.
     pub fn block_range(&self, index: u32) -> Option<Range<u64>> {
         let chunk = self.chunk_range(index)?;
@@ -69,7 +69,7 @@ impl Layout {
         Some(start..end)
     }
 
-    /// The block that holds byte `offset` of the blob; `None` at and behind its end.
+    /// Index of the block that holds byte `offset` of the blob; `None` at and after its end.
     pub fn block_at(&self, offset: u64) -> Option<u32> {
         if offset >= self.ciphertext_size() {
             return None;
@@ -78,7 +78,7 @@ impl Layout {
         u32::try_from(index).ok()
     }
 
-    /// Refuses a blob that is not exactly as long as this attachment's must be.
+    /// Refuses a blob whose length differs from this layout's.
     pub fn check_blob(&self, blob_size: u64) -> Result<(), AttachmentError> {
         let expected = self.ciphertext_size();
         if blob_size == expected { Ok(()) } else { Err(AttachmentError::BlobSize { expected, found: blob_size }) }
@@ -88,13 +88,13 @@ impl Layout {
         index.checked_add(1) == Some(self.blocks)
     }
 
-    /// Bytes of chunk `index`; 0 behind the last.
+    /// Length of chunk `index` in bytes; 0 after the last.
     pub(super) fn chunk_bytes(&self, index: u32) -> usize {
         let bytes = self.chunk_range(index).map_or(0, |range| range.end.saturating_sub(range.start));
         usize::try_from(bytes).unwrap_or(ATTACHMENT_CHUNK_BYTES)
     }
 
-    /// Bytes of block `index`: chunk, tag and, for the first, header.
+    /// Length of block `index` in bytes: chunk, tag and, for the first, header.
     pub(super) fn block_bytes(&self, index: u32) -> usize {
         let header = if index == 0 { HEADER_BYTES } else { 0 };
         self.chunk_bytes(index).saturating_add(TAG_BYTES).saturating_add(header)

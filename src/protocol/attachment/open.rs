@@ -1,4 +1,4 @@
-//! The receiver's side: blocks of the blob in, authentic plaintext out, and at the end a proof.
+//! The receiver's side: blocks of the blob in, authentic plaintext out, and a proof at the end.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -20,24 +20,24 @@ pub struct Decryptor {
 }
 
 impl Decryptor {
-    /// For the attachment that the message describes: its key, and its size in bytes of plaintext.
+    /// For the attachment in a message: its key, and its size in bytes of plaintext.
     pub fn new(key: &AttachmentKey, plaintext_size: u64) -> Result<Self, AttachmentError> {
         let layout = Layout::new(plaintext_size)?;
         Ok(Self { cipher: key.cipher()?, layout, header: layout.header(), next: 0, digest: Context::new(&SHA256) })
     }
 
-    /// Where chunks and blocks lie.
+    /// Layout of chunks and blocks.
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// Place of the next block in the blob; `None` when all are there.
+    /// Place of the next block in the blob; `None` after the last.
     pub fn next_block(&self) -> Option<Range<u64>> {
         self.layout.block_range(self.next)
     }
 
     /// Opens the next block, all of it, and appends its plaintext to `out`. On an error `out` is as before and the
-    /// same block may be tried again, fetched anew.
+    /// same block may be fetched and tried again.
     pub fn open_block(&mut self, block: &[u8], out: &mut Vec<u8>) -> Result<(), AttachmentError> {
         let index = self.expect_block(block.len(), self.layout.block_bytes(self.next))?;
         let sealed = if index == 0 { self.check_header(block)? } else { block };
@@ -63,8 +63,8 @@ impl Decryptor {
         Ok(())
     }
 
-    /// Passes the next chunk by: its `plaintext`, all of it, is there from an earlier attempt.
-    /// [`finish`](Self::finish) tells whether it was right.
+    /// Skips the next chunk: its `plaintext`, all of it, is there from an earlier attempt.
+    /// [`finish`](Self::finish) checks whether it was right.
     pub fn skip_chunk(&mut self, plaintext: &[u8]) -> Result<(), AttachmentError> {
         let index = self.expect_block(plaintext.len(), self.layout.chunk_bytes(self.next))?;
         self.digest.update(plaintext);
@@ -99,7 +99,7 @@ impl Decryptor {
         Ok(rest)
     }
 
-    /// All blocks are there, and their SHA-256 is the one in the message (32 bytes).
+    /// Checks that all blocks were opened, and that their SHA-256 is the one in the message (32 bytes).
     pub fn finish(self, expected_sha256: &[u8]) -> Result<Verified, AttachmentError> {
         if self.next != self.layout.blocks() {
             return Err(AttachmentError::Truncated { have: self.next, blocks: self.layout.blocks() });
@@ -111,7 +111,7 @@ impl Decryptor {
     }
 }
 
-/// Proof that an attachment was received whole, authentic, and is the file that its message announces.
+/// Proof that an attachment is complete, authentic, and the file that its message announces.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verified {
@@ -120,7 +120,7 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Bytes of plaintext.
+    /// Length of the plaintext in bytes.
     pub fn plaintext_size(&self) -> u64 {
         self.plaintext_size
     }
@@ -131,10 +131,10 @@ impl Verified {
     }
 }
 
-/// Takes a blob in pieces of any length and writes the plaintext: memory is two blocks, whatever the file's size.
+/// Takes a blob in pieces of any length and writes the plaintext: memory is two blocks, for a file of any size.
 ///
-/// Nothing is written but authentic chunks, in order; yet the file is the announced one only once
-/// [`finish`](Self::finish) has said so.
+/// Only authentic chunks are written, in order; but the file is the announced one only once
+/// [`finish`](Self::finish) has returned its proof.
 pub struct DecryptingWriter<W> {
     target: W,
     decryptor: Decryptor,
@@ -150,7 +150,7 @@ impl<W: Write> DecryptingWriter<W> {
         Self { target, decryptor, block: Vec::new(), plaintext: Vec::new(), lost: false }
     }
 
-    /// What to fetch next: at most [`BLOB_RANGE_BYTES_MAX`] of the blob; `None` when all is there.
+    /// The next range to fetch: at most [`BLOB_RANGE_BYTES_MAX`] of the blob; `None` after the last.
     pub fn next_range(&self) -> Option<Range<u64>> {
         let buffered = u64::try_from(self.block.len()).unwrap_or(u64::MAX);
         let start = self.decryptor.next_block()?.start.saturating_add(buffered);
@@ -158,8 +158,8 @@ impl<W: Write> DecryptingWriter<W> {
         Some(start..start.saturating_add(most).min(self.decryptor.layout().ciphertext_size()))
     }
 
-    /// The next `bytes` of the blob. After [`AttachmentError::Authentication`] what is buffered is forgotten:
-    /// [`next_range`](Self::next_range) says what to fetch anew. After a failed write the target is of no use.
+    /// Takes the next `bytes` of the blob. After [`AttachmentError::Authentication`] the buffered bytes are dropped:
+    /// [`next_range`](Self::next_range) names the range to fetch again. After a failed write the target is useless.
     pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), AttachmentError> {
         while !bytes.is_empty() {
             if self.decryptor.next_block().is_none() {
@@ -195,7 +195,7 @@ impl<W: Write> DecryptingWriter<W> {
         })
     }
 
-    /// The blob has ended: gives the target back with the proof. Does not flush or sync: that is the caller's.
+    /// Takes the end of the blob: returns the target with the proof. Does not flush or sync: the caller does.
     pub fn finish(self, expected_sha256: &[u8]) -> Result<(W, Verified), AttachmentError> {
         if self.lost {
             return Err(AttachmentError::Write(io::Error::other("an earlier write of this attachment failed")));

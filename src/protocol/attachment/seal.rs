@@ -15,7 +15,7 @@ pub struct Encryptor {
     layout: Layout,
     header: [u8; HEADER_BYTES],
     digest: Context,
-    /// Of the chunks sealed so far: what they must seal to if they are asked for again.
+    /// Tags of the chunks sealed so far: sealed again, a chunk must have the same.
     tags: Vec<[u8; TAG_BYTES]>,
 }
 
@@ -26,21 +26,21 @@ impl Encryptor {
         Self::with_key(AttachmentKey::generate()?, plaintext_size)
     }
 
-    /// For known answers in tests; anybody else would risk a key used twice.
+    /// For known answers in tests; elsewhere a key could be used twice.
     pub(super) fn with_key(key: AttachmentKey, plaintext_size: u64) -> Result<Self, AttachmentError> {
         let layout = Layout::new(plaintext_size)?;
         let cipher = key.cipher()?;
         Ok(Self { key, cipher, layout, header: layout.header(), digest: Context::new(&SHA256), tags: Vec::new() })
     }
 
-    /// Where chunks and blocks lie.
+    /// Layout of chunks and blocks.
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
     /// Seals chunk `index`, all of it, and appends its block to `out`; on an error `out` is as before.
     ///
-    /// `index` is the next one, or one that was sealed before: then `plaintext` must be what it was, else
+    /// `index` is the next one, or one that was sealed before: then `plaintext` must be the same, else
     /// [`AttachmentError::Changed`].
     pub fn seal_chunk(&mut self, index: u32, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), AttachmentError> {
         let position = usize::try_from(index).unwrap_or(usize::MAX);
@@ -65,7 +65,7 @@ impl Encryptor {
                 Ok(())
             }
             Err(error) => {
-                // A second ciphertext under the nonce of the first must not be left anywhere.
+                // A second ciphertext under the nonce of the first must not remain in memory.
                 out.get_mut(body..).unwrap_or_default().fill(0);
                 out.truncate(start);
                 Err(error)
@@ -102,7 +102,7 @@ impl Encryptor {
         Ok(tag)
     }
 
-    /// All chunks have been sealed: what the message must say.
+    /// Requires that all chunks were sealed, and returns what the message must hold.
     pub fn finish(self) -> Result<Sealed, AttachmentError> {
         let have = u32::try_from(self.tags.len()).unwrap_or(u32::MAX);
         if have != self.layout.blocks() {
@@ -114,7 +114,7 @@ impl Encryptor {
     }
 }
 
-/// Proof that a whole file was sealed, with what its message must carry.
+/// Proof that a whole file was sealed, with what its message must hold.
 #[must_use]
 pub struct Sealed {
     key: AttachmentKey,
@@ -123,13 +123,13 @@ pub struct Sealed {
 }
 
 impl Sealed {
-    /// What the message takes over: the key, the SHA-256 and the bytes of plaintext.
+    /// The contents of the message: the key, the SHA-256 and the bytes of plaintext.
     pub fn into_parts(self) -> (AttachmentKey, [u8; 32], u64) {
         let size = self.plaintext_size();
         (self.key, self.sha256, size)
     }
 
-    /// Opens the blob.
+    /// Key of the blob.
     pub fn key(&self) -> &AttachmentKey {
         &self.key
     }
@@ -139,13 +139,13 @@ impl Sealed {
         &self.sha256
     }
 
-    /// Bytes of plaintext.
+    /// Length of the plaintext in bytes.
     pub fn plaintext_size(&self) -> u64 {
         self.layout.plaintext_size()
     }
 }
 
-/// Reads a file and gives the blocks of its blob, one at a time: memory is one chunk, whatever the file's size.
+/// Reads a file and returns the blocks of its blob, one at a time: memory is one chunk, for a file of any size.
 pub struct EncryptingReader<R> {
     source: R,
     encryptor: Encryptor,
@@ -154,12 +154,12 @@ pub struct EncryptingReader<R> {
 }
 
 impl<R: Read> EncryptingReader<R> {
-    /// `source` stands at its beginning and has `plaintext_size` bytes; more or fewer are refused.
+    /// `source` is at its beginning and has `plaintext_size` bytes; more or fewer are refused.
     pub fn new(source: R, plaintext_size: u64) -> Result<Self, AttachmentError> {
         Ok(Self { source, encryptor: Encryptor::new(plaintext_size)?, next: 0, chunk: Vec::new() })
     }
 
-    /// Where chunks and blocks lie; its `ciphertext_size` is the size of the blob.
+    /// Layout of chunks and blocks; its `ciphertext_size` is the size of the blob.
     pub fn layout(&self) -> Layout {
         self.encryptor.layout()
     }
@@ -181,7 +181,7 @@ impl<R: Read> EncryptingReader<R> {
         Ok(Some(range))
     }
 
-    /// The file has been read to its end: what the message must say. Refused if the file has grown meanwhile.
+    /// Requires that the file was read to its end, and returns what the message must hold. An error if the file has grown.
     pub fn finish(mut self) -> Result<Sealed, AttachmentError> {
         let blocks = self.layout().blocks();
         if self.next != blocks {
@@ -197,8 +197,8 @@ impl<R: Read> EncryptingReader<R> {
 }
 
 impl<R: Read + Seek> EncryptingReader<R> {
-    /// Goes on where the network has stopped: at byte `offset` of the blob. Returns how many bytes of the next block
-    /// the network has already. Refused ahead of what was read so far.
+    /// Continues where the network has stopped: at byte `offset` of the blob. Returns how many bytes of the next block
+    /// the network already has. An error beyond what was read so far.
     pub fn resume_at(&mut self, offset: u64) -> Result<u64, AttachmentError> {
         let layout = self.layout();
         if offset > layout.ciphertext_size() {

@@ -1,4 +1,4 @@
-//! The parts of a [`Body`](super::Body), a type a kind.
+//! The parts of a [`Body`](super::Body), one type for each kind.
 
 use std::fmt;
 
@@ -20,47 +20,47 @@ pub struct Text {
 /// A step of comparing keys.
 #[derive(PartialEq)]
 pub struct Verification {
-    /// Which step.
+    /// The step.
     pub step: VerificationStep,
-    /// The key that is verified (public).
+    /// The public key that is verified.
     pub key: Vec<u8>,
 }
 
 /// Steps of comparing keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerificationStep {
-    /// Please verify me.
+    /// Request to verify.
     Request,
-    /// Verified, and verify me too.
+    /// Verified, with a request to verify back.
     ResponseAndRequest,
     /// Verified.
     Accept,
     /// The keys differ.
     Reject,
-    /// Not now.
+    /// Postponed: verification is wanted later.
     NotNow,
 }
 
-/// State of a room after a change.
+/// State of a room after a change of it.
 #[derive(PartialEq)]
 pub struct RoomState {
     /// What changed: bits of [`changemask`](super::changemask).
     pub changemask: u32,
-    /// Title.
+    /// Title of the room.
     pub title: String,
-    /// Description.
+    /// Description of the room.
     pub description: String,
-    /// Users that may change the room.
+    /// Users who may change the room.
     pub masters: Vec<UserName>,
-    /// All users.
+    /// All users in the room.
     pub members: Vec<UserName>,
-    /// Seconds that messages of the room live.
+    /// Lifetime of messages in seconds.
     pub ttl_secs: u64,
-    /// Seconds that messages live once read; 0 = no limit.
+    /// Lifetime of messages once read, in seconds; 0 = no limit.
     pub bor_secs: u32,
 }
 
-/// Who came and who went.
+/// Users who were added and removed.
 #[derive(PartialEq)]
 pub struct MemberChange {
     /// Added users.
@@ -69,31 +69,31 @@ pub struct MemberChange {
     pub deleted: Vec<UserName>,
 }
 
-/// What happened to a saved item (file vault) of a room.
+/// A change of a saved item (file vault) of a room.
 pub struct SavedItem {
     /// SHA-256 of the file.
     pub sha256: [u8; 32],
     /// Id of the item.
     pub guid: [u8; 16],
-    /// Where it is stored.
+    /// Place where it is stored.
     pub domain: String,
     /// Its key; never in a record.
     pub key: AttachmentKey,
-    /// What was done.
+    /// The action.
     pub action: SavedItemAction,
-    /// To what, such as `file`.
+    /// Kind of the target, such as `file`.
     pub target: String,
     /// Name of the file or folder.
     pub name: String,
     /// Folder that it is in.
     pub path: String,
-    /// Who did it.
+    /// User who did it.
     pub modified_by: UserName,
-    /// When, seconds since 1970 UTC.
+    /// Time of the action, seconds since 1970 UTC.
     pub modified_at_secs: i64,
 }
 
-/// What can be done to a saved item.
+/// Actions on a saved item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum SavedItemAction {
@@ -108,9 +108,9 @@ pub enum SavedItemAction {
 /// A message was deleted or recalled.
 #[derive(PartialEq)]
 pub struct Deletion {
-    /// The message.
+    /// The deleted message.
     pub target: MessageId,
-    /// For whom.
+    /// For whom it is deleted.
     pub scope: DeletionScope,
 }
 
@@ -126,9 +126,9 @@ pub enum DeletionScope {
 /// A private mark on a message.
 #[derive(PartialEq, Clone, Copy)]
 pub struct Attribute {
-    /// The message.
+    /// The starred message.
     pub message: MessageId,
-    /// Is it starred now?
+    /// Whether it is starred now.
     pub starred: bool,
 }
 
@@ -143,65 +143,65 @@ pub enum Pin {
 
 /// A file: where its ciphertext is and how to open it.
 pub struct Attachment {
-    /// Id of the blob on the network. Who knows it may read the ciphertext: never in a record.
+    /// Id of the blob on the network. Its holder may read the ciphertext: never in a record.
     pub blob: [u8; 32],
     /// Key of the blob; never in a record.
     pub key: AttachmentKey,
-    /// Plaintext bytes.
+    /// Length of the plaintext in bytes.
     pub size: u64,
     /// SHA-256 of the plaintext.
     pub sha256: [u8; 32],
-    /// Name that the sender gave it: hostile until cleaned, at most
+    /// Name given by the sender: hostile until cleaned, at most
     /// [`FILE_NAME_BYTES_MAX`](crate::limits::FILE_NAME_BYTES_MAX) bytes.
     pub name: String,
     /// Id of the file.
     pub guid: [u8; 16],
-    /// What sort of file the sender's client says it is.
+    /// Sort of the file according to the sender's client.
     pub kind: AttachmentKind,
 }
 
-/// What sort of file it is.
+/// Sort of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttachmentKind {
-    /// Nothing special.
+    /// An ordinary file.
     File,
     /// A screenshot.
     Screenshot,
     /// A recorded voice message.
     VoiceMemo {
-        /// Its length.
+        /// Length in seconds.
         seconds: u32,
     },
 }
 
-/// Something about a call. What is spoken is not a message.
+/// An event of a call. What is spoken is not a message.
 #[derive(PartialEq)]
 pub struct Call {
     /// Id of the meeting.
     pub meeting_id: u64,
     /// Version of the calling protocol.
     pub version: u32,
-    /// Must clients check that version?
+    /// Whether clients must check that version.
     pub version_check: bool,
-    /// What happened.
+    /// The event.
     pub phase: CallPhase,
 }
 
-/// What happened to a call.
+/// Events of a call.
 #[derive(PartialEq)]
 pub enum CallPhase {
     /// It starts.
     Start(CallRoute),
-    /// Somebody is invited to it.
+    /// A user is invited to it.
     Invite {
-        /// Where it is.
+        /// Address and participants.
         route: CallRoute,
         /// Message of the invitation.
         invite: MessageId,
         /// Message that started the call.
         start: MessageId,
     },
-    /// It is over.
+    /// It has ended.
     End {
         /// Message that started the call.
         start: MessageId,
@@ -212,40 +212,40 @@ pub enum CallPhase {
     },
 }
 
-/// Where a call is, and for whom.
+/// Address and participants of a call.
 #[derive(PartialEq)]
 pub struct CallRoute {
     /// Address over IPv4.
     pub uri: String,
     /// Address over IPv6.
     pub uri_ipv6: String,
-    /// Users, not by name.
+    /// Participants, by the hashes of their names.
     pub participants: Vec<UserHash>,
 }
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// It was held.
+    /// It took place.
     Completed,
-    /// Nobody took it.
+    /// It was not answered.
     Missed,
-    /// The caller gave up.
+    /// The caller cancelled it.
     Cancelled,
 }
 
-/// A user without the name: SHA-256 of it.
+/// A user as the SHA-256 of the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UserHash(pub [u8; 32]);
 
 impl UserHash {
-    /// Of `user`.
+    /// The hash of the name of `user`.
     pub fn of(user: &UserName) -> Self {
         Self(sha256(user.as_str().as_bytes()))
     }
 }
 
-/// A place on Earth, in degrees: both finite and within ±90 and ±180.
+/// A place on Earth, in degrees: both finite, within ±90 and ±180.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Position {
     /// Degrees north.
@@ -257,7 +257,7 @@ pub struct Position {
 /// A corrected text.
 #[derive(PartialEq)]
 pub struct TextEdit {
-    /// The message that is corrected.
+    /// The corrected message.
     pub original: MessageId,
     /// Its new text.
     pub text: String,
@@ -266,29 +266,29 @@ pub struct TextEdit {
 /// The sender moved while sharing the location.
 #[derive(Clone, Copy, PartialEq)]
 pub struct LiveLocation {
-    /// Where the sender is now.
+    /// Present place of the sender.
     pub position: Position,
-    /// Until when it is shared, seconds since 1970 UTC, not negative; `None` = sharing has stopped.
+    /// End of the sharing, seconds since 1970 UTC, not negative; `None` = sharing has stopped.
     pub shared_until_secs: Option<i64>,
 }
 
 /// A reaction to a message.
 #[derive(PartialEq)]
 pub struct Reaction {
-    /// The message.
+    /// The message reacted to.
     pub original: MessageId,
-    /// Usually one emoji.
+    /// The reaction, usually one emoji.
     pub reaction: String,
-    /// Was it put or taken away?
+    /// Whether it was added or removed.
     pub change: ReactionChange,
 }
 
-/// Was a reaction put or taken away?
+/// Was a reaction added or removed?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReactionChange {
-    /// Put.
+    /// Added.
     Added,
-    /// Taken away.
+    /// Removed.
     Removed,
 }
 
@@ -302,7 +302,7 @@ pub struct ReadReceipt {
 }
 
 impl VerificationStep {
-    /// As in records and in the schema.
+    /// Its number in records and in the schema.
     pub fn number(self) -> u8 {
         match self {
             Self::Request => 1,
@@ -315,7 +315,7 @@ impl VerificationStep {
 }
 
 impl CallOutcome {
-    /// As in records and in the schema.
+    /// Its number in records and in the schema.
     pub fn number(self) -> u8 {
         match self {
             Self::Completed => 1,
@@ -325,7 +325,7 @@ impl CallOutcome {
     }
 }
 
-/// Debug output that names the type and nothing in it.
+/// Debug output that shows the type and none of its content.
 macro_rules! without_content {
     ($($part:ident)*) => {$(
         impl fmt::Debug for $part {

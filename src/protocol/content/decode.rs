@@ -1,4 +1,4 @@
-//! From bytes of a peer to closed types.
+//! From the bytes of a peer to closed types.
 
 use std::mem;
 
@@ -21,14 +21,14 @@ use crate::limits::{ATTACHMENT_BYTES_MAX, CONTENT_BYTES_MAX, FILE_NAME_BYTES_MAX
 /// Most fields of one body, items of its lists included: counted before anything is allocated for them.
 pub(super) const FIELDS_MAX: usize = LIST_ITEMS_MAX;
 
-/// Longest public key that a verification may name; the longest of the suites in use has 133 bytes.
+/// Longest public key in a verification; the longest of the suites in use has 133 bytes.
 const VERIFIED_KEY_BYTES_MAX: usize = 1024;
 
 impl Content {
-    /// Reads what a peer sent.
+    /// Decodes what a peer sent.
     ///
     /// # Errors
-    /// See [`ContentError`]; the bytes themselves are then all there is to record.
+    /// See [`ContentError`]; then only the bytes themselves can be recorded.
     pub fn decode(bytes: &[u8]) -> Result<Self, ContentError> {
         if bytes.len() > CONTENT_BYTES_MAX {
             return Err(ContentError::TooLarge { bytes: bytes.len() });
@@ -56,7 +56,7 @@ impl Content {
 fn decode_body(version: u32, kind: u32, mut bytes: Zeroizing<Vec<u8>>) -> Result<Body, ContentError> {
     let known = if version > CONTENT_VERSION { None } else { decode_known(kind, &bytes)? };
     match known {
-        // canonical encoding is the shortest: if ours is as long, then nothing that was sent is lost in ours
+        // canonical encoding is the shortest: if ours is as long, it has lost nothing of what was sent
         Some(body) if encode_body(&body).len() == bytes.len() => Ok(body),
         Some(_) | None => Ok(Body::Unknown { kind, version, bytes: mem::take(&mut *bytes) }),
     }
@@ -130,7 +130,7 @@ fn decode_known(kind: u32, bytes: &[u8]) -> Result<Option<Body>, ContentError> {
     }))
 }
 
-/// Closes the fields of one kind.
+/// Makes the closed body of one kind.
 #[derive(Clone, Copy)]
 struct Reader {
     kind: u32,

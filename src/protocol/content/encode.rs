@@ -1,4 +1,4 @@
-//! From closed types to bytes: canonical protocol buffers, fields in order, defaults left out.
+//! From closed types to bytes: canonical protocol buffers, fields in order, defaults omitted.
 
 use std::mem;
 
@@ -9,10 +9,10 @@ use super::schema::{self, Envelope};
 use super::*;
 
 impl Content {
-    /// The bytes that MLS encrypts. They hold the keys of attachments: wipe them when they are sent.
+    /// The bytes that MLS encrypts. They hold the keys of attachments: wipe them once they are sent.
     ///
     /// # Errors
-    /// Whatever [`Content::decode`] would say about them.
+    /// The errors with which [`Content::decode`] would refuse them.
     pub fn encode(&self) -> Result<Vec<u8>, ContentError> {
         let (version, mut body) = match &self.body {
             Body::Unknown { version, bytes, .. } => (*version, Zeroizing::new(bytes.clone())),
@@ -34,7 +34,7 @@ impl Content {
     }
 }
 
-/// The canonical encoding of a body; its own bytes for an unknown one.
+/// The canonical encoding of a body; an unknown one keeps its bytes.
 pub(super) fn encode_body(body: &Body) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(match body {
         Body::Text(Text { text, links }) => schema::Text { text: text.clone(), links: links.clone() }.encode_to_vec(),

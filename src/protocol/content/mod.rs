@@ -6,15 +6,15 @@
 //! Invariants:
 //! - [`Content::decode`] is the only way in. What it returns can be recorded as it is: names are names, positions are on
 //!   the globe, lists are bounded. What it refuses becomes a record with the reason, never a panic.
-//! - Nothing is understood by half. A body of an unknown kind or a newer version, and a body that says more than this
+//! - Nothing is understood partially. A body of an unknown kind or a newer version, and a body that holds more than this
 //!   version can hold (an unknown, repeated or stray field), is kept whole as [`Body::Unknown`].
 //! - What [`Content::encode`] returns decodes: a device cannot send what others would refuse.
-//! - No `Debug` output shows text, names or keys: it tells message id and kind.
+//! - No `Debug` output shows text, names or keys: only message id and kind.
 //!
 //! How it grows: a new kind is a new number; a new field of a kind is a new [`CONTENT_VERSION`]. The envelope (see
 //! `schema`) never changes. Older devices keep what is newer than they are as [`Body::Unknown`].
 //!
-//! Not here: who sent it, in which conversation, and in which order. MLS and the network say that, not the content.
+//! Not here: sender, conversation and order. MLS and the network provide those, not the content.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod body;
@@ -74,33 +74,33 @@ pub mod changemask {
 /// Why bytes are not a content, or a content cannot be sent. Never holds what the message says.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum ContentError {
-    /// Larger than [`CONTENT_BYTES_MAX`].
+    /// The content is larger than [`CONTENT_BYTES_MAX`].
     #[error("content has {bytes} bytes, at most {CONTENT_BYTES_MAX} are allowed: send it as a file")]
     TooLarge {
-        /// Encoded size.
+        /// Encoded size in bytes.
         bytes: usize,
     },
-    /// Not the envelope of `schema`.
+    /// The bytes are not the envelope of `schema`.
     #[error("content is not an envelope of this protocol: {0}")]
     Envelope(&'static str),
     /// The body does not decode as its kind.
     #[error("content of kind `{kind}` does not decode as such")]
     Malformed {
-        /// `msgtype` that the envelope names.
+        /// `msgtype` in the envelope.
         kind: u32,
     },
-    /// More list items than [`LIST_ITEMS_MAX`](super::limits::LIST_ITEMS_MAX).
+    /// A list has more items than [`LIST_ITEMS_MAX`](super::limits::LIST_ITEMS_MAX).
     #[error("content of kind `{kind}` has more than {max} fields and list items", max = decode::FIELDS_MAX)]
     TooManyItems {
-        /// `msgtype` that the envelope names.
+        /// `msgtype` in the envelope.
         kind: u32,
     },
-    /// A field holds what it must not hold.
+    /// A field has a value that is not allowed.
     #[error("content of kind `{kind}` has a field `{field}` that {fault}")]
     Field {
-        /// `msgtype` that the envelope names.
+        /// `msgtype` in the envelope.
         kind: u32,
-        /// Field of the schema.
+        /// Name of the field in the schema.
         field: &'static str,
         /// What is wrong with it, as `is not …`.
         fault: &'static str,
@@ -110,64 +110,64 @@ pub enum ContentError {
 /// One message, as its sender's device made it.
 #[derive(PartialEq)]
 pub struct Content {
-    /// Chosen at random by the sender.
+    /// Random id, chosen by the sender.
     pub message_id: MessageId,
-    /// The sender's clock, microseconds since 1970 UTC: any value, it is only a claim.
+    /// Time of the sender's clock, microseconds since 1970 UTC: any value, it is only a claim.
     pub sent_at_micros: i64,
     /// When the message expires, seconds since 1970 UTC: any value.
     pub ttl: Option<i64>,
     /// Burn on read: seconds after reading; 0 = no.
     pub bor: u32,
-    /// What it says.
+    /// The body of the message.
     pub body: Body,
 }
 
-/// What a message says.
+/// The body of a message.
 #[derive(PartialEq)]
 pub enum Body {
-    /// 1000.
+    /// 1000: a text.
     Text(Text),
-    /// 3000.
+    /// 3000: a step of comparing keys.
     Verification(Verification),
-    /// 4001.
+    /// 4001: a room was created.
     RoomCreated(RoomState),
-    /// 4002: told by a member; the authenticated change is the MLS commit.
+    /// 4002: users who were added or removed, according to a member; the authenticated change is the MLS commit.
     MembersModified(MemberChange),
-    /// 4003: the users that left, usually the sender.
+    /// 4003: users who left, usually the sender.
     UserLeft(Vec<UserName>),
     /// 4004: new state of the room.
     RoomModified(RoomState),
-    /// 4004 with [`changemask::SAVED_ITEMS`]: something happened to a saved item of the room.
+    /// 4004 with [`changemask::SAVED_ITEMS`]: a saved item of the room was changed.
     SavedItem(RoomState, Box<SavedItem>),
-    /// 4005.
+    /// 4005: the room was deleted.
     RoomDeleted,
-    /// 4011.
+    /// 4011: a message was deleted or recalled.
     Deleted(Deletion),
-    /// 4012.
+    /// 4012: private marks on messages.
     Attributes(Vec<Attribute>),
-    /// 4013.
+    /// 4013: private marks were synchronised.
     AttributeSync,
-    /// 4014.
+    /// 4014: the conversation was pinned or unpinned.
     Pinned(Pin),
-    /// 6000.
+    /// 6000: a file.
     File(Attachment),
-    /// 7000.
+    /// 7000: an event of a call.
     Call(Call),
-    /// 8000.
+    /// 8000: a place.
     Location(Position),
-    /// 9000 of type `text`.
+    /// 9000 of type `text`: a corrected text.
     EditText(TextEdit),
-    /// 9000 of type `location`.
+    /// 9000 of type `location`: the sender's new place.
     EditLocation(LiveLocation),
-    /// 9100.
+    /// 9100: a reaction.
     Reaction(Reaction),
-    /// 9200.
+    /// 9200: a message was read.
     ReadReceipt(ReadReceipt),
-    /// What this version cannot read, whole.
+    /// A body that this version cannot read, whole.
     Unknown {
-        /// `msgtype` that the sender gave it, not 0.
+        /// `msgtype` given by the sender, not 0.
         kind: u32,
-        /// Version that the sender gave it, not 0.
+        /// Version given by the sender, not 0.
         version: u32,
         /// The encoded body.
         bytes: Vec<u8>,

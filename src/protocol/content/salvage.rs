@@ -1,22 +1,22 @@
-//! What can be kept of content that was not understood: all of it, but for the keys of attachments.
+//! What can be kept of content that was not understood: all of it, except the keys of attachments.
 //!
-//! The numbers of fields never change, so that the key of a file is where it is today also in versions to come. Its bytes
-//! are overwritten with zeros; so is whatever follows in a body that carries keys and cannot be walked over to its end.
-//! In kinds that this version does not know nothing is overwritten: nobody can tell what is a key there.
+//! The numbers of fields never change, so that the key of a file is in the same place in versions to come. Its bytes
+//! are overwritten with zeros; so is the rest of a body that carries keys and cannot be walked over to its end.
+//! In kinds that this version does not know nothing is overwritten: what is a key there is unknown.
 
 use super::kind;
 use crate::fields;
 
-/// Field of the envelope.
+/// Number of the field with the kind, in the envelope.
 const KIND: usize = 2;
-/// Field of the envelope.
+/// Number of the field with the body, in the envelope.
 const BODY: usize = 3;
 /// A kind has 32 bits.
 const KIND_BITS: usize = 0xffff_ffff;
 
-/// What can be told of a plaintext that [`Content::decode`](super::Content::decode) refuses.
+/// What is known of a plaintext that [`Content::decode`](super::Content::decode) refuses.
 pub struct Salvage {
-    /// `msgtype` that it claims, if it can be found.
+    /// `msgtype` in it, if one can be found.
     pub kind: Option<u32>,
     /// The whole plaintext, without keys.
     pub plaintext: Vec<u8>,
@@ -51,7 +51,7 @@ fn claimed_kind(mut bytes: &[u8]) -> Option<u32> {
         let (head, rest) = bytes.split_at_checked(field.end)?;
         if field.number == KIND {
             let value = head.get(field.start..).and_then(|value| prost::decode_length_delimiter(value).ok());
-            // as decoders do: of a longer number its lower half
+            // as decoders do: the lower half of a longer number
             kind = value.and_then(|kind| u32::try_from(kind & KIND_BITS).ok());
         }
         bytes = rest;
@@ -59,7 +59,7 @@ fn claimed_kind(mut bytes: &[u8]) -> Option<u32> {
     kind
 }
 
-/// Overwrites the fields at `path` (field numbers, outermost first), and what cannot be walked over.
+/// Overwrites the fields at `path` (field numbers, outermost first), and bytes that cannot be walked over.
 fn wipe(bytes: &mut [u8], path: &[usize]) {
     let Some((number, deeper)) = path.split_first() else {
         bytes.fill(0);

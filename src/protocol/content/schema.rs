@@ -1,22 +1,22 @@
-//! How content is encoded: protocol buffers. These types are open and hold anything; `codec` makes the closed ones of
-//! them. Field numbers are never used again for something else. None of them prints itself.
+//! How content is encoded: protocol buffers. These types are open and hold anything; `decode` makes the closed ones of
+//! them. Field numbers are never reused. None of them has `Debug` output.
 
 use prost::Message;
 use zeroize::Zeroize;
 
-/// Around every body. Frozen: whatever is to be added becomes part of a body.
+/// The envelope of every body. Frozen: additions become part of a body.
 #[derive(Message)]
 pub(super) struct Envelope {
-    /// Of the body's schema, from 1.
+    /// Version of the body's schema, from 1.
     #[prost(uint32, tag = "1")]
     pub version: u32,
-    /// `msgtype`.
+    /// `msgtype` of the body.
     #[prost(uint32, tag = "2")]
     pub kind: u32,
-    /// Encoded as the kind says.
+    /// The body, encoded according to its kind.
     #[prost(bytes = "vec", tag = "3")]
     pub body: Vec<u8>,
-    /// 16 bytes.
+    /// Id of the message, 16 bytes.
     #[prost(bytes = "vec", tag = "4")]
     pub message_id: Vec<u8>,
     #[prost(int64, tag = "5")]
@@ -176,25 +176,25 @@ pub(super) struct Call {
     pub version: u32,
     #[prost(bool, tag = "4")]
     pub version_check: bool,
-    /// Start and invite.
+    /// In start and invite.
     #[prost(string, tag = "5")]
     pub uri: String,
-    /// Start and invite.
+    /// In start and invite.
     #[prost(string, tag = "6")]
     pub uri_ipv6: String,
-    /// Start and invite; 32 bytes each.
+    /// In start and invite; 32 bytes each.
     #[prost(bytes = "vec", repeated, tag = "7")]
     pub participants: Vec<Vec<u8>>,
-    /// Invite.
+    /// In invite.
     #[prost(bytes = "vec", tag = "8")]
     pub invite: Vec<u8>,
-    /// Invite and end.
+    /// In invite and end.
     #[prost(bytes = "vec", tag = "9")]
     pub start: Vec<u8>,
-    /// End; as in records: 1 completed, 2 missed, 3 cancelled.
+    /// In end; as in records: 1 completed, 2 missed, 3 cancelled.
     #[prost(uint32, tag = "10")]
     pub outcome: u32,
-    /// End.
+    /// In end.
     #[prost(uint64, tag = "11")]
     pub duration_secs: u64,
 }
@@ -212,19 +212,19 @@ pub(super) struct Edit {
     /// 1 text, 2 location.
     #[prost(uint32, tag = "1")]
     pub what: u32,
-    /// Text.
+    /// Of a text.
     #[prost(bytes = "vec", tag = "2")]
     pub original: Vec<u8>,
-    /// Text.
+    /// Of a text.
     #[prost(string, tag = "3")]
     pub text: String,
-    /// Location.
+    /// Of a location.
     #[prost(double, tag = "4")]
     pub latitude: f64,
-    /// Location.
+    /// Of a location.
     #[prost(double, tag = "5")]
     pub longitude: f64,
-    /// Location; absent = stopped.
+    /// Of a location; absent = stopped.
     #[prost(int64, optional, tag = "6")]
     pub shared_until_secs: Option<i64>,
 }

@@ -1,7 +1,7 @@
-//! What stands beside a vault: how the password becomes a key, and the data key wrapped under it.
+//! The header of a vault: how the password becomes a key, and the data key wrapped under it.
 //!
-//! The header is public; only its wrapped key needs the password. It carries a SHA-256 over itself so that damage is
-//! told from a wrong password. That hash needs no key, so it says nothing against an attacker: the wrap does, whose
+//! The header is public; only its wrapped key needs the password. It carries a SHA-256 over itself to tell damage
+//! from a wrong password. That hash needs no key, so it does not stop an attacker: the wrap does, whose
 //! associated data is everything else in the header.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -20,22 +20,22 @@ pub const ARGON2_MEMORY_KIB: u32 = 19 * 1024;
 pub const ARGON2_PASSES: u32 = 2;
 /// Lanes of Argon2id: one, so that the cost is the same on every machine.
 pub const ARGON2_LANES: u32 = 1;
-/// Most memory that a header may ask for: a damaged or hostile header cannot take the machine down.
+/// Most memory that a header may ask for, KiB: a damaged or hostile header cannot exhaust the machine.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 1024 * 1024;
 /// Most passes that a header may ask for.
 pub const ARGON2_PASSES_MAX: u32 = 64;
 /// Most lanes that a header may ask for.
 pub const ARGON2_LANES_MAX: u32 = 16;
-// Argon2 would take 4 GiB; nobody types that
+// bytes of a password; Argon2 would take 4 GiB, which no one types
 pub use retaind_protocol::limits::PASSWORD_BYTES_MAX;
-/// A header has 112 bytes.
+/// Longest header that is read; one has 112 bytes.
 const HEADER_BYTES_MAX: usize = 512;
 
 const LABEL: &[u8] = b"retaind vault header v1";
 const WRAPPED_BYTES: usize = KEY_BYTES + TAG_BYTES;
 const CHECK_BYTES: usize = 32;
 
-/// As stored. Field numbers are for good.
+/// The stored form. Field numbers never change.
 #[derive(Clone, PartialEq, Message)]
 struct Stored {
     #[prost(uint32, tag = "1")]
@@ -54,7 +54,7 @@ struct Stored {
     check: Vec<u8>,
 }
 
-/// What Argon2id is told.
+/// Parameters of Argon2id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cost {
     pub(super) memory_kib: u32,
@@ -101,7 +101,7 @@ impl VaultHeader {
         Ok(header)
     }
 
-    /// The data key, if `password` is the one.
+    /// Opens the data key with `password`.
     pub(super) fn unwrap(&self, password: &[u8]) -> Result<DataKey, VaultError> {
         let wrapping_key = self.wrapping_key(password)?;
         let (ciphertext, tag) = self.wrapped_key.split_at(KEY_BYTES);
@@ -134,7 +134,7 @@ impl VaultHeader {
         Ok(key)
     }
 
-    /// As bytes, to be stored.
+    /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
         let mut stored = Stored {
             version: VERSION.into(),
@@ -149,7 +149,7 @@ impl VaultHeader {
         stored.encode_to_vec()
     }
 
-    /// Reads what [`encode`](Self::encode) has made; anything else is refused, before any work is done for it.
+    /// Reads the result of [`encode`](Self::encode); anything else is refused, before any work is done for it.
     pub fn decode(bytes: &[u8]) -> Result<Self, VaultError> {
         if bytes.len() > HEADER_BYTES_MAX {
             return Err(VaultError::Header("it is too long"));
@@ -175,7 +175,7 @@ impl VaultHeader {
     }
 }
 
-/// Over the stored form without the check itself.
+/// SHA-256 of the stored form without the check itself.
 fn check(unchecked: &Stored) -> Vec<u8> {
     digest(&SHA256, &[LABEL, &unchecked.encode_to_vec()].concat()).as_ref().to_vec()
 }
