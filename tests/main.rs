@@ -24,6 +24,7 @@ mod report;
 mod rotate;
 mod settings;
 mod ship;
+mod source;
 mod standin;
 mod starts;
 mod stop;

@@ -19,6 +19,7 @@ pub mod program;
 pub mod raw;
 pub mod registry;
 pub mod sim;
+pub mod source_model;
 pub mod terminal;
 pub mod traffic;
 

@@ -21,6 +21,7 @@ use retaind::state::vault::{Vault, VaultHeader};
 use rusqlite::Connection;
 
 use crate::support::oracle::Said;
+use crate::support::source_model as model;
 use crate::support::traffic::{Dice, sha256};
 use crate::support::{BOT, Harness, PASSWORD, content, text, user};
 
@@ -86,6 +87,39 @@ impl Recording {
         static KEPT: OnceLock<Arc<Recording>> = OnceLock::new();
         let read = || Arc::new(Self::decode(std::fs::read(PATH).unwrap().as_slice()).unwrap());
         KEPT.get_or_init(read).clone()
+    }
+
+    /// What the model of a source receives, and its state before: made anew by each process, the same each time.
+    pub fn of_model() -> Arc<Self> {
+        static MADE: OnceLock<Arc<Recording>> = OnceLock::new();
+        MADE.get_or_init(|| Arc::new(Self::make_of_model())).clone()
+    }
+
+    fn make_of_model() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("recorded.db");
+        let Self { vault, .. } = &*Self::kept();
+        drop(Store::open_unlocked(&path, Self::kept().vault(), model::STEPS).unwrap());
+        let state = std::fs::read(&path).unwrap();
+        let mut dice = Dice(42);
+        let mut conversations: Vec<Conversation> = (0..4)
+            .map(|number| Conversation { id: model::conversation(number).to_string(), places: Vec::new() })
+            .collect();
+        for number in 0..ROUNDS {
+            let Conversation { id, places } = &mut conversations[usize::try_from(dice.below(4)).unwrap()];
+            let sender = "alice".to_owned();
+            let (payload, said) = if dice.below(5) == 0 {
+                let (name, size) = (format!("file {}.bin", dice.below(3)), dice.below(3000));
+                let bytes: Vec<u8> = (0..size).map(|_| u8::try_from(dice.below(256)).unwrap()).collect();
+                (model::file(&name, &bytes), Said::File { sender, name, sha256: sha256(&bytes) })
+            } else {
+                let words = format!("{number} {}", "déjà vu\n".repeat(usize::try_from(dice.below(30)).unwrap()));
+                (model::text(&words), Said::Text { sender, text: words })
+            };
+            let delivery = model::delivery(&id.parse().unwrap(), places.len() as u64 + 1, payload);
+            places.push(Place { delivery, owed: said.digest().to_vec() });
+        }
+        Self { state, vault: vault.clone(), conversations, blobs: Vec::new() }
     }
 
     /// What opens the state; once a process, because to derive a key is slow on purpose.

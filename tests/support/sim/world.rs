@@ -21,6 +21,7 @@ use super::bucket::Bucket;
 use super::disk::{Broken, Call, Fate, Harm, Much, SimDisk, trace};
 use super::network::{Network, SimBlobs};
 use super::recording::Recording;
+use super::stages::Kind;
 use super::vfs::Mounted;
 use crate::support::clock::HandClock;
 use crate::support::oracle::{Archive, Obligations, Verdict};
@@ -179,7 +180,12 @@ impl Rot {
 
 /// Lives the life of `seed`.
 pub fn live(seed: u64, trouble: Trouble, build: Build) -> Life {
-    let mut world = World::new(seed, trouble, build);
+    live_of(Kind::Mls, seed, trouble, build)
+}
+
+/// Lives it with this source.
+pub fn live_of(kind: Kind, seed: u64, trouble: Trouble, build: Build) -> Life {
+    let mut world = World::new(kind, seed, trouble, build);
     if let Err(stuck) = world.live() {
         world.life.stuck = Some(stuck);
     }
@@ -187,8 +193,11 @@ pub fn live(seed: u64, trouble: Trouble, build: Build) -> Life {
 }
 
 impl World {
-    fn new(seed: u64, trouble: Trouble, build: Build) -> Self {
-        let recording = Recording::kept();
+    fn new(kind: Kind, seed: u64, trouble: Trouble, build: Build) -> Self {
+        let recording = match kind {
+            Kind::Mls => Recording::kept(),
+            Kind::Model => Recording::of_model(),
+        };
         let mut dice = Dice(seed);
         let disk = SimDisk::default();
         let mounted = Mounted::new(disk.clone());
@@ -210,6 +219,7 @@ impl World {
         };
         let blobs = Arc::new(SimBlobs::new(recording.clone()));
         let setting = Setting {
+            kind,
             state: mounted.database("state/bot.db"),
             state_file: mounted.root().join("state/bot.db"),
             vault: recording.vault(),
