@@ -240,6 +240,9 @@ async fn a_bot_that_fails_ends_with_its_code_though_nobody_reads_why() {
     let mut command = bot(&harness);
     let mut program = Unheard::start(command.env("RETAIND_HEALTH", taken.local_addr().unwrap().to_string()));
     assert_eq!(program.ends().await, Some(75));
+    let log = files(&harness.path().join("logs"));
+    assert_eq!(log.matches("the program ends").count(), 1, "the reason is in the log, once: {log}");
+    assert!(log.contains("RETAIND_HEALTH"), "{log}");
     harness.stop().await;
 }
 

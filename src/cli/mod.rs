@@ -26,7 +26,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use retaind_core::fault::{Chain, Fault, Faulty};
+use retaind_core::fault::{Chain, Fault, Faulty, chain};
 pub use retaind_core::fault::{EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_TEMPORARY};
 
 use retaind_report::logs::{self, last};
@@ -92,6 +92,12 @@ impl Failure {
         }
     }
 
+    /// Writes the reason for the end into the log, in the log's own format; nothing where no log was started.
+    fn log(&self) {
+        let (Self::Configuration(error) | Self::Temporary(error) | Self::Internal(error)) = self;
+        tracing::error!(code = self.code(), reason = %chain(&**error), "the program ends");
+    }
+
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
@@ -121,7 +127,12 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(EXIT_CONFIGURATION) } else { ExitCode::SUCCESS };
         }
     };
-    let ended = dispatch(arguments.command.unwrap_or(Command::Run));
+    let command = arguments.command.unwrap_or(Command::Run);
+    let serves = matches!(command, Command::Run | Command::Network(_));
+    let ended = dispatch(command);
+    if let (Err(failure), true) = (&ended, serves) {
+        failure.log();
+    }
     // what was logged comes before what is said last
     logs::finish();
     match ended {

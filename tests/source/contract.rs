@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use retaind::core::clock::SystemClock;
 use retaind::bot::commit::{Committer, Directories, Durable, Neighbours};
 use retaind::bot::disk::RealDisk;
 use retaind::bot::files::Names;
@@ -22,6 +21,7 @@ use retaind::bot::ship::Bell;
 use retaind::bot::source::{Bot, Change, Chunk, LogIn, Pulses, Source, Surroundings, Trouble};
 use retaind::bot::state;
 use retaind::bot::watchdog::{Health, Network, Space};
+use retaind::core::clock::SystemClock;
 use retaind::report::counters::Counters;
 use retaind::report::events::Events;
 use retaind::state::{Access, StoreError, Writer};
