@@ -47,7 +47,7 @@
 //!
 //! | room | what | knows |
 //! |---|---|---|
-//! | [`core`](retaind_core) | what to do about an error, the wall clock, pauses between tries | – |
+//! | [`core`] | what to do about an error, the wall clock, pauses between tries | – |
 //! | [`http`] | HTTP/1.1 with limits on both sides: server and client, which know nothing of what is asked | – |
 //! | [`protocol`] | what devices and network share: pure values | – |
 //! | [`archive`] | the archive's formats: records, names of attachments, the encryption envelope; pure | core, protocol |

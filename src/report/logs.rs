@@ -76,7 +76,7 @@ impl fmt::Display for Format {
 /// Why there is no log.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// [`crate::config`] checks filters, so this one came by another way.
+    /// The configuration checks filters, so this one came by another way.
     #[error("`{filter}` is not a log filter")]
     Filter {
         /// As given.
@@ -87,7 +87,7 @@ pub enum LogError {
     Twice,
 }
 
-/// Starts the log of this process; `filter` as in [`crate::config::Config::log`].
+/// Starts the log of this process; `filter` as in `RUST_LOG`.
 pub fn start(stream: Stream, filter: &str, format: Format, files: Option<LogFiles>) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(filter).map_err(|_| LogError::Filter { filter: filter.to_owned() })?;
     let mut is_first = false;

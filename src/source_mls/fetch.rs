@@ -73,7 +73,7 @@ pub struct WantedFile {
     pub after: RecordBuffer,
 }
 
-/// A file of the bot's [`Disk`] as the target of a plaintext.
+/// A file of the bot's [`Disk`](retaind_bot::disk::Disk) as the target of a plaintext.
 struct Target(Box<dyn DiskFile>);
 
 impl Write for Target {

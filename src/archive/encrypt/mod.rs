@@ -30,7 +30,7 @@
 //!
 //! # Not here
 //!
-//! Asking KMS ([`retaind_aws::kms`]), S3, files. Encryption contexts of an operator's own (each reader would have to give
+//! Asking KMS (`retaind-aws`), S3, files. Encryption contexts of an operator's own (each reader would have to give
 //! them exactly), keys in instruction files (two objects to lock, and an exchanged one is a way in), format V1, and
 //! ranged reads (a part of a GCM message is not authentic by itself).
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
