@@ -87,9 +87,21 @@ pub enum LogError {
     Twice,
 }
 
+/// Parts of the program itself; every other part is a crate of its own.
+const OF_PROGRAM: [&str; 4] = ["cli", "config", "lifecycle", "replay"];
+
+/// A filter that names parts as operators know them, `retaind::bot`, with the names of their crates, `retaind_bot`.
+fn of_rooms(filter: &str) -> String {
+    let room = |directive: &str| match directive.trim().strip_prefix("retaind::") {
+        Some(part) if !OF_PROGRAM.iter().any(|own| part.starts_with(own)) => format!("retaind_{part}"),
+        Some(_) | None => directive.to_owned(),
+    };
+    filter.split(',').map(room).collect::<Vec<_>>().join(",")
+}
+
 /// Starts the log of this process; `filter` as in `RUST_LOG`.
 pub fn start(stream: Stream, filter: &str, format: Format, files: Option<LogFiles>) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(filter).map_err(|_| LogError::Filter { filter: filter.to_owned() })?;
+    let filter = EnvFilter::try_new(of_rooms(filter)).map_err(|_| LogError::Filter { filter: filter.to_owned() })?;
     let mut is_first = false;
     let log = LOG.get_or_init(|| {
         is_first = true;
@@ -276,6 +288,19 @@ mod tests {
         assert_eq!(warned.due(5, start + WARN_EVERY), Some(2));
         assert_eq!(warned.due(6, start + WARN_EVERY), None);
         assert_eq!(warned.due(9, start + WARN_EVERY * 2), Some(4));
+    }
+
+    #[test]
+    fn parts_that_are_named_as_operators_know_them_are_found_under_their_crates() {
+        for (filter, expected) in [
+            ("info", "info"),
+            ("info,retaind::bot=debug", "info,retaind_bot=debug"),
+            ("warn, retaind::bot::ship=trace", "warn,retaind_bot::ship=trace"),
+            ("retaind=debug,hyper=off", "retaind=debug,hyper=off"),
+            ("retaind::cli=debug,retaind_bot=info", "retaind::cli=debug,retaind_bot=info"),
+        ] {
+            assert_eq!(of_rooms(filter), expected);
+        }
     }
 
     #[test]
