@@ -32,9 +32,14 @@ where
         let now = Timestamp::from_microsecond(SystemClock.now_micros()).unwrap_or(Timestamp::UNIX_EPOCH);
         line.insert("timestamp".to_owned(), format!("{now:.6}").into());
         line.insert("level".to_owned(), metadata.level().as_str().into());
-        line.insert("target".to_owned(), metadata.target().into());
+        line.insert("target".to_owned(), part(metadata.target()).into());
         writeln!(writer, "{}", Value::Object(line))
     }
+}
+
+/// The part of the program as operators know it, `retaind::bot`: each is a crate of its own, `retaind_bot`.
+fn part(target: &str) -> String {
+    target.strip_prefix("retaind_").map_or_else(|| target.to_owned(), |part| format!("retaind::{part}"))
 }
 
 struct Fields(Map<String, Value>);
