@@ -51,10 +51,10 @@
 //! | [`report`] | counters, events to SNS, metrics to CloudWatch, health, logs; never in the way of the data path |
 //! | [`schema`] | versions of the SQLite files of bot, devices and network, and the way up from one to the next |
 //! | [`config`] | the table of variables; the only room that reads the environment |
-//! | [`lifecycle`] | signals, and the end of the time that a stop may take |
-//! | [`cli`] | one file a subcommand; the only rooms that print |
+//! | [`process`] | configuration → build → application → drain, signals, and the end of the time that a stop may take |
+//! | [`cli`] | one file a subcommand; but for the password's dialogue the only rooms that print |
 //!
-//! Imports point downwards: cli → bot, network, replay → device, report → aws, protocol, schema. `bot` does not import `network`.
+//! Imports point downwards: cli → process → config, bot, network, source → replay → device, report → aws, protocol, schema. `bot` does not import `network`.
 //!
 //! # Threat model
 //!
@@ -90,7 +90,6 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
-pub mod lifecycle;
 pub mod replay;
 
 pub use retaind_archive as archive;
@@ -100,6 +99,7 @@ pub use retaind_config as config;
 pub use retaind_core as core;
 pub use retaind_device as device;
 pub use retaind_network as network;
+pub use retaind_process as process;
 pub use retaind_protocol as protocol;
 pub use retaind_report as report;
 pub use retaind_source_mls as source_mls;

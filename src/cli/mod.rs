@@ -1,32 +1,21 @@
 //! The command line: arguments → one subcommand → an exit code.
 //!
-//! One file a subcommand; each takes its own arguments, sets up what it needs and returns `Ok` or a [`Failure`], which
-//! says what the one who started it should do: put the configuration right, try again, or report a bug. Only these
-//! rooms print.
+//! One file a subcommand, but for `run`, which is the room [`retaind_process`]. Each takes its own arguments, sets up what it
+//! needs and returns `Ok` or a [`Failure`], which says what the one who started it should do: put the configuration right,
+//! try again, or report a bug.
 
 pub mod check;
 pub mod client;
 pub mod demo;
-mod embedded;
-mod health;
-mod limits;
-mod log;
 pub mod network;
-mod password;
-mod prompt;
-mod report;
-pub mod run;
-mod settings;
-mod starts;
 pub mod status;
-mod upload;
 
-use std::error::Error;
-use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+pub use retaind_process::failure::{EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_TEMPORARY, Failure};
 
 /// The arguments of the program.
 #[derive(Debug, Parser)]
@@ -53,64 +42,6 @@ enum Command {
     Demo(demo::Arguments),
 }
 
-/// Exit code of a mistaken configuration or command line (`EX_CONFIG`): starting again without a change is useless.
-pub const EXIT_CONFIGURATION: u8 = 78;
-/// Exit code of what may go away by itself (`EX_TEMPFAIL`): network or disk.
-pub const EXIT_TEMPORARY: u8 = 75;
-/// Exit code of what should not happen (`EX_SOFTWARE`): report it.
-pub const EXIT_INTERNAL: u8 = 70;
-
-/// Why a subcommand failed, by what to do about it.
-#[derive(Debug)]
-pub enum Failure {
-    /// Something must be put right first.
-    Configuration(Box<dyn Error + Send + Sync>),
-    /// It may work later.
-    Temporary(Box<dyn Error + Send + Sync>),
-    /// A defect.
-    Internal(Box<dyn Error + Send + Sync>),
-}
-
-impl Failure {
-    /// 78.
-    pub fn configuration(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Configuration(error.into())
-    }
-
-    /// 75.
-    pub fn temporary(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Temporary(error.into())
-    }
-
-    /// 70.
-    pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Internal(error.into())
-    }
-
-    /// The exit code.
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::Configuration(_) => EXIT_CONFIGURATION,
-            Self::Temporary(_) => EXIT_TEMPORARY,
-            Self::Internal(_) => EXIT_INTERNAL,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    /// The error and what caused it, each once.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Configuration(error) | Self::Temporary(error) | Self::Internal(error)) = self;
-        write!(f, "{error}")?;
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            write!(f, "\n  caused by: {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
-
 /// The whole program.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -132,7 +63,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Run => run::run(),
+        Command::Run => retaind_process::run(),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status => status::run(),
         Command::Client(arguments) => client::run(*arguments),
