@@ -46,15 +46,15 @@
 //! | [`device`] | an MLS device: sealed state, connection, conversations; the bot and `retaind client` are both devices |
 //! | [`network`] | directory of users and devices, delivery, blobs; sees no plaintext |
 //! | [`bot`] | the data path above; knows the network only as any device does, over the wire, also when embedded |
-//! | [`replay`] | recorded conversations played through real devices: demo, tests, benches |
 //! | [`aws`] | S3, KMS, Secrets Manager, SNS, CloudWatch: the only room that knows the SDK |
 //! | [`report`] | counters, events to SNS, metrics to CloudWatch, health, logs; never in the way of the data path |
 //! | [`schema`] | versions of the SQLite files of bot, devices and network, and the way up from one to the next |
 //! | [`config`] | the table of variables; the only room that reads the environment |
 //! | [`process`] | configuration → build → application → drain, signals, and the end of the time that a stop may take |
+//! | [`tools`] | client, demo and replay: what a bot's image does not need |
 //! | [`cli`] | one file a subcommand; but for the password's dialogue the only rooms that print |
 //!
-//! Imports point downwards: cli → process → config, bot, network, source → replay → device, report → aws, protocol, schema. `bot` does not import `network`.
+//! Imports point downwards: cli → tools → process → config, bot, network, source → device, report → aws, protocol, schema. `bot` does not import `network`.
 //!
 //! # Threat model
 //!
@@ -90,7 +90,6 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
-pub mod replay;
 
 pub use retaind_archive as archive;
 pub use retaind_aws as aws;
@@ -104,3 +103,5 @@ pub use retaind_protocol as protocol;
 pub use retaind_report as report;
 pub use retaind_source_mls as source_mls;
 pub use retaind_state as state;
+#[cfg(feature = "tools")]
+pub use retaind_tools::{self as tools, replay};
