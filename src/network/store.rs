@@ -128,11 +128,6 @@ pub(crate) fn set_meta(connection: &Connection, key: &str, value: &[u8]) -> Resu
     Ok(())
 }
 
-/// Wall clock, microseconds since 1970, UTC.
-pub(crate) fn now_micros() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
