@@ -100,13 +100,13 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
-pub mod config;
 pub mod lifecycle;
 pub mod replay;
 
 pub use retaind_archive as archive;
 pub use retaind_aws as aws;
 pub use retaind_bot as bot;
+pub use retaind_config as config;
 pub use retaind_core as core;
 pub use retaind_device as device;
 pub use retaind_http as http;

@@ -13,9 +13,20 @@ use retaind_protocol::ids::ConversationId;
 
 /// Longest name of a file on the usual file systems.
 pub const NAME_BYTES_MAX: usize = 255;
+/// Longest base name of message files: with the longest suffix it stays below [`NAME_BYTES_MAX`].
+pub const BASENAME_BYTES_MAX: usize = 200;
 /// Longest extension that is kept when a name is cut.
 const EXTENSION_BYTES_MAX: usize = 32;
 const MICROS_PER_MILLI: i64 = 1000;
+
+/// Whether message files may be called after it: at most [`BASENAME_BYTES_MAX`] bytes, no slash, no control character, no
+/// dot in front.
+pub fn is_base_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= BASENAME_BYTES_MAX
+        && !name.starts_with('.')
+        && !name.chars().any(|c| c == '/' || c.is_control())
+}
 
 /// `yyyyMMddHHmmssSSS` in UTC.
 fn stamp(millis: i64) -> String {

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 
 use super::Failure;
 use super::settings::{self, Loaded};
-use crate::config::describe::describe;
+use retaind_config::describe::describe;
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]

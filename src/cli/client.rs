@@ -22,7 +22,7 @@ use self::arguments::{Call, Command, Group, Life, Room};
 use self::session::Session;
 use self::show::{Form, Screen};
 use super::Failure;
-use crate::config::env;
+use retaind_config::env;
 use retaind_protocol::content::Body;
 use retaind_protocol::ids::{ConversationKind, UserName};
 use retaind_protocol::limits::CONTENT_BYTES_MAX;

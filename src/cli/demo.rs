@@ -35,7 +35,7 @@ use self::show::Style;
 use super::Failure;
 use super::embedded::Embedded;
 use super::run::{runtime, workers};
-use crate::config::Retention;
+use retaind_config::Retention;
 use crate::lifecycle::{self, Signalled};
 use crate::replay::{self, Corpus, What, replay};
 use retaind_bot::commit::Directories;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use super::network::failure as network_failure;
 use super::run::failure;
-use crate::config::Retention;
+use retaind_config::Retention;
 use retaind_bot::grace::Part;
 use retaind_bot::run::{self as bot, Options, Orders};
 use retaind_bot::ship::Shipped;

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::Failure;
 use super::run::STATE_FILE;
-use crate::config::Config;
-use crate::config::env;
+use retaind_config::Config;
+use retaind_config::env;
 use retaind_bot::disk::{Disk, RealDisk};
 use retaind_bot::state;
 use retaind_bot::watchdog;

@@ -1,7 +1,7 @@
 //! The bot's log, set up from the configuration.
 
 use super::Failure;
-use crate::config::Config;
+use retaind_config::Config;
 use retaind_report::logs::files::LogFiles;
 use retaind_report::logs::{self, Stream};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-use crate::config::Config;
-use crate::config::aws::{Metrics as MetricsTo, Updates as UpdatesFrom};
+use retaind_config::Config;
+use retaind_config::aws::{Metrics as MetricsTo, Updates as UpdatesFrom};
 use retaind_aws::Aws;
 use retaind_aws::cloudwatch::CloudWatch;
 use retaind_aws::sns::Sns;

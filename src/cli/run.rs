@@ -12,7 +12,7 @@ use super::Failure;
 use super::embedded::Embedded;
 use super::report::Report;
 use super::{health, limits, log, password, settings, starts, upload};
-use crate::config::{Config, Network as NetworkConfig, env};
+use retaind_config::{Config, Network as NetworkConfig, env};
 use crate::lifecycle::{self, Signalled};
 use retaind_aws::Aws;
 use retaind_bot::commit::Directories;
@@ -45,7 +45,7 @@ pub fn run() -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let basename = Basename::new(config.files.base_name.as_str()).map_err(Failure::configuration)?;
+    let basename = Basename::new(config.files.base_name.clone()).map_err(Failure::configuration)?;
     let health = health::Endpoint::bind(&config)?;
     let signals = lifecycle::listen_with_logs().map_err(Failure::internal)?;
     let runtime = runtime()?;

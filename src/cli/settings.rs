@@ -1,14 +1,14 @@
 //! The configuration of this process: its environment, and the secret that it names.
 //!
-//! Composes [`crate::config`], which does not know AWS, with [`retaind_aws`], which does not know the configuration.
+//! Composes [`retaind_config`], which does not know AWS, with [`retaind_aws`], which does not know the configuration.
 
 use std::future::Future;
 
 use super::Failure;
-use crate::config::layer::{Read, Request};
-use crate::config::mistake::{Mistakes, Warning};
-use crate::config::secret::Secret;
-use crate::config::{self, Config, env};
+use retaind_config::layer::{Read, Request};
+use retaind_config::mistake::{Mistakes, Warning};
+use retaind_config::secret::Secret;
+use retaind_config::{self as config, Config, env};
 use retaind_aws::probe::{Outcome, Probe};
 use retaind_aws::secrets::{self, SecretText};
 use retaind_aws::{Aws, AwsError, Remedy, permissions};

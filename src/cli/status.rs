@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::Failure;
-use crate::config::{self, env};
+use retaind_config::{self as config, env};
 use retaind_report::health::Answer;
 
 /// How long a connection may take.

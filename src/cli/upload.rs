@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Failure;
-use crate::config::aws::{Aws as Settings, Upload};
+use retaind_config::aws::{Aws as Settings, Upload};
 use retaind_aws::kms::Kms;
 use retaind_aws::probe::{self, Lock, Outcome, Place, Probe};
 use retaind_aws::s3::{Bucket, LegalHold, LockMode, ObjectLock, REQUEST_TIMEOUT};

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::aws::{Bundle, Format, Image, LegalHold, LockMode, Metrics, Topic, Updates};
 use super::mistake::Invalid;
 use super::{Authority, BotName, HostPort, Retention, StorePassword};
-use retaind_bot::segment::names::{BASENAME_BYTES_MAX, Basename};
+use retaind_archive::names::{BASENAME_BYTES_MAX, is_base_name};
 use retaind_protocol::ids::UserName;
 use retaind_protocol::limits::PASSWORD_BYTES_MAX;
 use retaind_report::logs::Format as LogFormat;
@@ -57,8 +57,8 @@ pub(super) fn bot_name(text: &str) -> Result<BotName, Invalid> {
     Ok(BotName(name))
 }
 
-pub(super) fn base_name(text: &str) -> Result<Basename, Invalid> {
-    Basename::new(text).map_err(|_| Invalid::BaseName { max: BASENAME_BYTES_MAX })
+pub(super) fn base_name(text: &str) -> Result<String, Invalid> {
+    if is_base_name(text) { Ok(text.to_owned()) } else { Err(Invalid::BaseName { max: BASENAME_BYTES_MAX }) }
 }
 
 pub(super) fn path(text: &str) -> Result<PathBuf, Invalid> {

@@ -14,9 +14,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::error::SegmentError;
-
-/// Longest base name: with the longest suffix it stays below the 255 bytes of common file systems.
-pub const BASENAME_BYTES_MAX: usize = 200;
+use retaind_archive::names::is_base_name;
 
 /// Highest number of a message file: a million files a day for 2,700 years, and SQLite holds it.
 pub const NUMBER_MAX: u64 = 999_999_999_999;
@@ -28,14 +26,10 @@ const TIME_SHAPE: &str = "ddddddddTdddddd.dddZ";
 pub struct Basename(String);
 
 impl Basename {
-    /// At most [`BASENAME_BYTES_MAX`] bytes, no slash, no control character, no dot in front.
+    /// It passes [`is_base_name`].
     pub fn new(name: impl Into<String>) -> Result<Self, SegmentError> {
         let name = name.into();
-        let bad = name.is_empty()
-            || name.len() > BASENAME_BYTES_MAX
-            || name.starts_with('.')
-            || name.chars().any(|c| c == '/' || c.is_control());
-        if bad { Err(SegmentError::Basename(name)) } else { Ok(Self(name)) }
+        if is_base_name(&name) { Ok(Self(name)) } else { Err(SegmentError::Basename(name)) }
     }
 
     /// The base name as text.

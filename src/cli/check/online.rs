@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::cli::{Failure, settings, upload};
-use crate::config::aws::{Aws as Settings, Metrics};
+use retaind_config::aws::{Aws as Settings, Metrics};
 use retaind_aws::probe::{self, Outcome, Probe};
 use retaind_aws::{AwsError, Remedy};
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 
 use crate::cli::Failure;
-use crate::config::env;
+use retaind_config::env;
 use retaind_device::conversations::random;
 
 /// The keys of the demo's bot are in it.

@@ -9,7 +9,8 @@
 //! in as a parameter: this room does not know AWS.
 //!
 //! Nothing here touches a directory, nor, but through that parameter, the network; `retaind check` may run beside a working bot. Directories are
-//! prepared in [`retaind_bot::home`].
+//! prepared by the bot, before it begins.
+#![forbid(unsafe_code)]
 
 pub mod aws;
 pub mod describe;
@@ -25,15 +26,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aws::{Aws, SecretState};
 use env::{Fallback, Origin, Secrecy, Settings, Variable};
 use layer::{Read, Request};
 use mistake::{Invalid, Mistake, Mistakes, Warning};
-use retaind_bot::home::Directory;
-use retaind_bot::segment::Basename;
 use retaind_protocol::ids::UserName;
 use retaind_report::logs::Format as LogFormat;
 use secret::Secret;
@@ -59,17 +58,6 @@ impl BotName {
     }
 }
 
-/// What the names of message files start with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseName(String);
-
-impl BaseName {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// A `host:port` to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPort(String);
@@ -88,8 +76,8 @@ pub struct Files {
     pub messages: PathBuf,
     /// Directory of the attachments.
     pub attachments: PathBuf,
-    /// What the names of message files start with.
-    pub base_name: Basename,
+    /// What the names of message files start with; it passes [`retaind_archive::names::is_base_name`].
+    pub base_name: String,
     /// Largest message file, in bytes.
     pub size_max: u64,
     /// After how long a new message file starts.
@@ -216,24 +204,6 @@ impl Origins {
         if let Some(origin) = self.given(other).cloned() {
             self.0.insert(variable.name, origin);
         }
-    }
-}
-
-impl Config {
-    /// What [`retaind_bot::home::prepare`] needs: the state directory, and the others.
-    pub fn directories(&self) -> (Directory, [Directory; 2]) {
-        let directory = |what, variable: &Variable, path: &Path| Directory {
-            what,
-            variable: variable.name,
-            path: path.to_path_buf(),
-        };
-        (
-            directory("state", &env::STATE, &self.state),
-            [
-                directory("messages", &env::MESSAGES, &self.files.messages),
-                directory("attachments", &env::ATTACHMENTS, &self.files.attachments),
-            ],
-        )
     }
 }
 
