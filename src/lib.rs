@@ -100,7 +100,6 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
-pub mod lifecycle;
 pub mod replay;
 
 pub use retaind_archive as archive;
@@ -111,6 +110,7 @@ pub use retaind_core as core;
 pub use retaind_device as device;
 pub use retaind_http as http;
 pub use retaind_network as network;
+pub use retaind_process as process;
 pub use retaind_protocol as protocol;
 pub use retaind_report as report;
 pub use retaind_source_mls as source_mls;

@@ -9,8 +9,8 @@ mod online;
 use std::io::{self, Write};
 
 use super::Failure;
-use super::settings::{self, Loaded};
 use retaind_config::describe::describe;
+use retaind_process::settings::{self, Loaded};
 
 /// Its arguments.
 #[derive(Debug, clap::Args)]

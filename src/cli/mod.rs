@@ -1,35 +1,22 @@
 //! The command line: arguments → one subcommand → an exit code.
 //!
-//! One file a subcommand; each takes its own arguments, sets up what it needs and returns `Ok` or a [`Failure`], which
-//! says what the one who started it should do: put the configuration right, try again, or report a bug. Only these
-//! rooms print.
+//! One file a subcommand, but for `run`, which is the room [`retaind_process`]. Each takes its own arguments, sets up what it
+//! needs and returns `Ok` or a [`Failure`], which says what the one who started it should do: put the configuration right,
+//! try again, or report a bug.
 
 pub mod check;
 pub mod client;
 pub mod demo;
-mod embedded;
-mod health;
-mod limits;
-mod log;
 pub mod network;
-mod password;
-mod prompt;
-mod report;
-pub mod run;
-mod settings;
-mod starts;
 pub mod status;
-mod upload;
 
-use std::error::Error;
-use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use retaind_core::fault::{Chain, Fault, Faulty, chain};
-pub use retaind_core::fault::{EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_TEMPORARY};
-
 use retaind_report::logs::{self, last};
+
+pub use retaind_core::fault::{EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_TEMPORARY};
+pub use retaind_process::Failure;
 
 /// The arguments of the program.
 #[derive(Debug, Parser)]
@@ -54,66 +41,6 @@ enum Command {
     Network(network::NetworkArguments),
     /// See it work: network, bot and a recorded conversation in a fresh folder, in a few seconds
     Demo(demo::Arguments),
-}
-
-/// Why a subcommand failed, by what to do about it.
-#[derive(Debug)]
-pub enum Failure {
-    /// Something must be put right first.
-    Configuration(Box<dyn Error + Send + Sync>),
-    /// It may work later.
-    Temporary(Box<dyn Error + Send + Sync>),
-    /// A defect.
-    Internal(Box<dyn Error + Send + Sync>),
-}
-
-impl Failure {
-    /// 78.
-    pub fn configuration(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Configuration(error.into())
-    }
-
-    /// 75.
-    pub fn temporary(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Temporary(error.into())
-    }
-
-    /// 70.
-    pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Internal(error.into())
-    }
-
-    /// By what the error itself says is to be done.
-    pub fn of(error: impl Faulty + Send + Sync + 'static) -> Self {
-        match error.fault() {
-            Fault::Temporary | Fault::Item | Fault::Stop => Self::temporary(error),
-            Fault::Configuration => Self::configuration(error),
-            Fault::Internal => Self::internal(error),
-        }
-    }
-
-    /// Writes the reason for the end into the log, in the log's own format; nothing where no log was started.
-    fn log(&self) {
-        let (Self::Configuration(error) | Self::Temporary(error) | Self::Internal(error)) = self;
-        tracing::error!(code = self.code(), reason = %chain(&**error), "the program ends");
-    }
-
-    /// The exit code.
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::Configuration(_) => EXIT_CONFIGURATION,
-            Self::Temporary(_) => EXIT_TEMPORARY,
-            Self::Internal(_) => EXIT_INTERNAL,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    /// The error and what caused it, each once.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Configuration(error) | Self::Temporary(error) | Self::Internal(error)) = self;
-        Chain::in_lines(&**error).fmt(f)
-    }
 }
 
 /// The whole program.
@@ -146,7 +73,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Run => run::run(),
+        Command::Run => retaind_process::run(),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status => status::run(),
         Command::Client(arguments) => client::run(*arguments),

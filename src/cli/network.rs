@@ -12,9 +12,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use zeroize::Zeroizing;
 
 use super::Failure;
-use crate::lifecycle;
-use retaind_core::fault::{Fault, Faulty as _};
-use retaind_network::{Admin, Network, NetworkError, Options, Standing};
+use retaind_network::{Admin, Network, Options, Standing};
+use retaind_process::embedded::failure;
+use retaind_process::lifecycle;
 use retaind_protocol::credential::Role;
 use retaind_protocol::ids::{DeviceId, UserName};
 use retaind_report::logs::{self, Format, Stream};
@@ -188,7 +188,7 @@ fn serve(options: Options, listen: &str) -> Result<(), Failure> {
     let network = Network::open(options).map_err(failure)?;
     let address = listener.local_addr().map_err(Failure::internal)?;
     tracing::info!(network = network.network_id(), %address, "network listens");
-    super::run::runtime()?.block_on(network.serve(listener, signals.stop)).map_err(failure)
+    retaind_process::runtime()?.block_on(network.serve(listener, signals.stop)).map_err(failure)
 }
 
 fn users(at: &At) -> Result<(), Failure> {
@@ -248,36 +248,4 @@ fn read_password() -> Result<Zeroizing<String>, Failure> {
 fn say(line: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(Failure::temporary)
-}
-
-/// What an error of the network means for who started it.
-pub(super) fn failure(error: NetworkError) -> Failure {
-    match error {
-        NetworkError::File { ref source, .. } if is_denied(source) => Failure::configuration(error),
-        NetworkError::Locked(_)
-        | NetworkError::File { .. }
-        | NetworkError::Database(_)
-        | NetworkError::Listen(_)
-        | NetworkError::Ended(_) => Failure::temporary(error),
-        NetworkError::Key(_) | NetworkError::Crypto(_) => Failure::internal(error),
-        NetworkError::Schema(ref why) if why.fault() != Fault::Configuration => Failure::temporary(error),
-        NetworkError::Schema(_)
-        | NetworkError::Certificate(_)
-        | NetworkError::CipherSuite(_)
-        | NetworkError::NetworkId { .. }
-        | NetworkError::NetworkName(_)
-        | NetworkError::NoNetwork(_)
-        | NetworkError::NoAddress
-        | NetworkError::Name(_)
-        | NetworkError::NoUser(_)
-        | NetworkError::NoDevice(_)
-        | NetworkError::UserExists { .. }
-        | NetworkError::NotABot(_)
-        | NetworkError::PasswordLength => Failure::configuration(error),
-    }
-}
-
-/// Waiting gives nobody a file.
-fn is_denied(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }

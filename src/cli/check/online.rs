@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
-use crate::cli::{Failure, settings, upload};
-use retaind_config::aws::{Aws as Settings, Metrics};
+use crate::cli::Failure;
 use retaind_aws::probe::{self, Outcome, Probe};
 use retaind_aws::{AwsError, Remedy};
+use retaind_config::aws::{Aws as Settings, Metrics};
+use retaind_process::{settings, upload};
 
 /// Tries what the configuration asks for, but the secret, which has been read.
 pub(super) fn probe(aws: &Settings) -> Result<Vec<Probe>, Failure> {

@@ -14,7 +14,7 @@ const OPEN_FILES_MIN: u64 = 256;
 const OPEN_FILES_WANTED: u64 = 65_536;
 
 /// Raises the limit of open files as far as is permitted; refuses one that is too low to work with.
-pub(super) fn raise_open_files() -> Result<(), Failure> {
+pub(crate) fn raise_open_files() -> Result<(), Failure> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let soft = current.unwrap_or(u64::MAX);
     let wanted = maximum.unwrap_or(u64::MAX).min(OPEN_FILES_WANTED).max(soft);

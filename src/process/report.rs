@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-use retaind_config::Config;
-use retaind_config::aws::{Metrics as MetricsTo, Updates as UpdatesFrom};
 use retaind_aws::Aws;
 use retaind_aws::cloudwatch::CloudWatch;
 use retaind_aws::sns::Sns;
+use retaind_config::Config;
+use retaind_config::aws::{Metrics as MetricsTo, Updates as UpdatesFrom};
 use retaind_core::clock::{Clock, SystemClock};
 use retaind_report::counters::Counters;
 use retaind_report::events::{Events, Sending};
@@ -20,7 +20,7 @@ use retaind_report::outlets::NAMESPACE;
 use retaind_report::updates::{Asking, Updates};
 
 /// Events and metrics of one bot.
-pub(super) struct Report {
+pub(crate) struct Report {
     /// Where the bot raises its events.
     pub events: Events,
     sending: Option<Sending>,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Failure;
-use retaind_config::aws::{Aws as Settings, Upload};
 use retaind_aws::kms::Kms;
 use retaind_aws::probe::{self, Lock, Outcome, Place, Probe};
 use retaind_aws::s3::{Bucket, LegalHold, LockMode, ObjectLock, REQUEST_TIMEOUT};
@@ -12,12 +11,13 @@ use retaind_aws::{Aws, Remedy};
 use retaind_bot::disk::Disk;
 use retaind_bot::run::Shipping;
 use retaind_bot::ship::s3::{PAUSES, S3Destination};
+use retaind_config::aws::{Aws as Settings, Upload};
 use retaind_core::clock::SystemClock;
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
 /// Without a bucket files stay where they are.
-pub(super) fn shipping(aws: Option<&Aws>, settings: &Settings, disk: &Arc<dyn Disk>) -> Shipping {
+pub(crate) fn shipping(aws: Option<&Aws>, settings: &Settings, disk: &Arc<dyn Disk>) -> Shipping {
     let (Some(aws), Some(upload)) = (aws, &settings.upload) else { return Shipping::local(disk.clone()) };
     let lock = ObjectLock {
         retention: upload.lock.retention.map(|retention| (retention.mode, retention.days)),
@@ -31,7 +31,7 @@ pub(super) fn shipping(aws: Option<&Aws>, settings: &Settings, disk: &Arc<dyn Di
 
 /// Refuses to start where objects are to be locked and the bucket or the permissions do not let them: an archive that is
 /// believed to be locked and is not would be worse than none.
-pub(super) async fn check_locks(aws: Option<&Aws>, settings: &Settings) -> Result<(), Failure> {
+pub(crate) async fn check_locks(aws: Option<&Aws>, settings: &Settings) -> Result<(), Failure> {
     let (Some(aws), Some(upload)) = (aws, &settings.upload) else { return Ok(()) };
     for probe in try_locks(aws, upload).await {
         if let Outcome::Fails(error) = probe.outcome {
@@ -44,7 +44,7 @@ pub(super) async fn check_locks(aws: Option<&Aws>, settings: &Settings) -> Resul
 }
 
 /// Tries what locking asks for; nothing if nothing is to be locked.
-pub(super) async fn try_locks(aws: &Aws, upload: &Upload) -> Vec<Probe> {
+pub async fn try_locks(aws: &Aws, upload: &Upload) -> Vec<Probe> {
     let place = place(upload);
     let locks = locks(upload);
     let mut probes = Vec::new();
@@ -58,7 +58,7 @@ pub(super) async fn try_locks(aws: &Aws, upload: &Upload) -> Vec<Probe> {
 }
 
 /// The bucket as probes want it.
-pub(super) fn place(upload: &Upload) -> Place<'_> {
+pub fn place(upload: &Upload) -> Place<'_> {
     Place { bucket: &upload.bucket, region: &upload.region, folder: upload.folder.as_deref() }
 }
 

@@ -27,7 +27,7 @@ struct LimitReached {
 }
 
 /// Carries out `start`, after a pause if the ones before it have failed. `state`: the directory, locked by this process.
-pub(super) fn counted(
+pub(crate) fn counted(
     state: &Path,
     stop: &CancellationToken,
     runtime: &Runtime,

@@ -8,11 +8,10 @@ use tokio::sync::watch;
 
 use super::Failure;
 use super::run::STATE_FILE;
-use retaind_config::Config;
-use retaind_config::env;
 use retaind_bot::disk::{Disk, RealDisk};
 use retaind_bot::state;
 use retaind_bot::watchdog;
+use retaind_config::{Config, env};
 use retaind_core::clock::SystemClock;
 use retaind_report::counters::Counters;
 use retaind_report::health::server::Server;
@@ -20,7 +19,7 @@ use retaind_report::health::{Directory, Found, Health, Look, Queue};
 use retaind_report::status::Opinion;
 
 /// The endpoint, if there is one.
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     server: Option<Server>,
     directories: [(&'static str, PathBuf); 3],
     state: PathBuf,

@@ -15,13 +15,13 @@ use zeroize::Zeroizing;
 use super::Failure;
 use super::prompt::{self, Entry, NoPassword};
 use super::settings;
-use retaind_config::aws::SecretPlace;
-use retaind_config::secret::Secret;
-use retaind_config::{Config, StorePassword};
 use retaind_aws::secrets::{self, SecretText};
 use retaind_aws::{Aws, AwsError, Remedy};
 use retaind_bot::passwords::{Keeper, Maker, NotKept, Passwords, Source};
 use retaind_bot::run as bot;
+use retaind_config::aws::SecretPlace;
+use retaind_config::secret::Secret;
+use retaind_config::{Config, StorePassword};
 use retaind_core::fault::Fault;
 use retaind_report::events::{Event, Events};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 const KEY: &str = "password";
 
 /// The passwords of this start. `None`: told to stop while somebody was asked.
-pub(super) async fn obtain(
+pub(crate) async fn obtain(
     config: &Config,
     state: &Path,
     stop: &CancellationToken,

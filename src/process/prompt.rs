@@ -24,7 +24,7 @@ const ENTER_AGAIN: &str = "Re-enter the password:";
 
 /// Why there is no password.
 #[derive(Debug, Error)]
-pub(super) enum NoPassword {
+pub(crate) enum NoPassword {
     /// Told to stop meanwhile.
     #[error("the bot was told to stop before a password was entered")]
     Stopped,
@@ -40,7 +40,7 @@ pub(super) enum NoPassword {
 
 /// How often a password has to be typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     /// What opens the state shows whether it is right.
     Once,
     /// A state is begun with it: a slip of the finger would be for ever.
@@ -48,12 +48,12 @@ pub(super) enum Entry {
 }
 
 /// Is there a terminal to ask at?
-pub(super) fn is_possible() -> bool {
+pub(crate) fn is_possible() -> bool {
     isatty(stdin()) && isatty(io::stdout().as_fd())
 }
 
 /// Asks until a password is entered.
-pub(super) async fn ask(entry: Entry, stop: &CancellationToken) -> Result<Zeroizing<String>, NoPassword> {
+pub(crate) async fn ask(entry: Entry, stop: &CancellationToken) -> Result<Zeroizing<String>, NoPassword> {
     // a line of the log that was written before the question stands before it
     logs::flush();
     let _silence = Silence::begin()?;

@@ -6,7 +6,7 @@ use retaind_report::logs::files::LogFiles;
 use retaind_report::logs::{self, Stream};
 
 /// Starts it: on standard output, and in files where they can be written. A bot does not end because they cannot.
-pub(super) fn start(config: &Config) -> Result<(), Failure> {
+pub(crate) fn start(config: &Config) -> Result<(), Failure> {
     let (files, unwritable) = match config.logs.as_deref().map(LogFiles::open) {
         Some(Ok(files)) => (Some(files), None),
         Some(Err(error)) => (None, Some(error)),

@@ -3,24 +3,25 @@
 //! Order of stopping: the bot drains, then the network ends, so that the last acknowledgements arrive. The bot talks to
 //! it over the wire like to any other; nothing here is a shortcut.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
-use super::network::failure as network_failure;
-use super::run::failure;
-use retaind_config::Retention;
+use super::run::failure as bot_failure;
 use retaind_bot::grace::Part;
 use retaind_bot::run::{self as bot, Options, Orders};
 use retaind_bot::ship::Shipped;
+use retaind_config::Retention;
+use retaind_core::fault::{Fault, Faulty as _};
 use retaind_network::{Network, NetworkError};
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::ids::UserName;
 
 /// A network that has its address and waits to be served.
-pub(super) struct Embedded {
+pub struct Embedded {
     network: Arc<Network>,
     listener: TcpListener,
     address: SocketAddr,
@@ -36,8 +37,8 @@ impl Embedded {
         retention: Retention,
     ) -> Result<Self, Failure> {
         let address = listener.local_addr().map_err(Failure::internal)?;
-        let network = Network::open(options).map_err(network_failure)?;
-        network.make_bot(bot, password).map_err(network_failure)?;
+        let network = Network::open(options).map_err(failure)?;
+        network.make_bot(bot, password).map_err(failure)?;
         let retained: &[UserName] = match retention {
             Retention::On => std::slice::from_ref(bot),
             Retention::Off => &[],
@@ -83,8 +84,40 @@ impl Embedded {
                 (running.await, served)
             }
         };
-        let shipped = archived.map_err(failure)?;
+        let shipped = archived.map_err(bot_failure)?;
         served.unwrap_or(Err(NetworkError::Ended("server"))).map_err(Failure::temporary)?;
         Ok(shipped)
     }
+}
+
+/// What an error of the network means for who started it.
+pub fn failure(error: NetworkError) -> Failure {
+    match error {
+        NetworkError::File { ref source, .. } if is_denied(source) => Failure::configuration(error),
+        NetworkError::Locked(_)
+        | NetworkError::File { .. }
+        | NetworkError::Database(_)
+        | NetworkError::Listen(_)
+        | NetworkError::Ended(_) => Failure::temporary(error),
+        NetworkError::Key(_) | NetworkError::Crypto(_) => Failure::internal(error),
+        NetworkError::Schema(ref why) if why.fault() != Fault::Configuration => Failure::temporary(error),
+        NetworkError::Schema(_)
+        | NetworkError::Certificate(_)
+        | NetworkError::CipherSuite(_)
+        | NetworkError::NetworkId { .. }
+        | NetworkError::NetworkName(_)
+        | NetworkError::NoNetwork(_)
+        | NetworkError::NoAddress
+        | NetworkError::Name(_)
+        | NetworkError::NoUser(_)
+        | NetworkError::NoDevice(_)
+        | NetworkError::UserExists { .. }
+        | NetworkError::NotABot(_)
+        | NetworkError::PasswordLength => Failure::configuration(error),
+    }
+}
+
+/// Waiting gives nobody a file.
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }

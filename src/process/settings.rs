@@ -5,16 +5,16 @@
 use std::future::Future;
 
 use super::Failure;
+use retaind_aws::probe::{Outcome, Probe};
+use retaind_aws::secrets::{self, SecretText};
+use retaind_aws::{Aws, AwsError, Remedy, permissions};
 use retaind_config::layer::{Read, Request};
 use retaind_config::mistake::{Mistakes, Warning};
 use retaind_config::secret::Secret;
 use retaind_config::{self as config, Config, env};
-use retaind_aws::probe::{Outcome, Probe};
-use retaind_aws::secrets::{self, SecretText};
-use retaind_aws::{Aws, AwsError, Remedy, permissions};
 
 /// What loading found, and what came of reading the secret, if one is named.
-pub(super) struct Loaded {
+pub struct Loaded {
     /// The configuration, or all that is wrong with it.
     pub result: Result<(Config, Vec<Warning>), Mistakes>,
     /// The secret's part in it.
@@ -22,7 +22,7 @@ pub(super) struct Loaded {
 }
 
 /// Reads the environment and the secret.
-pub(super) fn load() -> Loaded {
+pub fn load() -> Loaded {
     let mut secret = None;
     let result = config::load(env::process(), |request| {
         let (read, probe) = read_secret(&request);
@@ -33,22 +33,22 @@ pub(super) fn load() -> Loaded {
 }
 
 /// As [`load`], for who needs the configuration and nothing else.
-pub(super) fn load_or_fail() -> Result<(Config, Vec<Warning>), Failure> {
+pub(crate) fn load_or_fail() -> Result<(Config, Vec<Warning>), Failure> {
     load().result.map_err(failure)
 }
 
 /// What mistakes mean for who started the program.
-pub(super) fn failure(mistakes: Mistakes) -> Failure {
+pub fn failure(mistakes: Mistakes) -> Failure {
     if mistakes.may_pass() { Failure::temporary(mistakes) } else { Failure::configuration(mistakes) }
 }
 
 /// Access to AWS as this configuration wants it.
-pub(super) async fn connect(ca_bundle: Option<&[u8]>) -> Result<Aws, Failure> {
+pub async fn connect(ca_bundle: Option<&[u8]>) -> Result<Aws, Failure> {
     Aws::connect(ca_bundle).await.map_err(Failure::configuration)
 }
 
 /// Access to AWS, if this configuration uses any of it once it is loaded.
-pub(super) async fn access(settings: &config::aws::Aws) -> Result<Option<Aws>, Failure> {
+pub(crate) async fn access(settings: &config::aws::Aws) -> Result<Option<Aws>, Failure> {
     match (&settings.upload, &settings.topic, settings.metrics) {
         (None, None, None) => Ok(None),
         (Some(_), _, _) | (_, Some(_), _) | (_, _, Some(_)) => connect_as(settings).await.map(Some),
@@ -56,12 +56,12 @@ pub(super) async fn access(settings: &config::aws::Aws) -> Result<Option<Aws>, F
 }
 
 /// Access to AWS as the whole configuration wants it.
-pub(super) async fn connect_as(settings: &config::aws::Aws) -> Result<Aws, Failure> {
+pub(crate) async fn connect_as(settings: &config::aws::Aws) -> Result<Aws, Failure> {
     connect(settings.ca_bundle.as_ref().map(|bundle| bundle.pem.as_slice())).await
 }
 
 /// Runs what is short and alone. Nothing that it opened may be used afterwards: connections end with the runtime.
-pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::internal)?;
     Ok(runtime.block_on(future))
 }
