@@ -43,7 +43,7 @@
 //!
 //! # Map
 //!
-//! Each room is a crate of its own, except the last four, which are this one.
+//! Each room is a crate of its own, except the last, which is this one.
 //!
 //! | room | what | knows |
 //! |---|---|---|
@@ -54,14 +54,14 @@
 //! | [`state`] | one sealed SQLite file: transactions, versions of its schema, vault | core, protocol |
 //! | [`aws`] | S3, KMS, Secrets Manager, SNS, CloudWatch: the only room that knows the SDK | archive |
 //! | [`report`] | counters, events to SNS, metrics, health, logs; never in the way of the data path | aws, http, protocol |
+//! | [`config`] | the table of variables; the only room that reads the environment | archive, aws, report |
 //! | [`device`] | an MLS device: account, connection, conversations; for the MLS source and `retaind client` | state, protocol |
 //! | [`network`] | directory of users and devices, delivery, blobs; sees no plaintext | state, protocol |
 //! | [`bot`] | the data path from the chunk to the destination, whatever the source | archive, state, aws, report |
 //! | [`source_mls`] | the MLS source: receive, decrypt, fetch; over the wire, also if embedded | bot, device |
-//! | [`replay`] | recorded conversations played through real devices: demo, tests, benches | device |
-//! | [`config`] | the table of variables; the only room that reads the environment | bot, archive, aws, report |
-//! | [`lifecycle`] | signals, and the deadline of a stop | bot, report |
-//! | [`cli`] | one file a subcommand; the only room that prints | all of them |
+//! | [`process`] | a bot's process: configuration → build → application → drain; signals, deadline of a stop | config, bot, source_mls, network |
+//! | [`tools`] | client, demo and replay: what a bot's image does not need (the feature `tools`) | process, device |
+//! | [`cli`] | one file a subcommand | process, tools |
 //!
 //! A room knows only rooms above it; the last column leaves out what a room knows through another. `bot` knows
 //! neither `device` nor `network`: it archives a source and does not know which.
@@ -100,7 +100,6 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
-pub mod replay;
 
 pub use retaind_archive as archive;
 pub use retaind_aws as aws;
@@ -115,3 +114,5 @@ pub use retaind_protocol as protocol;
 pub use retaind_report as report;
 pub use retaind_source_mls as source_mls;
 pub use retaind_state as state;
+#[cfg(feature = "tools")]
+pub use retaind_tools::{self as tools, replay};

@@ -15,7 +15,7 @@ use crate::support::oracle::Obligations;
 async fn a_replayed_conversation_is_archived_exactly() {
     let harness = Harness::start();
     let bot = harness.bot().await;
-    let corpus = Corpus::File(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/demo/conversation.jsonl")));
+    let corpus = Corpus::File(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools/demo/conversation.jsonl")));
     let obligations = Obligations::default();
     let (network, endpoint) = (harness.network.clone(), harness.endpoint.clone());
     let invites = move |user: UserName| ready(network.invite(&endpoint, &user, Role::Normal));

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{message_files, records};
 
-const RECORDING: &str = include_str!("../src/cli/demo/conversation.jsonl");
+const RECORDING: &str = include_str!("../src/tools/demo/conversation.jsonl");
 
 /// Every type of record but 0: nothing is unreadable here.
 const TYPES: [u64; 18] =

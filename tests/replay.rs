@@ -119,7 +119,7 @@ async fn read(device: &mut Device, conversation: &ConversationId) -> Vec<(u64, L
     lines
 }
 
-const CUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/demo/conversation.jsonl");
+const CUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools/demo/conversation.jsonl");
 
 fn corpus() -> Corpus {
     Corpus::File(PathBuf::from(CUT))

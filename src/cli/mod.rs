@@ -1,12 +1,10 @@
 //! The command line: arguments → one subcommand → an exit code.
 //!
-//! One file a subcommand, but for `run`, which is the room [`retaind_process`]. Each takes its own arguments, sets up what it
-//! needs and returns `Ok` or a [`Failure`], which says what the one who started it should do: put the configuration right,
-//! try again, or report a bug.
+//! One file a subcommand, but for `run`, which is the room [`retaind_process`], and for `client` and `demo`, which are in the
+//! optional room `tools`. Each takes its own arguments, sets up what it needs and returns `Ok` or a [`Failure`], which says
+//! what the one who started it should do: put the configuration right, try again, or report a bug.
 
 pub mod check;
-pub mod client;
-pub mod demo;
 pub mod network;
 pub mod status;
 
@@ -36,11 +34,13 @@ enum Command {
     /// Ask the running bot how it is: 0 ready, 75 not ready
     Status,
     /// Be a device: register, send, listen, replay
-    Client(Box<client::Arguments>),
+    #[cfg(feature = "tools")]
+    Client(Box<retaind_tools::client::Arguments>),
     /// Serve a network on its own, and administer one: invites, bots, suspension, retention
     Network(network::NetworkArguments),
     /// See it work: network, bot and a recorded conversation in a fresh folder, in a few seconds
-    Demo(demo::Arguments),
+    #[cfg(feature = "tools")]
+    Demo(retaind_tools::demo::Arguments),
 }
 
 /// The whole program.
@@ -76,8 +76,10 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Run => retaind_process::run(),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status => status::run(),
-        Command::Client(arguments) => client::run(*arguments),
+        #[cfg(feature = "tools")]
+        Command::Client(arguments) => retaind_tools::client::run(*arguments),
         Command::Network(arguments) => network::run(arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
+        #[cfg(feature = "tools")]
+        Command::Demo(arguments) => retaind_tools::demo::run(&arguments),
     }
 }

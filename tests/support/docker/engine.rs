@@ -108,7 +108,7 @@ impl Engine {
         let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/image/retaind");
         assert!(
             binary.exists(),
-            "`{}` is not there: run `cargo build --profile image --locked --bin retaind`",
+            "`{}` is not there: run `cargo build --package retaind --profile image --locked --no-default-features`",
             binary.display()
         );
         self.build(&[]);

@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 
 use super::arguments::Life;
 use super::show::Screen;
-use crate::cli::Failure;
 use retaind_config::env::Given;
 use retaind_config::mistake::Mistake;
 use retaind_core::clock::{Clock, SystemClock};
@@ -22,6 +21,7 @@ use retaind_device::connection::Push;
 use retaind_device::conversations::{Device, DeviceError, Event, Reading, random};
 use retaind_device::patience::Patience;
 use retaind_device::store::{STEPS, Store, StoreError};
+use retaind_process::Failure;
 use retaind_protocol::content::{AttachmentKind, Body, Content};
 use retaind_protocol::endpoint::Invite;
 use retaind_protocol::ids::{ConversationId, ConversationKind, MessageId, UserName};

@@ -12,10 +12,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::show::Screen;
-use crate::cli::Failure;
 use crate::replay::{Corpus, Grouping, Invites, Options, Pace, ReplayError, Timestamps, replay};
 use retaind_device::patience::Patience;
 use retaind_network::Admin;
+use retaind_process::Failure;
 use retaind_protocol::credential::Role;
 use retaind_protocol::endpoint::Invite;
 use retaind_protocol::ids::UserName;

@@ -14,7 +14,6 @@ use std::vec;
 
 use super::audit::measured;
 use super::ledger::{Expected, Ledger};
-use crate::cli::Failure;
 use retaind_archive::record::MSGTYPE_KEY_EVENT;
 use retaind_core::clock::{Clock, SystemClock};
 use retaind_device::account::{self, Proof};
@@ -22,6 +21,7 @@ use retaind_device::blob;
 use retaind_device::conversations::{Device, Reading, random};
 use retaind_device::store::{STEPS, Store};
 use retaind_network::Network;
+use retaind_process::Failure;
 use retaind_protocol::attachment::AttachmentKey;
 use retaind_protocol::content::{
     AttachmentKind, Attribute, Body, Call, CallOutcome, CallPhase, CallRoute, Content, Deletion, DeletionScope,

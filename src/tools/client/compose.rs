@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::arguments::{ItemAction, Outcome, Route, Step};
-use crate::cli::Failure;
+use retaind_process::Failure;
 use retaind_protocol::attachment::AttachmentKey;
 use retaind_protocol::content::{
     AttachmentKind, Attribute, Body, Call, CallOutcome, CallPhase, CallRoute, Deletion, DeletionScope, LiveLocation,

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 
-use crate::cli::Failure;
 use retaind_config::env;
 use retaind_device::conversations::random;
+use retaind_process::Failure;
 
 /// The keys of the demo's bot are in it.
 const DIRECTORY_MODE: u32 = 0o700;
