@@ -5,16 +5,56 @@
 //! from the environment and the secret together. What is missing is told only when the secret has been read, because it
 //! may stand there.
 
+pub(crate) mod parse;
+
 use std::fmt;
 use std::path::PathBuf;
 
-use super::env::{self, Origin, Variable};
-use super::layer::KEYS;
-use super::mistake::{Invalid, Mistake};
-use super::{Reader, parse};
+use crate::mistake::Invalid;
+use crate::reader::Reader;
+use crate::variable::{Fallback, Variable, variables};
 pub use retaind_archive::encrypt::Format;
 pub use retaind_aws::s3::{LegalHold, LockMode};
 pub use retaind_report::origin::Image;
+
+variables! {
+    AWS_REGION: "AWS_DEFAULT_REGION", Fallback::Text("us-east-1"), Public,
+        "region of the AWS services other than S3 and KMS";
+    CA_BUNDLE: "AWS_CA_BUNDLE", Fallback::Nothing, Public,
+        "PEM file with the certificates that AWS's endpoints are checked against instead of the system's";
+    AWS_SECRET_NAME: "AWS_SECRET_NAME", Fallback::Nothing, Public,
+        "name or ARN of the secret that holds further settings";
+    AWS_SECRET_REGION: "AWS_SECRET_REGION", Fallback::Derived("the region in the secret's ARN, else `AWS_DEFAULT_REGION`"), Public,
+        "region of the secret";
+    S3_BUCKET: "WICKRIO_S3_BUCKET_NAME", Fallback::Nothing, Public,
+        "bucket that message files and attachments are uploaded to";
+    S3_REGION: "WICKRIO_S3_REGION", Fallback::Nothing, Public,
+        "region of the bucket; required with a bucket";
+    S3_FOLDER: "WICKRIO_S3_FOLDER_NAME", Fallback::Nothing, Public,
+        "key prefix in the bucket, with or without a trailing slash";
+    KMS_KEY: "WICKRIO_KMS_MSTRKEY_ARN", Fallback::Nothing, Public,
+        "KMS key for encryption before upload";
+    KMS_REGION: "WICKRIO_KMS_REGION", Fallback::Derived("the region in the key's ARN"), Public,
+        "region of the KMS key";
+    KMS_FORMAT: "RETAIND_KMS_FORMAT", Fallback::Text("v3"), Public,
+        "format of encrypted objects: `v3`, which commits to the key and is what current Amazon S3 Encryption Clients write, or `v2`, which older ones read";
+    LOCK_MODE: "RETAIND_OBJECT_LOCK_MODE", Fallback::Nothing, Public,
+        "`governance` or `compliance`: lock every uploaded object for `RETAIND_OBJECT_LOCK_DAYS`; also needs `s3:PutObjectRetention` and `s3:GetBucketObjectLockConfiguration`";
+    LOCK_DAYS: "RETAIND_OBJECT_LOCK_DAYS", Fallback::Nothing, Public,
+        "days for which an uploaded object is locked; required with `RETAIND_OBJECT_LOCK_MODE`";
+    LEGAL_HOLD: "RETAIND_OBJECT_LOCK_LEGAL_HOLD", Fallback::Text("off"), Public,
+        "`on` or `off`: put a legal hold on every uploaded object; also needs `s3:PutObjectLegalHold` and `s3:GetBucketObjectLockConfiguration`";
+    SNS_TOPIC: "WICKRIO_SNS_TOPIC_ARN", Fallback::Nothing, Public,
+        "SNS topic for events";
+    METRICS: "WICKRIO_METRICS_TYPE", Fallback::Nothing, Public,
+        "`cloudwatch`: publish metrics every 60 s";
+    PRODUCT: "RETAIND_PRODUCT", Fallback::Text("WickrPro_Production"), Public,
+        "dimension `Product` of the metrics";
+    IMAGE: "RETAIND_IMAGE", Fallback::Derived("`retaind:<version>`"), Public,
+        "container image that the bot runs in, such as `wickr/bot-compliance-cloud:5.116`; events name it";
+    UPDATES: "RETAIND_UPDATES", Fallback::Text("on"), Public,
+        "`on` or `off`: ask the registry of `RETAIND_IMAGE`, at the start and daily, whether there are newer versions; never where that is unset or its tag is no version";
+}
 
 /// Everything that the bot does with AWS. Each `Option` is a feature that is on or off.
 #[derive(Debug)]
@@ -129,7 +169,7 @@ pub enum Metrics {
 }
 
 /// What is needed to ask Secrets Manager.
-pub(super) struct Access {
+pub(crate) struct Access {
     region: Option<String>,
     bundle: Option<Bundle>,
     secret: Option<SecretPlace>,
@@ -137,8 +177,8 @@ pub(super) struct Access {
 
 impl Access {
     /// The secret, if one is named and everything that leads to it is right.
-    pub(super) fn secret<'a>(&'a self, r: &Reader) -> Option<(&'a SecretPlace, Option<&'a [u8]>)> {
-        let bundle = match (&self.bundle, r.origins.given(&env::CA_BUNDLE)) {
+    pub(crate) fn secret<'a>(&'a self, r: &Reader) -> Option<(&'a SecretPlace, Option<&'a [u8]>)> {
+        let bundle = match (&self.bundle, r.origins.given(&CA_BUNDLE)) {
             (None, Some(_)) => return None,
             (bundle, _) => bundle.as_ref().map(|bundle| bundle.pem.as_slice()),
         };
@@ -147,30 +187,30 @@ impl Access {
 }
 
 /// Reads what leads to the secret.
-pub(super) fn access(r: &mut Reader) -> Access {
-    let region = r.read(&env::AWS_REGION, parse::region);
-    let bundle = r.optional(&env::CA_BUNDLE, parse::bundle);
-    let name = r.optional(&env::AWS_SECRET_NAME, parse::secret_name);
-    let secret_region = region_beside_arn(r, &env::AWS_SECRET_REGION, &env::AWS_SECRET_NAME, name.as_deref());
+pub(crate) fn access(r: &mut Reader) -> Access {
+    let region = r.read(&AWS_REGION, parse::region);
+    let bundle = r.optional(&CA_BUNDLE, parse::bundle);
+    let name = r.optional(&AWS_SECRET_NAME, parse::secret_name);
+    let secret_region = region_beside_arn(r, &AWS_SECRET_REGION, &AWS_SECRET_NAME, name.as_deref());
     // a mistaken one is not replaced by the default: a secret of the same name may be there
-    let secret_region = match r.origins.given(&env::AWS_SECRET_REGION) {
+    let secret_region = match r.origins.given(&AWS_SECRET_REGION) {
         Some(_) => secret_region,
         None => region.clone(),
     };
-    r.needs(&env::AWS_SECRET_REGION, &env::AWS_SECRET_NAME, "it is the region of that secret");
+    r.needs(&AWS_SECRET_REGION, &AWS_SECRET_NAME, "it is the region of that secret");
     let secret = name.zip(secret_region).map(|(name, region)| SecretPlace { name, region });
     Access { region, bundle, secret }
 }
 
 /// Reads the rest. Whatever is not there has left a mistake.
-pub(super) fn read(r: &mut Reader, access: Access) -> Option<Aws> {
+pub(crate) fn read(r: &mut Reader, access: Access) -> Option<Aws> {
     let upload = upload(r);
-    let topic = r.optional(&env::SNS_TOPIC, parse::sns_topic);
-    let metrics = r.optional(&env::METRICS, parse::metrics);
-    let product = r.read(&env::PRODUCT, parse::dimension);
-    let image = r.read_or(&env::IMAGE, Some(Image::default()), parse::image);
-    let updates = r.read(&env::UPDATES, parse::updates);
-    let updates = match (updates?, r.origins.given(&env::IMAGE)) {
+    let topic = r.optional(&SNS_TOPIC, parse::sns_topic);
+    let metrics = r.optional(&METRICS, parse::metrics);
+    let product = r.read(&PRODUCT, parse::dimension);
+    let image = r.read_or(&IMAGE, Some(Image::default()), parse::image);
+    let updates = r.read(&UPDATES, parse::updates);
+    let updates = match (updates?, r.origins.given(&IMAGE)) {
         (Updates::On | Updates::NoImage, None) => Updates::NoImage,
         (updates, _) => updates,
     };
@@ -188,27 +228,27 @@ pub(super) fn read(r: &mut Reader, access: Access) -> Option<Aws> {
 }
 
 fn upload(r: &mut Reader) -> Option<Upload> {
-    let bucket = r.optional(&env::S3_BUCKET, parse::bucket);
-    let region = region_beside_arn(r, &env::S3_REGION, &env::S3_BUCKET, bucket.as_deref());
-    let folder = r.optional(&env::S3_FOLDER, parse::folder);
-    let arn = r.optional(&env::KMS_KEY, parse::kms_key);
-    let key_region = region_beside_arn(r, &env::KMS_REGION, &env::KMS_KEY, arn.as_deref());
-    let format = r.read(&env::KMS_FORMAT, parse::kms_format);
-    let mode = r.optional(&env::LOCK_MODE, parse::lock_mode);
-    let days = r.optional(&env::LOCK_DAYS, parse::lock_days);
-    let legal_hold = r.read(&env::LEGAL_HOLD, parse::legal_hold);
+    let bucket = r.optional(&S3_BUCKET, parse::bucket);
+    let region = region_beside_arn(r, &S3_REGION, &S3_BUCKET, bucket.as_deref());
+    let folder = r.optional(&S3_FOLDER, parse::folder);
+    let arn = r.optional(&KMS_KEY, parse::kms_key);
+    let key_region = region_beside_arn(r, &KMS_REGION, &KMS_KEY, arn.as_deref());
+    let format = r.read(&KMS_FORMAT, parse::kms_format);
+    let mode = r.optional(&LOCK_MODE, parse::lock_mode);
+    let days = r.optional(&LOCK_DAYS, parse::lock_days);
+    let legal_hold = r.read(&LEGAL_HOLD, parse::legal_hold);
 
     let nowhere = "without a bucket nothing is uploaded";
-    r.needs(&env::S3_BUCKET, &env::S3_REGION, "a bucket is in one region");
-    r.needs(&env::S3_REGION, &env::S3_BUCKET, nowhere);
-    r.needs(&env::S3_FOLDER, &env::S3_BUCKET, nowhere);
-    r.needs(&env::KMS_KEY, &env::S3_BUCKET, "encryption happens on the way to S3");
-    r.needs(&env::KMS_REGION, &env::KMS_KEY, "it is the region of that key");
-    r.needs(&env::LOCK_MODE, &env::LOCK_DAYS, "a lock ends some day");
-    r.needs(&env::LOCK_DAYS, &env::LOCK_MODE, "who can lift the lock has to be said");
-    r.needs(&env::LOCK_MODE, &env::S3_BUCKET, nowhere);
+    r.needs(&S3_BUCKET, &S3_REGION, "a bucket is in one region");
+    r.needs(&S3_REGION, &S3_BUCKET, nowhere);
+    r.needs(&S3_FOLDER, &S3_BUCKET, nowhere);
+    r.needs(&KMS_KEY, &S3_BUCKET, "encryption happens on the way to S3");
+    r.needs(&KMS_REGION, &KMS_KEY, "it is the region of that key");
+    r.needs(&LOCK_MODE, &LOCK_DAYS, "a lock ends some day");
+    r.needs(&LOCK_DAYS, &LOCK_MODE, "who can lift the lock has to be said");
+    r.needs(&LOCK_MODE, &S3_BUCKET, nowhere);
     if legal_hold == Some(LegalHold::On) {
-        r.needs(&env::LEGAL_HOLD, &env::S3_BUCKET, nowhere);
+        r.needs(&LEGAL_HOLD, &S3_BUCKET, nowhere);
     }
 
     let key = arn.zip(key_region).zip(format).map(|((arn, region), format)| Key { arn, region, format });
@@ -239,51 +279,53 @@ fn region_beside_arn(
     given
 }
 
-impl Reader {
-    /// `one` is senseless without `other`.
-    pub(super) fn needs(&mut self, one: &'static Variable, other: &'static Variable, why: &'static str) {
-        let key = KEYS.iter().find(|(_, variable)| variable.name == other.name).map(|(key, _)| *key);
-        let key = match self.secret {
-            SecretState::None => None,
-            SecretState::Read => key,
-            // what is missing may stand in it
-            SecretState::Unread if key.is_some() => return,
-            SecretState::Unread => None,
-        };
-        if self.settings.names(other) {
-            return;
-        }
-        if let (Some(at), None) = (self.origins.given(one), self.origins.given(other)) {
-            self.mistakes.push(Mistake::Needs { at: at.clone(), needs: other.name, key, why });
-        }
-    }
-
-    /// A secret setting that is written back may not come from anywhere else.
-    pub(super) fn must_come_from_secret(&mut self, variable: &'static Variable) {
-        match self.origins.given(variable) {
-            Some(Origin::Secret { .. } | Origin::Default { .. }) | None => {}
-            Some(at @ (Origin::Environment { .. } | Origin::File { .. })) => {
-                self.mistakes.push(Mistake::Value { at: at.clone(), value: None, why: Invalid::PasswordBesideSecret });
-            }
-        }
-    }
-}
-
-/// Whether a secret is part of the settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SecretState {
-    /// None is named.
-    None,
-    /// It is.
-    Read,
-    /// One is named and could not be read.
-    Unread,
-}
-
 impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CloudWatch => f.write_str("cloudwatch"),
         }
     }
+}
+
+pub(crate) fn value(aws: &Aws, name: &str) -> Option<String> {
+    let (secret, upload) = (aws.secret.as_ref(), aws.upload.as_ref());
+    let key = upload.and_then(|upload| upload.key.as_ref());
+    let retention = upload.and_then(|upload| upload.lock.retention);
+    match name {
+        "AWS_DEFAULT_REGION" => Some(aws.region.clone()),
+        "AWS_CA_BUNDLE" => Some(aws.ca_bundle.as_ref()?.file.display().to_string()),
+        "AWS_SECRET_NAME" => Some(secret?.name.clone()),
+        "AWS_SECRET_REGION" => Some(secret?.region.clone()),
+        "WICKRIO_S3_BUCKET_NAME" => Some(upload?.bucket.clone()),
+        "WICKRIO_S3_REGION" => Some(upload?.region.clone()),
+        "WICKRIO_S3_FOLDER_NAME" => upload?.folder.clone(),
+        "WICKRIO_KMS_MSTRKEY_ARN" => Some(key?.arn.clone()),
+        "WICKRIO_KMS_REGION" => Some(key?.region.clone()),
+        "RETAIND_KMS_FORMAT" => Some(key?.format.to_string()),
+        "RETAIND_OBJECT_LOCK_MODE" => Some(retention?.mode.to_string()),
+        "RETAIND_OBJECT_LOCK_DAYS" => Some(retention?.days.to_string()),
+        "RETAIND_OBJECT_LOCK_LEGAL_HOLD" => Some(upload?.lock.legal_hold.to_string()),
+        "WICKRIO_SNS_TOPIC_ARN" => Some(aws.topic.as_ref()?.arn.clone()),
+        "WICKRIO_METRICS_TYPE" => Some(aws.metrics?.to_string()),
+        "RETAIND_PRODUCT" => aws.metrics.map(|_| aws.product.clone()),
+        "RETAIND_IMAGE" => Some(aws.image.to_string()),
+        "RETAIND_UPDATES" => match aws.updates {
+            Updates::On => Some("on".to_owned()),
+            Updates::Off => Some("off".to_owned()),
+            Updates::NoImage => None,
+        },
+        _ => None,
+    }
+}
+
+/// What is set and has no effect, and why.
+pub(crate) fn idle(aws: &Aws) -> Vec<(&'static Variable, &'static str)> {
+    let mut idle: Vec<(&'static Variable, &'static str)> = Vec::new();
+    if aws.upload.as_ref().is_none_or(|upload| upload.key.is_none()) {
+        idle.push((&KMS_FORMAT, "nothing is encrypted without `WICKRIO_KMS_MSTRKEY_ARN`"));
+    }
+    if aws.metrics.is_none() {
+        idle.push((&PRODUCT, "no metrics are published without `WICKRIO_METRICS_TYPE`"));
+    }
+    idle
 }

@@ -1,7 +1,7 @@
-//! Every variable that the bot knows, in one table, and the only place that reads the environment.
+//! The only place that reads the environment.
 //!
-//! The table below is the documentation: the README's table and `retaind check` are made from it, and a test compares
-//! them. Reading turns the process environment into [`Settings`]: texts with their origin, not yet understood. What they
+//! [`VARIABLES`] is the table of all parts. It is the documentation: the table in `docs/settings.md` and what `retaind check`
+//! prints are made from it, and a test compares them. Reading turns the process environment into [`Settings`]: texts with their origin, not yet understood. What they
 //! mean is [`super::load`]'s business.
 //!
 //! Three rules of the contract live here: an empty value counts as unset; every variable may be given as `<NAME>_FILE`,
@@ -14,9 +14,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use super::mistake::Mistake;
-use super::secret::Secret;
+use crate::mistake::Mistake;
+use crate::secret::Secret;
+pub use crate::variable::{Fallback, Secrecy, Variable};
+use crate::{account, aws, files, network, process, report};
 
 /// Longest value that a `<NAME>_FILE` may hold, in bytes. The longest that makes sense is an ARN of 2 KiB; the limit
 /// keeps a wrong path (a device, a log) from filling the memory.
@@ -28,157 +31,11 @@ const PREFIXES: [&str; 2] = ["WICKRIO_", "RETAIND_"];
 /// How alike a mistyped name must be (1.0 = equal) before a known one is suggested. Below it the suggestion is noise.
 const NEAREST_SIMILARITY_MIN: f64 = 0.6;
 
-/// One documented variable.
-#[derive(Debug)]
-pub struct Variable {
-    /// Its name.
-    pub name: &'static str,
-    /// Other names for the same setting.
-    pub aliases: &'static [&'static str],
-    /// What holds when it is unset.
-    pub default: Fallback,
-    /// What it sets, for an operator; with the unit.
-    pub meaning: &'static str,
-    /// Whether its value may be shown.
-    pub secrecy: Secrecy,
-}
-
-/// What holds when a variable is unset.
-#[derive(Debug, Clone, Copy)]
-pub enum Fallback {
-    /// Nothing: the feature is off, or the value is asked for.
-    Nothing,
-    /// It must be given.
-    Required,
-    /// This text.
-    Text(&'static str),
-    /// This text, with the bot's name for `<botname>`.
-    OfBot(&'static str),
-    /// Found out in a way that the text tells.
-    Derived(&'static str),
-}
-
-impl fmt::Display for Fallback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nothing => f.write_str("–"),
-            Self::Required => f.write_str("required"),
-            Self::Text(text) | Self::OfBot(text) => write!(f, "`{text}`"),
-            Self::Derived(how) => f.write_str(how),
-        }
-    }
-}
-
-/// Whether a value may be shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Secrecy {
-    /// In logs and in `retaind check`.
-    Public,
-    /// Nowhere.
-    Secret,
-}
-
-macro_rules! variables {
-    ($($key:ident: $name:literal $(or $alias:literal)?, $default:expr, $secrecy:ident, $meaning:literal;)*) => {
-        $(
-            #[doc = $meaning]
-            pub static $key: Variable = Variable {
-                name: $name,
-                aliases: &[$($alias)?],
-                default: $default,
-                meaning: $meaning,
-                secrecy: Secrecy::$secrecy,
-            };
-        )*
-        /// All of them, in the order of the documentation.
-        pub static VARIABLES: &[&Variable] = &[$(&$key),*];
-    };
-}
-
-variables! {
-    BOT_NAME: "WICKRIO_BOT_NAME", Fallback::Required, Public,
-        "user name of the bot, `compliance_<network id>_bot`; also a folder name below `/tmp`";
-    BOT_PASSWORD: "WICKRIO_BOT_PASSWORD", Fallback::Nothing, Secret,
-        "password of the bot: at the first start the initial one, then the one that was generated; asked for on the terminal if it is not set";
-    ROTATE_PASSWORD: "WICKRIO_ROTATE_PASSWORD", Fallback::Nothing, Secret,
-        "new password to rotate to at start-up: at least 12 characters, other than the current one; at the first start instead of a generated one";
-    STORE_PASSWORD: "RETAIND_STORE_PASSWORD", Fallback::Text("terminal"), Public,
-        "where a generated password goes: `terminal` prints it once; `secret` writes it to the secret's `password` and prints none (needs `secretsmanager:PutSecretValue`)";
-    MESSAGES: "WICKRIO_COMP_MESGDEST" or "WICKRIO_COMP_MSGDEST", Fallback::OfBot("/tmp/<botname>/compliance/messages"), Public,
-        "directory of the message files";
-    ATTACHMENTS: "WICKRIO_COMP_FILEDEST", Fallback::OfBot("/tmp/<botname>/compliance/attachments"), Public,
-        "directory of the attachments";
-    BASE_NAME: "WICKRIO_COMP_BASENAME", Fallback::Text("receivedMessages"), Public,
-        "base name of the message files";
-    FILE_SIZE: "WICKRIO_COMP_FILESIZE", Fallback::Text("1000000000"), Public,
-        "largest message file, in KiB";
-    TIME_ROTATE: "WICKRIO_COMP_TIMEROTATE", Fallback::Text("0"), Public,
-        "minutes after which a new message file starts; 0 = no limit";
-    AWS_REGION: "AWS_DEFAULT_REGION", Fallback::Text("us-east-1"), Public,
-        "region of the AWS services other than S3 and KMS";
-    CA_BUNDLE: "AWS_CA_BUNDLE", Fallback::Nothing, Public,
-        "PEM file with the certificates that AWS's endpoints are checked against instead of the system's";
-    AWS_SECRET_NAME: "AWS_SECRET_NAME", Fallback::Nothing, Public,
-        "name or ARN of the secret that holds further settings";
-    AWS_SECRET_REGION: "AWS_SECRET_REGION", Fallback::Derived("the region in the secret's ARN, else `AWS_DEFAULT_REGION`"), Public,
-        "region of the secret";
-    S3_BUCKET: "WICKRIO_S3_BUCKET_NAME", Fallback::Nothing, Public,
-        "bucket that message files and attachments are uploaded to";
-    S3_REGION: "WICKRIO_S3_REGION", Fallback::Nothing, Public,
-        "region of the bucket; required with a bucket";
-    S3_FOLDER: "WICKRIO_S3_FOLDER_NAME", Fallback::Nothing, Public,
-        "key prefix in the bucket, with or without a trailing slash";
-    KMS_KEY: "WICKRIO_KMS_MSTRKEY_ARN", Fallback::Nothing, Public,
-        "KMS key for encryption before upload";
-    KMS_REGION: "WICKRIO_KMS_REGION", Fallback::Derived("the region in the key's ARN"), Public,
-        "region of the KMS key";
-    KMS_FORMAT: "RETAIND_KMS_FORMAT", Fallback::Text("v3"), Public,
-        "format of encrypted objects: `v3`, which commits to the key and is what current Amazon S3 Encryption Clients write, or `v2`, which older ones read";
-    LOCK_MODE: "RETAIND_OBJECT_LOCK_MODE", Fallback::Nothing, Public,
-        "`governance` or `compliance`: lock every uploaded object for `RETAIND_OBJECT_LOCK_DAYS`; also needs `s3:PutObjectRetention` and `s3:GetBucketObjectLockConfiguration`";
-    LOCK_DAYS: "RETAIND_OBJECT_LOCK_DAYS", Fallback::Nothing, Public,
-        "days for which an uploaded object is locked; required with `RETAIND_OBJECT_LOCK_MODE`";
-    LEGAL_HOLD: "RETAIND_OBJECT_LOCK_LEGAL_HOLD", Fallback::Text("off"), Public,
-        "`on` or `off`: put a legal hold on every uploaded object; also needs `s3:PutObjectLegalHold` and `s3:GetBucketObjectLockConfiguration`";
-    SNS_TOPIC: "WICKRIO_SNS_TOPIC_ARN", Fallback::Nothing, Public,
-        "SNS topic for events";
-    METRICS: "WICKRIO_METRICS_TYPE", Fallback::Nothing, Public,
-        "`cloudwatch`: publish metrics every 60 s";
-    PRODUCT: "RETAIND_PRODUCT", Fallback::Text("WickrPro_Production"), Public,
-        "dimension `Product` of the metrics";
-    IMAGE: "RETAIND_IMAGE", Fallback::Derived("`retaind:<version>`"), Public,
-        "container image that the bot runs in, such as `wickr/bot-compliance-cloud:5.116`; events name it";
-    UPDATES: "RETAIND_UPDATES", Fallback::Text("on"), Public,
-        "`on` or `off`: ask the registry of `RETAIND_IMAGE`, at the start and daily, whether there are newer versions; never where that is unset or its tag is no version";
-    STATE: "RETAIND_STATE", Fallback::OfBot("/tmp/<botname>/state"), Public,
-        "directory of the bot's state: keys, cursors and the embedded network; keep it, and keep it private";
-    NETWORK: "RETAIND_NETWORK", Fallback::Nothing, Public,
-        "`host:port` of an outside network; unset = the bot's own process runs one (embedded)";
-    NETWORK_CA: "RETAIND_NETWORK_CA", Fallback::Nothing, Public,
-        "PEM file with the certificate that the outside network's certificate is checked against; required with `RETAIND_NETWORK`";
-    NETWORK_NAME: "RETAIND_NETWORK_NAME", Fallback::Text("retaind-network"), Public,
-        "name that the outside network's certificate must hold";
-    LISTEN: "RETAIND_LISTEN", Fallback::Text("127.0.0.1:7443"), Public,
-        "address and port on which the embedded network listens for devices";
-    NETWORK_ID: "RETAIND_NETWORK_ID", Fallback::Derived("the id in the bot's name, else `local`"), Public,
-        "id of the embedded network; it is fixed at the first start";
-    RETENTION: "RETAIND_RETENTION", Fallback::Text("on"), Public,
-        "`on` or `off`: whether the embedded network lets messages pass only in conversations that the bot archives";
-    WATCHDOG_MINUTES: "RETAIND_WATCHDOG_MINUTES", Fallback::Text("15"), Public,
-        "minutes after which a network that stays away is a failure (an event, and the connection begins anew), and again after each further so many; 1 to 1440";
-    DISK_LOW: "RETAIND_DISK_LOW", Fallback::Text("1024"), Public,
-        "MiB of free disk space below which operators are told; below an eighth of it no more messages are taken until there is room; 0 = neither";
-    GRACE: "RETAIND_GRACE_SECONDS", Fallback::Text("8"), Public,
-        "seconds that a stop may take from the signal to the end, uploads and last events included; what does not fit waits for the next start. `docker stop` kills after 10 unless told otherwise (`--stop-timeout`); 1 to 3600";
-    LOG: "RUST_LOG", Fallback::Text("info"), Public,
-        "what is logged: `error`, `warn`, `info`, `debug` or `trace`, also for single parts (`info,retaind::bot=debug`); never message content";
-    LOG_FORMAT: "RETAIND_LOG_FORMAT", Fallback::Text("auto"), Public,
-        "how it is logged: `text` for people, `json` for one JSON object a line, or `auto`: text on a terminal, JSON elsewhere";
-    LOGS: "RETAIND_LOGS", Fallback::OfBot("/tmp/<botname>/logs"), Public,
-        "directory of the log files, at most 5 of 10 MiB, or `off` for none; the log is on standard output in any case";
-    HEALTH: "RETAIND_HEALTH", Fallback::Text("127.0.0.1:9464"), Public,
-        "address and port of `/livez`, `/readyz` and `/metrics`, or `off`; they need no password, so leave them to the host or the pod";
-}
+/// Every variable, in the order of the documentation: the tables of the parts, one after the other.
+pub static VARIABLES: LazyLock<Vec<&'static Variable>> = LazyLock::new(|| {
+    let parts = [account::TABLE, files::TABLE, aws::TABLE, network::TABLE, process::TABLE, report::TABLE];
+    parts.concat()
+});
 
 /// The password of a `retaind client`'s state. Not the bot's, so not in the table; known here all the same, so that a
 /// bot that is started beside a client does not take it for a mistake.

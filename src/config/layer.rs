@@ -13,7 +13,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::aws::SecretPlace;
+use super::account;
+use super::aws::{self, SecretPlace};
 use super::env::{self, Given, Origin, Settings, Variable};
 use super::mistake::{Malformed, Mistake, Warning};
 use super::secret::Secret;
@@ -23,13 +24,13 @@ const SECRET_BYTES_MAX: usize = 65_536;
 
 /// The keys of the secret and what each sets; the guide's table.
 pub static KEYS: [(&str, &Variable); 7] = [
-    ("password", &env::BOT_PASSWORD),
-    ("s3_bucket_name", &env::S3_BUCKET),
-    ("s3_region", &env::S3_REGION),
-    ("s3_folder_name", &env::S3_FOLDER),
-    ("kms_master_key_arn", &env::KMS_KEY),
-    ("kms_region", &env::KMS_REGION),
-    ("sns_topic_arn", &env::SNS_TOPIC),
+    ("password", &account::BOT_PASSWORD),
+    ("s3_bucket_name", &aws::S3_BUCKET),
+    ("s3_region", &aws::S3_REGION),
+    ("s3_folder_name", &aws::S3_FOLDER),
+    ("kms_master_key_arn", &aws::KMS_KEY),
+    ("kms_region", &aws::KMS_REGION),
+    ("sns_topic_arn", &aws::SNS_TOPIC),
 ];
 
 /// What is asked of whoever reads the secret.

@@ -7,6 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use super::describe::describe;
 use super::env::VARIABLES;
 use super::*;
+use crate::env::Secrecy;
+use crate::secret::Secret;
+use std::time::Duration;
 
 mod aws;
 
@@ -207,7 +210,7 @@ fn every_variable_can_come_from_a_file() {
     let without_origins: String =
         described(&config).lines().map(|line| format!("{}\n", line.split("  (from").next().unwrap())).collect();
     assert_eq!(without_origins, described(&loaded(&straight)));
-    assert_eq!(config.password.unwrap().expose(), "first-password");
+    assert_eq!(config.account.password.unwrap().expose(), "first-password");
 }
 
 #[test]
@@ -313,11 +316,11 @@ fn nonsense_numbers_are_refused() {
         let text = mistakes(&[("RETAIND_GRACE_SECONDS", nonsense)]);
         assert!(text.contains("not a whole number of seconds from 1 to 3600"), "{text}");
     }
-    assert_eq!(loaded(&[BOT]).grace, Duration::from_secs(8), "all of a stop ends before Docker kills");
-    assert_eq!(loaded(&[BOT, ("RETAIND_GRACE_SECONDS", "3600")]).grace, Duration::from_secs(3600));
+    assert_eq!(loaded(&[BOT]).process.grace, Duration::from_secs(8), "all of a stop ends before Docker kills");
+    assert_eq!(loaded(&[BOT, ("RETAIND_GRACE_SECONDS", "3600")]).process.grace, Duration::from_secs(3600));
     let text = mistakes(&[("RETAIND_DISK_LOW", "5%")]);
     assert!(text.contains("not a whole number of MiB from 0 to 17592186044415"), "{text}");
-    let watchdog = loaded(&[BOT, ("RETAIND_WATCHDOG_MINUTES", "5"), ("RETAIND_DISK_LOW", "0")]).watchdog;
+    let watchdog = loaded(&[BOT, ("RETAIND_WATCHDOG_MINUTES", "5"), ("RETAIND_DISK_LOW", "0")]).process.watchdog;
     assert_eq!((watchdog.fails_after, watchdog.disk_low_bytes), (Duration::from_secs(300), 0));
     assert_eq!(loaded(&[BOT, ("WICKRIO_COMP_FILESIZE", "18014398509481983")]).files.size_max, u64::MAX - 1023);
     assert_eq!(
@@ -334,7 +337,7 @@ fn a_bot_name_that_would_leave_its_folder_is_refused() {
         assert!(text.contains("because it names a folder without `/`"), "{name:?}: {text}");
         assert_eq!(text.lines().count(), 1, "one mistake, on one line: {text}");
     }
-    assert_eq!(loaded(&[("WICKRIO_BOT_NAME", "räuber@example.org")]).bot.as_str(), "räuber@example.org");
+    assert_eq!(loaded(&[("WICKRIO_BOT_NAME", "räuber@example.org")]).account.bot.as_str(), "räuber@example.org");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::run::failure as bot_failure;
 use retaind_bot::grace::Part;
 use retaind_bot::run::{self as bot, Options, Orders};
 use retaind_bot::ship::Shipped;
-use retaind_config::Retention;
+use retaind_config::network::Retention;
 use retaind_core::fault::{Fault, Faulty as _};
 use retaind_network::{Network, NetworkError};
 use retaind_protocol::endpoint::Endpoint;

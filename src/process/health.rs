@@ -11,7 +11,8 @@ use super::run::STATE_FILE;
 use retaind_bot::disk::{Disk, RealDisk};
 use retaind_bot::state;
 use retaind_bot::watchdog;
-use retaind_config::{Config, env};
+use retaind_config::Config;
+use retaind_config::report::HEALTH;
 use retaind_core::clock::SystemClock;
 use retaind_report::counters::Counters;
 use retaind_report::health::server::Server;
@@ -28,9 +29,9 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Takes the address, so that one that is in use is told before anything is begun.
     pub fn bind(config: &Config) -> Result<Self, Failure> {
-        let server = config.health.map(|address| {
+        let server = config.report.health.map(|address| {
             Server::bind(address).map_err(|error| {
-                let name = env::HEALTH.name;
+                let name = HEALTH.name;
                 Failure::temporary(format!(
                     "health endpoint cannot listen on `{address}` ({name}), is another bot running there: {error}; stop that one, or set `{name}` to another address or to `off`"
                 ))

@@ -19,9 +19,10 @@ use retaind_aws::secrets::{self, SecretText};
 use retaind_aws::{Aws, AwsError, Remedy};
 use retaind_bot::passwords::{Keeper, Maker, NotKept, Passwords, Source};
 use retaind_bot::run as bot;
+use retaind_config::Config;
+use retaind_config::account::StorePassword;
 use retaind_config::aws::SecretPlace;
 use retaind_config::secret::Secret;
-use retaind_config::{Config, StorePassword};
 use retaind_core::fault::Fault;
 use retaind_report::events::{Event, Events};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,7 @@ pub(crate) async fn obtain(
     events: &Events,
 ) -> Result<Option<Arc<Passwords>>, Failure> {
     let expose = |secret: &Secret| Zeroizing::new(secret.expose().to_owned());
-    let (given, source) = match &config.password {
+    let (given, source) = match &config.account.password {
         Some(password) => (expose(password), Source::Configured),
         None if prompt::is_possible() => {
             let entry = if state.exists() { Entry::Once } else { Entry::Twice };
@@ -58,8 +59,8 @@ pub(crate) async fn obtain(
             ));
         }
     };
-    let chosen = config.new_password.as_ref().map(expose);
-    let keeper: Arc<dyn Keeper> = match (config.store_password, &config.aws.secret) {
+    let chosen = config.account.new_password.as_ref().map(expose);
+    let keeper: Arc<dyn Keeper> = match (config.account.store_password, &config.aws.secret) {
         (StorePassword::Secret, Some(place)) => {
             Arc::new(InSecret { aws: settings::connect_as(&config.aws).await?, place: place.clone() })
         }

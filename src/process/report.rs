@@ -35,7 +35,8 @@ impl Report {
         // what is started below are tasks
         let _tasks = runtime.enter();
         let settings = &config.aws;
-        let origin = Arc::new(Origin::new(config.bot.as_str(), settings.image.clone(), settings.product.as_str()));
+        let origin =
+            Arc::new(Origin::new(config.account.bot.as_str(), settings.image.clone(), settings.product.as_str()));
         let now = || SystemClock.now_micros();
         let (events, sending) = match (aws, &settings.topic) {
             (Some(aws), Some(topic)) => {

@@ -27,7 +27,9 @@ use retaind_bot::segment::{Basename, Policy};
 use retaind_bot::ship::Shipped;
 use retaind_bot::source::Phase;
 use retaind_bot::watchdog;
-use retaind_config::{Config, Network as NetworkConfig, env};
+use retaind_config::env::Variable;
+use retaind_config::network::{self, Network as NetworkConfig};
+use retaind_config::{Config, files};
 use retaind_core::clock::SystemClock;
 use retaind_device::store::STEPS;
 use retaind_protocol::endpoint::Endpoint;
@@ -100,10 +102,11 @@ impl Configured {
         let health = health::Endpoint::bind(&config)?;
         let signals = lifecycle::listen_with_logs().map_err(Failure::internal)?;
         let runtime = runtime()?;
-        let grace = Grace::new(config.grace);
+        let grace = Grace::new(config.process.grace);
         runtime.spawn(lifecycle::end_in_time(signals.stop.clone(), grace.clone()));
         let counters = Arc::new(Counters::default());
-        let watchdog = watchdog::Settings::new(config.watchdog.fails_after, config.watchdog.disk_low_bytes);
+        let watchdog =
+            watchdog::Settings::new(config.process.watchdog.fails_after, config.process.watchdog.disk_low_bytes);
         health.start(counters.clone(), watchdog.health.subscribe(), &runtime);
         let aws = runtime.block_on(settings::access(&config.aws))?;
         runtime.block_on(upload::check_locks(aws.as_ref(), &config.aws))?;
@@ -160,7 +163,7 @@ impl Opened {
         let Application { config, basename, aws, signals, counters, watchdog, grace, events } = application;
         let embedded = embedded(&config, passwords.in_force(by))?;
         let options = Options {
-            user: config.bot.as_str().to_owned(),
+            user: config.account.bot.as_str().to_owned(),
             passwords,
             state: config.state.join(STATE_FILE),
             directories: Directories {
@@ -213,15 +216,15 @@ pub(crate) fn failure(error: BotError) -> Failure {
 }
 
 fn prepare(config: &Config, disk: &dyn Disk) -> Result<home::Home, Failure> {
-    let directory = |what, variable: &env::Variable, path: &std::path::Path| Directory {
+    let directory = |what, variable: &Variable, path: &std::path::Path| Directory {
         what,
         variable: variable.name,
         path: path.to_owned(),
     };
-    let state = directory("state", &env::STATE, &config.state);
+    let state = directory("state", &network::STATE, &config.state);
     let others = [
-        directory("messages", &env::MESSAGES, &config.files.messages),
-        directory("attachments", &env::ATTACHMENTS, &config.files.attachments),
+        directory("messages", &files::MESSAGES, &config.files.messages),
+        directory("attachments", &files::ATTACHMENTS, &config.files.attachments),
     ];
     home::prepare(disk, &state, &others).map_err(Failure::of)
 }
@@ -236,7 +239,7 @@ fn embedded(config: &Config, password: &str) -> Result<Option<Embedded>, Failure
     })?;
     let mut options = retaind_network::Options::new(config.state.join(NETWORK_DIRECTORY));
     options.network_id = Some(id.clone());
-    Embedded::open(options, listener, config.bot.user(), password, *retention).map(Some)
+    Embedded::open(options, listener, config.account.bot.user(), password, *retention).map(Some)
 }
 
 fn endpoint(embedded: Option<&Embedded>, config: &Config) -> Result<Endpoint, Failure> {

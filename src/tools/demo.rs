@@ -40,7 +40,7 @@ use retaind_bot::run::{self as bot, Orders, Shipping};
 use retaind_bot::segment::{Basename, Policy};
 use retaind_bot::ship::Shipped;
 use retaind_bot::watchdog;
-use retaind_config::Retention;
+use retaind_config::network::Retention;
 use retaind_core::clock::SystemClock;
 use retaind_device::conversations::random;
 use retaind_process::Failure;

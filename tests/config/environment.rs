@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 
 use retaind::config::env::{self, Fallback, Secrecy, VARIABLES, Variable};
+use retaind::config::{account, aws, files, network, process};
 
 use super::{blesses, file, root};
 
@@ -16,13 +17,13 @@ const BOT: &str = "compliance_1234567890_bot";
 /// Groups, each with the variable that it begins with.
 fn groups() -> [(&'static str, &'static Variable); 7] {
     [
-        ("The bot", &env::BOT_NAME),
-        ("Files", &env::MESSAGES),
-        ("AWS: where, and settings from a secret", &env::AWS_REGION),
-        ("AWS: uploads, encryption, locks", &env::S3_BUCKET),
-        ("AWS: events and metrics", &env::SNS_TOPIC),
-        ("State and network", &env::STATE),
-        ("Watchdog, logs, health", &env::WATCHDOG_MINUTES),
+        ("The bot", &account::BOT_NAME),
+        ("Files", &files::MESSAGES),
+        ("AWS: where, and settings from a secret", &aws::AWS_REGION),
+        ("AWS: uploads, encryption, locks", &aws::S3_BUCKET),
+        ("AWS: events and metrics", &aws::SNS_TOPIC),
+        ("State and network", &network::STATE),
+        ("Watchdog, logs, health", &process::WATCHDOG_MINUTES),
     ]
 }
 
@@ -58,14 +59,14 @@ fn entry(variable: &Variable) -> String {
 
 fn wanted() -> String {
     let mut text = comment(
-        "Settings of retaind, for `docker run --env-file` and for `EnvironmentFile=` of systemd. From src/config/env.rs; \
+        "Settings of retaind, for `docker run --env-file` and for `EnvironmentFile=` of systemd. From the tables in src/config; \
          RETAIND_BLESS=1 cargo nextest run config writes it.",
     );
     text += &comment(
         "A commented-out line shows the default. No quotes: Docker would take them as part of the value. Any variable may be \
          given as <NAME>_FILE, the path of a file with the value.",
     );
-    for variable in VARIABLES {
+    for variable in VARIABLES.iter() {
         if let Some((group, _)) = groups().iter().find(|(_, first)| first.name == variable.name) {
             text += &format!("\n\n# == {group} ==\n");
         }

@@ -1,7 +1,7 @@
 //! The policies of `config/iam` are those that the code's table of permissions gives.
 
 use retaind::aws::permissions::{Feature, Need, PERMISSIONS, PUT_OBJECT, Permission};
-use retaind::config::env;
+use retaind::config::{account, aws};
 use serde_json::{Value, json};
 
 fn file(name: &str) -> Value {
@@ -48,7 +48,7 @@ fn the_guides_five_actions_are_enough_unless_more_is_asked_for() {
         ]
     );
     let meanings: String =
-        [&env::LOCK_MODE, &env::LEGAL_HOLD, &env::STORE_PASSWORD].map(|variable| variable.meaning).concat();
+        [&aws::LOCK_MODE, &aws::LEGAL_HOLD, &account::STORE_PASSWORD].map(|variable| variable.meaning).concat();
     for permission in PERMISSIONS.iter().filter(|permission| permission.need == Need::OptIn) {
         assert!(meanings.contains(permission.action), "no variable's meaning names `{}`", permission.action);
     }

@@ -24,7 +24,7 @@ struct Made {
 
 const VARIABLES_TABLE: Made = Made {
     page: "docs/settings.md",
-    begins: "<!-- variables: from src/config/env.rs; RETAIND_BLESS=1 cargo nextest run readme writes them -->\n",
+    begins: "<!-- variables: from the tables in src/config; RETAIND_BLESS=1 cargo nextest run readme writes them -->\n",
     ends: "<!-- end of variables -->",
 };
 const PERMISSIONS_TABLE: Made = Made {

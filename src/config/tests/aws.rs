@@ -103,7 +103,7 @@ fn an_arn_brings_its_region_and_must_not_be_contradicted() {
 
 #[test]
 fn images_are_taken_apart_as_docker_does() {
-    let image = |text| parse::image(text).map(|Image { name, tag }| (name, tag)).ok();
+    let image = |text| crate::aws::parse::image(text).map(|Image { name, tag }| (name, tag)).ok();
     let of = |name: &str, tag: &str| Some((name.to_owned(), tag.to_owned()));
     assert_eq!(image("wickr/bot-compliance-cloud:5.116"), of("wickr/bot-compliance-cloud", "5.116"));
     assert_eq!(image("retaind"), of("retaind", "latest"));
@@ -161,7 +161,7 @@ const WHOLE: &str = r#"{
 fn every_key_of_the_secret_reaches_the_configuration_and_is_shown_with_its_origin() {
     let (config, warnings) = with_secret(&[], text(WHOLE)).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
-    assert_eq!(config.password.as_ref().unwrap().expose(), "correct horse");
+    assert_eq!(config.account.password.as_ref().unwrap().expose(), "correct horse");
     let shown = described(&config);
     for line in [
         "WICKRIO_BOT_PASSWORD           ********  (from secret `wickr/bot` key `password`)\n",
@@ -182,7 +182,7 @@ fn every_key_of_the_secret_reaches_the_configuration_and_is_shown_with_its_origi
 fn the_environment_comes_before_the_secret_and_says_what_it_hides() {
     let given = [("WICKRIO_BOT_PASSWORD", "another"), ("WICKRIO_S3_REGION", "us-east-1"), ("WICKRIO_KMS_REGION", "")];
     let (config, warnings) = with_secret(&given, text(WHOLE)).unwrap();
-    assert_eq!(config.password.unwrap().expose(), "another");
+    assert_eq!(config.account.password.unwrap().expose(), "another");
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,

@@ -8,8 +8,9 @@ use std::os::unix::ffi::OsStringExt;
 use clap::Parser;
 use retaind::cli::Arguments;
 use retaind::config::layer::Read;
+use retaind::config::network::Network;
 use retaind::config::secret::Secret;
-use retaind::config::{self, Network, describe::describe};
+use retaind::config::{self, describe::describe};
 use serde_json::Value;
 
 use super::Fate;
