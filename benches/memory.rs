@@ -2,6 +2,7 @@
 //!
 //! `cargo bench --bench memory [-- GIB MESSAGES]`. The bot is the real program; network and devices are in this process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes")]
 
 use std::fs::File;
 use std::io::Write;

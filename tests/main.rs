@@ -1,4 +1,5 @@
 //! All integration tests in one binary, a module a promise.
+#![allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes")]
 
 mod aws;
 mod cli;

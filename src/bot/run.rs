@@ -14,7 +14,6 @@ use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use retaind_core::fault::{Fault, Faulty, chain};
@@ -42,6 +41,7 @@ use crate::source::{Bot, LogIn, Phase, Pulses, Session, Source, Surroundings, Tr
 use crate::state::{self, Queue};
 use crate::watchdog::{self, Gone, Halt, Network, Stalled, Watchdog};
 use retaind_core::clock::Clock;
+use retaind_core::task;
 
 /// Name of the committing stage for the watchdog and errors.
 const COMMIT: &str = "commit";
@@ -224,7 +224,7 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
         state::renew_log(&*disk, &path)?;
         Ok::<_, BotError>(passwords::open(&path, &passwords, steps)?)
     };
-    let Opened { store, by } = tokio::task::spawn_blocking(open).await.map_err(|_| BotError::Stage("state"))??;
+    let Opened { store, by } = task::blocking("state", open).await.map_err(|_| BotError::Stage("state"))??;
     state::prepare(&store)?;
     options.source.check(&store, &options.user, &options.events)?;
 
@@ -289,7 +289,7 @@ impl Watched {
             counters: options.counters.clone(),
             events: options.events.clone(),
         };
-        watching.spawn(watchdog.run(stop.clone()));
+        task::spawn_in(&mut watching, "watchdog", watchdog.run(stop.clone()));
         (Self { stop, watching }, surroundings)
     }
 }
@@ -336,8 +336,8 @@ impl Stages {
             // the receiver lives as long as the bot
             let _ = committed.send(result.unwrap_or(Err(BotError::Stage(COMMIT))));
         };
-        thread::Builder::new().name(COMMIT.into()).spawn(commit).map_err(|_| BotError::Stage(COMMIT))?;
-        tokio::spawn(async move {
+        task::thread(COMMIT, commit).map_err(|_| BotError::Stage(COMMIT))?;
+        task::spawn("watchdog", async move {
             let watched = match watching.join_next().await {
                 Some(Ok(watched)) => watched.map_err(BotError::from),
                 Some(Err(_)) | None => Err(BotError::Stage("watchdog")),
@@ -353,8 +353,8 @@ impl Stages {
             watcher: Arc::new(ShipWatch { counters: counters.clone(), events: surroundings.events.clone() }),
         };
         let rung = bell.clone();
-        let shipped = tokio::spawn(async move { runner.run(&rung).await });
-        let source = tokio::spawn(session.run(Bot { chunks, names, surroundings }, stop.clone()));
+        let shipped = task::spawn("ship", async move { runner.run(&rung).await });
+        let source = task::spawn("source", session.run(Bot { chunks, names, surroundings }, stop.clone()));
         Ok(Self { ended, running: 2, stop, source, bell, shipping: shipped, grace: shipping.grace, counters })
     }
 

@@ -61,6 +61,7 @@ pub use self::space::Room;
 use super::disk::Disk;
 use super::source::Pulses;
 use retaind_core::clock::{Clock, SystemClock};
+use retaind_core::task;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
 
@@ -279,8 +280,7 @@ struct Gauge {
 impl Gauge {
     async fn read(&mut self, patience: Duration) -> Result<Option<Room>, Gone> {
         let (disk, directories) = (self.disk.clone(), self.directories.clone());
-        let asked =
-            self.asked.get_or_insert_with(|| tokio::task::spawn_blocking(move || fullest(&*disk, &directories)));
+        let asked = self.asked.get_or_insert_with(|| task::blocking("watchdog", move || fullest(&*disk, &directories)));
         let Ok(read) = tokio::time::timeout(patience, &mut *asked).await else { return Ok(None) };
         self.asked = None;
         read.unwrap_or(Ok(None))

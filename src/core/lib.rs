@@ -1,4 +1,4 @@
-//! What every room stands on: what to do about an error, the wall clock, and pauses between tries.
+//! What every room stands on: what to do about an error, the wall clock, pauses between tries, and named tasks and threads.
 //!
 //! Nothing here depends on a file, a network or a message.
 #![forbid(unsafe_code)]
@@ -6,3 +6,4 @@
 pub mod clock;
 pub mod fault;
 pub mod pause;
+pub mod task;

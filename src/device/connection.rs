@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use prost::Message;
 use retaind_core::fault::{Fault, Faulty};
+use retaind_core::task;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -269,7 +270,7 @@ fn start(
 ) -> [JoinHandle<()>; 2] {
     let (mut sink, mut stream) = framed.split();
     let (broken, mut last_words) = watch::channel(());
-    let writer = tokio::spawn(async move {
+    let writer = task::spawn("connection writer", async move {
         // dropped when nothing can be sent any more
         let _broken = broken;
         while let Some(frame) = outgoing.recv().await {
@@ -287,7 +288,7 @@ fn start(
             }
         }
     });
-    let reader = tokio::spawn(async move {
+    let reader = task::spawn("connection reader", async move {
         let mut over = std::pin::pin!(async move {
             while last_words.changed().await.is_ok() {}
             tokio::time::sleep(LAST_WORDS).await;

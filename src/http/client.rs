@@ -15,6 +15,7 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, HOST, HeaderMap, LOCATION, USER_AGENT};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use retaind_core::task;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -172,7 +173,7 @@ impl Client {
         if let Some(tls) = &self.tls {
             return Ok(tls.clone());
         }
-        let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
+        let found = task::blocking("certificates", rustls_native_certs::load_native_certs).await;
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.map_err(unreachable)?.certs);
         if roots.is_empty() {

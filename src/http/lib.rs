@@ -7,6 +7,7 @@
 //! compression, cookies, proxies.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes"))]
 
 pub mod client;
 pub mod server;

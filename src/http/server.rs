@@ -25,6 +25,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use retaind_core::task;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener as Listener, TcpStream};
@@ -110,7 +111,7 @@ impl Server {
                 }
             };
             let (service, shaking) = (service.clone(), handshake(stream));
-            tokio::spawn(async move {
+            task::spawn(name, async move {
                 let conversation = async {
                     // a caller that cannot shake hands knows it
                     if let Ok(stream) = shaking.await {

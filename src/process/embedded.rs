@@ -16,6 +16,7 @@ use retaind_bot::run::{self as bot, Options, Orders};
 use retaind_bot::ship::Shipped;
 use retaind_config::network::Retention;
 use retaind_core::fault::{Fault, Faulty as _};
+use retaind_core::task;
 use retaind_network::{Network, NetworkError};
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::ids::UserName;
@@ -63,7 +64,7 @@ impl Embedded {
         tracing::info!(network = network.network_id(), %address, "embedded network listens");
         let (stop, grace) = (orders.stop.clone(), options.shipping.grace.clone());
         let end = CancellationToken::new();
-        let serving = tokio::spawn({
+        let serving = task::spawn("network", {
             let (network, end) = (network.clone(), end.clone());
             async move { network.serve(listener, end).await }
         });

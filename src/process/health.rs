@@ -14,6 +14,7 @@ use retaind_bot::watchdog;
 use retaind_config::Config;
 use retaind_config::report::HEALTH;
 use retaind_core::clock::SystemClock;
+use retaind_core::task;
 use retaind_report::counters::Counters;
 use retaind_report::health::server::Server;
 use retaind_report::health::{Directory, Found, Health, Look, Queue};
@@ -55,7 +56,7 @@ impl Endpoint {
         let Self { server: Some(server), directories, state } = self else { return };
         tracing::info!(address = %server.address(), "health endpoint listens");
         let health = Health::new(counters, Arc::new(Sight { directories, state, opinion }));
-        runtime.spawn(async move {
+        task::spawn_on(runtime.handle(), "health", async move {
             let Err(error) = server.serve(health).await;
             tracing::error!(%error, "health endpoint ended, the bot goes on");
         });

@@ -6,7 +6,6 @@
 //! the message file now. SIGHUP opens the log file anew; a program without one ends by it, as the terminal that sends it
 //! expects.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -16,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use retaind_bot::grace::{Grace, Part};
+use retaind_core::task;
 use retaind_report::logs;
 
 /// Exit code of a drain that was cut short (`EX_TEMPFAIL`).
@@ -62,7 +62,7 @@ fn hear(mut signals: Signals) -> Result<Signalled, SignalError> {
     let stop = CancellationToken::new();
     let (ask, rotate) = mpsc::channel(1);
     let heard = stop.clone();
-    thread::Builder::new().name("signals".into()).spawn(move || {
+    task::thread("signals", move || {
         let mut first: Option<Instant> = None;
         for signal in signals.forever() {
             match signal {

@@ -6,7 +6,6 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::thread;
 
 use rustix::io::Errno;
 use rustix::stdio::stdin;
@@ -16,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use retaind_core::task;
 use retaind_protocol::limits::PASSWORD_BYTES_MAX;
 use retaind_report::logs;
 
@@ -59,7 +59,7 @@ pub(crate) async fn ask(entry: Entry, stop: &CancellationToken) -> Result<Zeroiz
     let _silence = Silence::begin()?;
     let (tell, mut told) = oneshot::channel();
     // it may wait for ever in the system, so that nothing may wait for it
-    thread::Builder::new().name("prompt".into()).spawn(move || {
+    task::thread("prompt", move || {
         // who asked may have been told to stop
         let _ = tell.send(dialogue(entry));
     })?;

@@ -31,6 +31,7 @@ use retaind_config::env::Variable;
 use retaind_config::network::{self, Network as NetworkConfig};
 use retaind_config::{Config, files};
 use retaind_core::clock::SystemClock;
+use retaind_core::task;
 use retaind_device::store::STEPS;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_report::counters::Counters;
@@ -103,7 +104,7 @@ impl Configured {
         let signals = lifecycle::listen_with_logs().map_err(Failure::internal)?;
         let runtime = runtime()?;
         let grace = Grace::new(config.process.grace);
-        runtime.spawn(lifecycle::end_in_time(signals.stop.clone(), grace.clone()));
+        task::spawn_on(runtime.handle(), "deadline", lifecycle::end_in_time(signals.stop.clone(), grace.clone()));
         let counters = Arc::new(Counters::default());
         let watchdog =
             watchdog::Settings::new(config.process.watchdog.fails_after, config.process.watchdog.disk_low_bytes);

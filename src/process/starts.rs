@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use retaind_bot::starts::{FAILED_MAX, History, Starts, millis};
 use retaind_core::clock::{Clock, SystemClock};
+use retaind_core::task;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
 
@@ -41,7 +42,7 @@ pub(crate) fn counted(
         events.raise(Event::ShuttingDown);
         return Ok(());
     }
-    let works = runtime.spawn({
+    let works = task::spawn_on(runtime.handle(), "starts", {
         let (starts, counters) = (starts.clone(), counters.clone());
         async move { starts.forget_once_it_works(&counters).await }
     });

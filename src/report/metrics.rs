@@ -30,6 +30,7 @@ use super::counters::Counters;
 use super::origin::Origin;
 use retaind_aws::{AwsError, Remedy};
 use retaind_core::pause::{Growth, Pause};
+use retaind_core::task;
 
 /// How often figures are made.
 pub const INTERVAL: Duration = Duration::from_secs(60);
@@ -90,7 +91,7 @@ impl Metrics {
     /// Begins the first interval.
     pub fn start<K: Keep>(self, store: K) -> Measuring {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(self.run(store, stop.clone()));
+        let task = task::spawn("metrics", self.run(store, stop.clone()));
         Measuring { stop, task }
     }
 

@@ -28,6 +28,7 @@ pub use self::version::Version;
 
 use super::events::{Event, Events};
 use super::origin::Image;
+use retaind_core::task;
 
 /// Between two questions.
 pub const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
@@ -61,7 +62,7 @@ impl Updates {
 
     /// Asks now and every [`PERIOD`], and raises what there is. Must be called in a runtime.
     pub fn start(self, events: Events) -> Asking {
-        Asking(tokio::spawn(async move {
+        Asking(task::spawn("updates", async move {
             loop {
                 match self.check().await {
                     Ok(versions) if versions.is_empty() => tracing::debug!("no newer version of the image"),

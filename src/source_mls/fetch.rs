@@ -14,6 +14,7 @@ use retaind_bot::files::{FilesError, Names};
 use retaind_bot::source::Chunk;
 use retaind_bot::watchdog::{Health, Pulse};
 use retaind_core::pause::{Growth, Pause};
+use retaind_core::task;
 use retaind_device::blob::{BlobError, Blobs, download_step};
 use retaind_device::connection::Connection;
 use retaind_protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
@@ -140,7 +141,7 @@ impl<B: Blobs> Fetcher<B> {
                 }
                 Some(Output::File(job)) => {
                     let (this, free) = (this.clone(), free.clone());
-                    fetches.spawn(async move {
+                    task::spawn_in(&mut fetches, "fetch", async move {
                         let _turn = free.acquire().await;
                         this.fetch(job).await
                     });
@@ -213,7 +214,7 @@ impl<B: Blobs> Fetcher<B> {
                 return Ok(Outcome::Missing(reason));
             }
         };
-        let sync = tokio::task::spawn_blocking(move || {
+        let sync = task::blocking("fetch", move || {
             target.flush().map_err(of_disk)?;
             Ok(target.get_mut().0.sync_data().map_err(FilesError::Disk)?)
         });

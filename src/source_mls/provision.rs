@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use retaind_bot::passwords::{self, By, Maker, Opened, Passwords};
+use retaind_core::task;
 use retaind_device::account::{self, AccountError, LoggedIn, Proof};
 use retaind_device::connection::ConnectionError;
 use retaind_protocol::endpoint::Endpoint;
@@ -107,7 +108,7 @@ async fn on_store<T: Send + 'static>(
 ) -> Result<T, MlsError> {
     let store = account.store.clone();
     let done =
-        tokio::task::spawn_blocking(move || work(&mut store.lock().unwrap_or_else(PoisonError::into_inner))).await;
+        task::blocking("password", move || work(&mut store.lock().unwrap_or_else(PoisonError::into_inner))).await;
     Ok(done.map_err(|_| MlsError::Stage("password"))??)
 }
 

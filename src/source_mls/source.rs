@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
@@ -10,6 +9,7 @@ use retaind_bot::passwords::Opened;
 use retaind_bot::source::{Bot, LogIn, Session, Source, Surroundings, Trouble, Work};
 use retaind_core::fault::{Faulty as _, chain};
 use retaind_core::pause::{Growth, Pause};
+use retaind_core::task;
 use retaind_device::account::{self, AccountError, LoggedIn};
 use retaind_device::store::{DeviceState as _, STEPS};
 use retaind_protocol::credential::{Identity, Verifier};
@@ -216,7 +216,7 @@ impl Stages {
                 // the waiting task may have given up
                 let _ = tell.send(result.unwrap_or(Err(MlsError::Stage(DECRYPT))));
             };
-            thread::Builder::new().name(DECRYPT.into()).spawn(work).map_err(|_| MlsError::Stage(DECRYPT))?;
+            task::thread(DECRYPT, work).map_err(|_| MlsError::Stage(DECRYPT))?;
             wake.push(sender);
         }
         let (connection, connected) = watch::channel(None);
@@ -241,11 +241,13 @@ impl Stages {
             recall,
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { named(FETCH, tokio::spawn(fetcher.run(made)).await) });
+        task::spawn_in(&mut tasks, FETCH, async move { named(FETCH, task::spawn(FETCH, fetcher.run(made)).await) });
         let received = stop.clone();
-        tasks.spawn(async move { named(RECEIVE, tokio::spawn(link.run(account, received)).await) });
+        task::spawn_in(&mut tasks, RECEIVE, async move {
+            named(RECEIVE, task::spawn(RECEIVE, link.run(account, received)).await)
+        });
         let mut acknowledging = JoinSet::new();
-        acknowledging.spawn(acknowledge(due, connected));
+        task::spawn_in(&mut acknowledging, "acknowledge", acknowledge(due, connected));
         Ok(Self { stop, stopping, workers, working, wake, tasks, acknowledging })
     }
 

@@ -42,6 +42,7 @@ use retaind_bot::ship::Shipped;
 use retaind_bot::watchdog;
 use retaind_config::network::Retention;
 use retaind_core::clock::SystemClock;
+use retaind_core::task;
 use retaind_device::conversations::random;
 use retaind_process::Failure;
 use retaind_process::embedded::Embedded;
@@ -157,7 +158,7 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
     };
     let stop = signals.stop.child_token();
     let orders = Orders { stop: stop.clone(), rotate: signals.rotate };
-    let mut running = tokio::spawn(embedded.run_bot(options, orders));
+    let mut running = task::spawn("bot", embedded.run_bot(options, orders));
 
     let ended = |ended: Result<Result<Shipped, Failure>, tokio::task::JoinError>| ended.map_err(Failure::internal)?;
     let playing = async {

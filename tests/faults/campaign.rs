@@ -8,6 +8,7 @@
 //! cargo run --release --example campaign -- --table            the first two with 10,000 seeds, written into docs/proof.md
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -18,6 +18,7 @@ use super::{Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, Ship
 use crate::disk::Disk;
 use retaind_core::fault::{Fault, Faulty};
 use retaind_core::pause::{Growth, Pause};
+use retaind_core::task;
 
 /// Files on their way at the same time: enough for the latency of many small ones.
 pub const LANES: usize = 8;
@@ -108,7 +109,7 @@ impl Runner {
             for taken in taken {
                 busy.push(taken.item.id);
                 let (destination, queue) = (self.destination.clone(), self.queue.clone());
-                jobs.spawn(async move {
+                task::spawn_in(&mut jobs, "ship", async move {
                     let result = destination.store(&taken, &queue).await;
                     (taken, result)
                 });
@@ -150,7 +151,7 @@ impl Runner {
         call: impl FnOnce(&dyn ShipQueue) -> Result<T, QueueError> + Send + 'static,
     ) -> Result<T, ShipError> {
         let queue = self.queue.clone();
-        let called = tokio::task::spawn_blocking(move || call(&*queue)).await;
+        let called = task::blocking("ship", move || call(&*queue)).await;
         Ok(called.unwrap_or_else(|error| Err(QueueError(Box::new(error))))?)
     }
 
@@ -230,7 +231,7 @@ impl Runner {
             return Ok(());
         }
         let disk = self.disk.clone();
-        let removed = tokio::task::spawn_blocking(move || {
+        let removed = task::blocking("ship", move || {
             let mut removed = Vec::new();
             let mut directories = Vec::new();
             for item in items {

@@ -40,6 +40,7 @@ use retaind_aws::kms::Kms;
 use retaind_aws::s3::{Bucket, NewObject, OBJECT_BYTES_MAX, PARTS_MAX, Part};
 use retaind_aws::{AwsError, Remedy};
 use retaind_core::pause::{Growth, Pause};
+use retaind_core::task;
 
 /// Bytes of file content in memory, over all lanes.
 const BUFFER_BYTES: usize = 48 * 1024 * 1024;
@@ -154,7 +155,7 @@ impl Attempt<'_> {
     /// Off the runtime, as all that waits for the disk.
     async fn open(&self) -> Result<Outgoing, ShipError> {
         let (disk, item) = (self.s3.disk.clone(), self.item().clone());
-        let opened = tokio::task::spawn_blocking(move || Outgoing::open(&*disk, &item)).await;
+        let opened = task::blocking("ship", move || Outgoing::open(&*disk, &item)).await;
         opened.unwrap_or_else(|error| Err(ShipError::Queue(QueueError(Box::new(error)))))
     }
 
@@ -261,7 +262,7 @@ impl Attempt<'_> {
             number = number.saturating_add(1);
             let (bucket, key, upload) = (self.s3.bucket.clone(), key.to_owned(), upload.to_owned());
             let pauses = self.s3.pauses;
-            sending.spawn(async move {
+            task::spawn_in(&mut sending, "ship", async move {
                 let sha256 = piece.sha256.as_ref();
                 again(pauses, || bucket.part(&key, &upload, number, piece.body.clone(), sha256)).await
             });
@@ -279,7 +280,7 @@ impl Attempt<'_> {
         let units = u32::try_from(units).unwrap_or(1);
         let share = self.s3.buffers.clone().acquire_many_owned(units).await;
         let share = share.map_err(|error| QueueError(Box::new(error)))?;
-        let made = tokio::task::spawn_blocking(move || {
+        let made = task::blocking("ship", move || {
             let bytes = body.piece(bytes)?;
             let sha256 = digest(&SHA256, &bytes);
             Ok((body, Piece { body: bytes.into(), sha256, _share: share }))
@@ -343,7 +344,7 @@ impl Attempt<'_> {
         call: impl FnOnce(&dyn ShipQueue) -> Result<(), QueueError> + Send + 'static,
     ) -> Result<(), ShipError> {
         let ledger = self.ledger.clone();
-        let called = tokio::task::spawn_blocking(move || call(&*ledger)).await;
+        let called = task::blocking("ship", move || call(&*ledger)).await;
         Ok(called.unwrap_or_else(|error| Err(QueueError(Box::new(error))))?)
     }
 }

@@ -16,6 +16,7 @@ use super::queue::Pending;
 use super::{Events, notification};
 use retaind_aws::AwsError;
 use retaind_core::pause::{Growth, Pause};
+use retaind_core::task;
 
 /// First pause before a notification is tried again.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
@@ -55,7 +56,7 @@ impl Sender {
     /// Begins to tell.
     pub fn start<P: Publish>(self, topic: P) -> Sending {
         let events = self.events.clone();
-        let task = tokio::spawn(async move { self.run(topic).await });
+        let task = task::spawn("events", async move { self.run(topic).await });
         Sending { events, task }
     }
 

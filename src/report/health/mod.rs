@@ -32,6 +32,7 @@ pub use self::page::Answer;
 use super::counters::Counters;
 use super::logs::{self, Dropped};
 use super::status::{Opinion, Pipeline, Receiving, Space, Stages, Standing};
+use retaind_core::task;
 
 /// How long a look at disks and state is waited for: less than a connection may take.
 const LOOK_TIME: Duration = Duration::from_secs(2);
@@ -206,7 +207,7 @@ impl Health {
         let found = tokio::time::timeout(LOOK_TIME, async move {
             // held by the look itself: who stops waiting for it does not let another one begin beside it
             let alone = looking.lock_owned().await;
-            tokio::task::spawn_blocking(move || {
+            task::blocking("health", move || {
                 let found = look.look();
                 drop(alone);
                 found

@@ -3,6 +3,7 @@
 //! Invariant: nothing here waits longer than [`LAST_TIME`]. Standard error may be the same pipe as standard output, and
 //! nobody may read it.
 
+use retaind_core::task;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::mpsc;
@@ -34,7 +35,7 @@ fn written(text: String) -> mpsc::Receiver<()> {
         let _ = tell.send(());
     };
     // no thread is left: then the words are lost, but the exit code is not
-    let _ = thread::Builder::new().name("last words".into()).spawn(write);
+    let _ = task::thread("last words", write);
     told
 }
 
@@ -43,7 +44,7 @@ fn written(text: String) -> mpsc::Receiver<()> {
 pub fn hear_panics() {
     panic::set_hook(Box::new(|info| {
         let current = thread::current();
-        let thread = current.name().unwrap_or("without a name");
+        let thread = task::current().or(current.name()).unwrap_or("without a name");
         match info.location() {
             Some(place) => tracing::error!(thread, %place, "a defect: this thread panicked; report it with the log"),
             None => tracing::error!(thread, "a defect: this thread panicked; report it with the log"),

@@ -36,6 +36,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 
 use retaind_core::fault::Faulty as _;
+use retaind_core::task;
 use retaind_device::conversations::DeviceError;
 use retaind_device::patience::Patience;
 use retaind_protocol::ids::{IdError, UserName};
@@ -178,7 +179,11 @@ pub async fn replay(
         while under_way.len() < options.parallel.get() {
             let Some(room) = rooms.next_room()? else { break };
             let plan = plan::plan(room, options.grouping);
-            under_way.spawn(stage::play(plan, options.clone(), cast.clone(), observer.clone()));
+            task::spawn_in(
+                &mut under_way,
+                "conversation",
+                stage::play(plan, options.clone(), cast.clone(), observer.clone()),
+            );
         }
         match under_way.join_next().await {
             Some(room) => report.rooms.push(room.map_err(|_| ReplayError::Interrupted)??),

@@ -16,6 +16,7 @@ use super::plan::{Plan, Redundant, Step};
 use super::report::{RoomReport, Sent, SentWhat};
 use super::{Observer, Options, Pace, ReplayError, Timestamps};
 use retaind_core::clock::{Clock, SystemClock};
+use retaind_core::task;
 use retaind_device::conversations::{DeviceError, Reading};
 use retaind_protocol::content::{Body, Content, RoomState, Text, changemask};
 use retaind_protocol::ids::{ConversationKind, UserName};
@@ -262,7 +263,7 @@ async fn register(cast: &Arc<Cast>, room: &str, users: &[UserName]) -> Result<()
         while under_way.len() < REGISTERING_MAX {
             let Some(user) = users.next() else { break };
             let cast = cast.clone();
-            under_way.spawn(async move {
+            task::spawn_in(&mut under_way, "register", async move {
                 let mut actor = cast.actor(&user).await;
                 cast.register(&user, &mut actor).await.map_err(|absent| (user, absent))
             });
