@@ -37,12 +37,12 @@ impl Embedded {
     ) -> Result<Self, Failure> {
         let address = listener.local_addr().map_err(Failure::internal)?;
         let network = Network::open(options).map_err(network_failure)?;
-        network.make_bot(bot, password).map_err(network_failure)?;
+        network.admin(|admin| admin.make_bot(bot, password)).map_err(network_failure)?;
         let retained: &[UserName] = match retention {
             Retention::On => std::slice::from_ref(bot),
             Retention::Off => &[],
         };
-        network.set_retention(retained).map_err(Failure::temporary)?;
+        network.admin(|admin| admin.set_retention(retained)).map_err(Failure::temporary)?;
         Ok(Self { network, listener, address })
     }
 

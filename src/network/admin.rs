@@ -69,25 +69,28 @@ impl Admin {
         self.change(|db| Ok(store::set_meta(db, ENDPOINT, &endpoint.encode_to_vec())?))
     }
 
-    /// Makes the user if there is none, and an invite for one device of it. The code is kept nowhere.
+    /// Makes the user if there is none, and an invite for one device of it, to where the network was served last. The
+    /// code is kept nowhere. Without a time it is valid until used.
     pub fn invite(&mut self, user: &UserName, role: Role, valid_for: Option<Duration>) -> Result<Invite, NetworkError> {
         let endpoint = self.endpoint()?;
-        let code = self.invite_code(user, role, valid_for)?;
-        Ok(Invite { endpoint, code })
+        self.invite_to(&endpoint, user, role, valid_for)
     }
 
-    pub(crate) fn invite_code(
+    /// The same, to the network at `endpoint`.
+    pub fn invite_to(
         &mut self,
+        endpoint: &Endpoint,
         user: &UserName,
         role: Role,
         valid_for: Option<Duration>,
-    ) -> Result<String, NetworkError> {
+    ) -> Result<Invite, NetworkError> {
         let expires = valid_for
             .map(|valid_for| now_micros().saturating_add(i64::try_from(valid_for.as_micros()).unwrap_or(i64::MAX)));
-        self.change(|db| {
+        let code = self.change(|db| {
             accounts::ensure_user(db, user, role)?;
             invites::create(db, user, expires)
-        })
+        })?;
+        Ok(Invite { endpoint: endpoint.clone(), code })
     }
 
     /// Makes a bot account with this initial password, or gives it this one. Slow on purpose (Argon2id).

@@ -52,7 +52,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -67,9 +66,7 @@ use self::hub::Hub;
 use self::keys::Keys;
 use self::readers::Readers;
 use self::writer::Writer;
-use retaind_protocol::credential::Role;
-use retaind_protocol::endpoint::{Endpoint, Invite};
-use retaind_protocol::ids::{DeviceId, UserName};
+use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::wire::{Answer, Notice, ServerFrame};
 
 const DATABASE_FILE: &str = "network.sqlite";
@@ -245,73 +242,20 @@ impl Network {
         shutdown: CancellationToken,
     ) -> Result<(), NetworkError> {
         let endpoint = self.endpoint(listener.local_addr().map_err(NetworkError::Listen)?);
-        self.admin().set_endpoint(&endpoint)?;
+        self.admin(|admin| admin.set_endpoint(&endpoint))?;
         server::serve(Arc::clone(&self.shared), listener, shutdown).await
     }
 
-    fn admin(&self) -> std::sync::MutexGuard<'_, Admin> {
-        self.admin.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the directory, and has the change in force when it returns.
-    fn administer<T>(&self, change: impl FnOnce(&mut Admin) -> Result<T, NetworkError>) -> Result<T, NetworkError> {
-        let mut admin = self.admin();
-        let value = change(&mut admin)?;
-        self.shared.apply(admin.policy()?);
+    /// The operator's hands on this network. What they changed is in force when this returns: devices have been told, and
+    /// the connections of the suspended are closed.
+    pub fn admin<T>(&self, work: impl FnOnce(&mut Admin) -> Result<T, NetworkError>) -> Result<T, NetworkError> {
+        let mut admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = work(&mut admin);
+        // also if it failed half-way: what was changed before that stands
+        let adopted = admin.policy().map(|policy| self.shared.apply(policy));
+        let value = done?;
+        adopted?;
         Ok(value)
-    }
-
-    /// Makes the user if there is none, and an invite (valid until used) for one device, to the network at `endpoint`.
-    pub fn invite(&self, endpoint: &Endpoint, user: &UserName, role: Role) -> Result<Invite, NetworkError> {
-        let code = self.administer(|admin| admin.invite_code(user, role, None))?;
-        Ok(Invite { endpoint: endpoint.clone(), code })
-    }
-
-    /// The same, valid for a time.
-    pub fn invite_for(
-        &self,
-        endpoint: &Endpoint,
-        user: &UserName,
-        role: Role,
-        valid_for: Duration,
-    ) -> Result<Invite, NetworkError> {
-        let code = self.administer(|admin| admin.invite_code(user, role, Some(valid_for)))?;
-        Ok(Invite { endpoint: endpoint.clone(), code })
-    }
-
-    /// Makes a bot account, or gives it this password.
-    pub fn ensure_bot(&self, user: &UserName, password: &str) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.ensure_bot(user, password))
-    }
-
-    /// Makes a bot account with this initial password if there is none; one that there is stays as it is.
-    pub fn make_bot(&self, user: &UserName, password: &str) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.make_bot(user, password))
-    }
-
-    /// Suspends or resumes a user with all devices; suspended ones are disconnected.
-    pub fn set_user_standing(&self, user: &UserName, standing: Standing) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.set_user_standing(user, standing))
-    }
-
-    /// Suspends or resumes one device; a suspended one is disconnected.
-    pub fn set_device_standing(&self, device: &DeviceId, standing: Standing) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.set_device_standing(device, standing))
-    }
-
-    /// Says who (bots) must be a member of every conversation; nobody = data retention off.
-    pub fn set_retention(&self, users: &[UserName]) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.set_retention(users))
-    }
-
-    /// Stops keeping messages for a device that is gone for good.
-    pub fn retire_device(&self, device: &DeviceId) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.retire_device(device))
-    }
-
-    /// Everybody, in order of name.
-    pub fn users(&self) -> Result<Vec<UserSummary>, NetworkError> {
-        self.admin().users()
     }
 }
 
