@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::clock::Moment;
 use super::directory::accounts::{self, Standing};
 use super::directory::{invites, password, raise_version};
 use super::error::NetworkError;
-use super::store::{self, now_micros};
+use super::store;
 use super::{DATABASE_FILE, directory};
 use prost::Message;
 use retaind_protocol::credential::Role;
@@ -84,8 +85,7 @@ impl Admin {
         role: Role,
         valid_for: Option<Duration>,
     ) -> Result<Invite, NetworkError> {
-        let expires = valid_for
-            .map(|valid_for| now_micros().saturating_add(i64::try_from(valid_for.as_micros()).unwrap_or(i64::MAX)));
+        let expires = valid_for.map(|time| Moment::now().after(time).micros());
         let code = self.change(|db| {
             accounts::ensure_user(db, user, role)?;
             invites::create(db, user, expires)

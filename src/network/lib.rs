@@ -32,6 +32,7 @@
 
 mod admin;
 mod certificate;
+mod clock;
 mod connection;
 mod delivery;
 mod directory;

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::clock::Moment;
 use super::connection::answer;
 use super::delivery::blobs::{self, BlobId, BlobRow};
 use super::delivery::groups::{Ciphertext, Handshake};
@@ -95,7 +96,7 @@ impl Session {
                 let device = self.device.row;
                 let shared = Arc::clone(&self.shared);
                 tasks.spawn(async move {
-                    let count = shared.readers.run(move |db| Ok(key_packages::count(db, device)?)).await;
+                    let count = shared.readers.run(move |db| Ok(key_packages::count(db, device, Moment::now())?)).await;
                     reply.answer(count.map(Answer::KeyPackageCount));
                 });
                 return;
@@ -234,9 +235,9 @@ impl Session {
                 format!("{} key packages at once, at most {KEY_PACKAGES_MAX} are kept", request.one_time.len());
             return Err(Refusal::new(RefusalCode::Limit, message));
         }
-        let (shared, device) = (Arc::clone(&self.shared), self.device.clone());
+        let (shared, device, now) = (Arc::clone(&self.shared), self.device.clone(), Moment::now());
         tokio::task::spawn_blocking(move || {
-            let check = |package| key_packages::check(&shared.keys, &device, package);
+            let check = |package| key_packages::check(&shared.keys, &device, package, now);
             let one_time = request.one_time.into_iter().map(check).collect::<Result<_, _>>()?;
             let last_resort = if request.last_resort.is_empty() { None } else { Some(check(request.last_resort)?) };
             Ok(Change::PublishKeyPackages { device: device.clone(), one_time, last_resort })

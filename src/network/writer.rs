@@ -13,15 +13,19 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::Shared;
-use super::delivery::accept::{Accept, Effects, Proposed};
+use super::clock::Moment;
+use super::delivery::accept::{Accept, Proposed};
 use super::delivery::blobs::{self, BlobId};
+use super::delivery::decide;
+use super::delivery::entry::Effects;
 use super::delivery::groups::{Ciphertext, Groups, Handshake};
 use super::delivery::purge::Purge;
+use super::delivery::rows::Rows;
 use super::directory::accounts::{self, Claim};
 use super::directory::key_packages::{self, Checked};
 use super::directory::{DeviceRow, Policy};
 use super::error::{ChangeError, NetworkError, Refusal};
-use retaind_protocol::wire::{Accepted, Answer, BlobCreated, ClaimedKeyPackages, Cursor, Done, RefusalCode};
+use retaind_protocol::wire::{Accepted, Answer, BlobCreated, ClaimedKeyPackages, Cursor, Done};
 
 /// Requests that may wait; the senders of more wait themselves.
 const JOBS_WAITING_MAX: usize = 2048;
@@ -201,13 +205,15 @@ impl State {
         let mut effects = Effects::default();
         for change in changes {
             self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
-            let mut own = Effects::default();
-            match self.apply(change, &mut own) {
+            let mark = effects.mark();
+            match self.apply(change, &mut effects) {
                 Ok(outcome) => {
-                    effects.append(own);
+                    self.groups.keep();
                     outcomes.push(Ok(outcome));
                 }
                 Err(ChangeError::Refused(refusal)) => {
+                    self.groups.undo();
+                    effects.undo(mark);
                     self.connection.prepare_cached("ROLLBACK TO change")?.execute([])?;
                     outcomes.push(Err(refusal));
                 }
@@ -220,27 +226,26 @@ impl State {
     }
 
     fn apply(&mut self, change: Change, effects: &mut Effects) -> Result<Outcome, ChangeError> {
-        if let Some(device) = change.device()
-            && self.policy.suspended.contains(&device.row)
-        {
-            return Err(Refusal::new(RefusalCode::Suspended, "this device or its user is suspended").into());
+        if let Some(device) = change.device() {
+            decide::active(&self.policy, device)?;
         }
-        let (connection, keys) = (&self.connection, &self.shared.keys);
-        let mut accept = Accept { connection, keys, policy: &self.policy, groups: &mut self.groups, effects };
+        let (connection, keys, now) = (&self.connection, &self.shared.keys, Moment::now());
+        let rows = Rows(connection);
+        let mut accept = Accept { rows, keys, policy: &self.policy, groups: &mut self.groups, effects, now };
         let accepted = |seq| Outcome::Answer(Answer::Accepted(Accepted { seq }));
         let done = || Outcome::Answer(Answer::Done(Done {}));
         match change {
             Change::Register { claim, suite, signature_key } => {
-                let (device, credential) = accounts::register(connection, keys, &claim, suite, &signature_key)?;
+                let (device, credential) = accounts::register(connection, keys, &claim, suite, &signature_key, now)?;
                 self.policy = Policy::load(connection)?;
                 Ok(Outcome::Registered { device, credential })
             }
             Change::PublishKeyPackages { device, one_time, last_resort } => {
-                key_packages::publish(connection, &device, &one_time, last_resort.as_ref())?;
+                key_packages::publish(connection, &device, &one_time, last_resort.as_ref(), now)?;
                 Ok(done())
             }
             Change::ClaimKeyPackages { device, users, suite } => {
-                let packages = key_packages::claim(connection, device.row, &users, suite)?;
+                let packages = key_packages::claim(connection, device.row, &users, suite, now)?;
                 Ok(Outcome::Answer(Answer::ClaimedKeyPackages(ClaimedKeyPackages { packages })))
             }
             Change::Create { device, send_id, group_info, commit, welcome } => {
@@ -259,7 +264,7 @@ impl State {
                 Ok(done())
             }
             Change::BlobCreate { device, blob, size } => {
-                blobs::create(connection, device.row, &blob, size)?;
+                blobs::create(connection, device.row, &blob, size, now)?;
                 Ok(Outcome::Answer(Answer::BlobCreated(BlobCreated { blob: blob.as_bytes().to_vec() })))
             }
             Change::BlobFinish { device, blob } => {

@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::clock::Moment;
 use crate::error::{ChangeError, NetworkError, Refusal, refuse};
 use crate::keys::random;
-use crate::store::now_micros;
 use retaind_protocol::limits::{ATTACHMENT_BYTES_MAX, BLOB_RANGE_BYTES_MAX};
 use retaind_protocol::wire::{BlobGet, BlobPut, BlobRange, BlobState, RefusalCode};
 
@@ -68,7 +68,13 @@ pub(crate) fn find(connection: &Connection, blob: &BlobId) -> Result<BlobRow, Ch
     }
 }
 
-pub(crate) fn create(connection: &Connection, device: i64, blob: &BlobId, size: u64) -> Result<(), ChangeError> {
+pub(crate) fn create(
+    connection: &Connection,
+    device: i64,
+    blob: &BlobId,
+    size: u64,
+    now: Moment,
+) -> Result<(), ChangeError> {
     if size > BLOB_BYTES_MAX {
         return refuse(RefusalCode::Limit, format!("blob of {size} bytes: at most {BLOB_BYTES_MAX} are allowed"));
     }
@@ -81,7 +87,7 @@ pub(crate) fn create(connection: &Connection, device: i64, blob: &BlobId, size: 
     }
     connection.execute(
         "INSERT INTO blobs(blob, device, size, finished, created_at_micros) VALUES(?, ?, ?, 0, ?)",
-        (blob.as_bytes(), device, size, now_micros()),
+        (blob.as_bytes(), device, size, now.micros()),
     )?;
     Ok(())
 }

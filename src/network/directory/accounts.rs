@@ -4,9 +4,9 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::invites::{self, CodeHash};
 use super::{DeviceRow, devices_of, raise_version, role_name};
+use crate::clock::Moment;
 use crate::error::{ChangeError, NetworkError, refuse};
 use crate::keys::Keys;
-use crate::store::now_micros;
 use retaind_protocol::credential::{Identity, Role};
 use retaind_protocol::ids::{DeviceId, UserName};
 use retaind_protocol::limits::DEVICES_OF_USER_MAX;
@@ -131,12 +131,13 @@ pub(crate) fn register(
     claim: &Claim,
     suite: u16,
     signature_key: &[u8],
+    now: Moment,
 ) -> Result<(DeviceRow, Vec<u8>), ChangeError> {
     let user = match claim {
         Claim::Invite(code) => {
             let invite = invites::find(connection, code)?;
             match invite {
-                Some(invite) if invite.expires_at_micros.is_none_or(|at| at > now_micros()) => {
+                Some(invite) if invite.expires_at_micros.is_none_or(|at| at > now.micros()) => {
                     if let Some(used) = invite.device {
                         let earlier =
                             devices_of(connection, &invite.user)?.into_iter().find(|device| device.row == used);
@@ -184,7 +185,7 @@ pub(crate) fn register(
     if taken {
         return refuse(RefusalCode::Invalid, "this signature key is another user's: make a fresh one");
     }
-    let (device, credential) = insert(connection, keys, &user, role, suite, signature_key)?;
+    let (device, credential) = insert(connection, keys, &user, role, suite, signature_key, now)?;
     if let Claim::Invite(code) = claim {
         invites::mark_used(connection, code, device.row)?;
     }
@@ -205,6 +206,7 @@ fn insert(
     role: i32,
     suite: u16,
     signature_key: &[u8],
+    now: Moment,
 ) -> Result<(DeviceRow, Vec<u8>), ChangeError> {
     let internal = |what: &'static str| {
         tracing::error!(what, "a device could not be registered");
@@ -222,7 +224,7 @@ fn insert(
         keys.authentication_key.sign(&identity).map_err(|_| internal("authentication key does not sign"))?;
     connection.execute(
         "INSERT INTO devices(device, user, suite, signature_key, credential, registered_at_micros) VALUES(?,?,?,?,?,?)",
-        (device.as_bytes(), user, suite, signature_key, &credential, now_micros()),
+        (device.as_bytes(), user, suite, signature_key, &credential, now.micros()),
     )?;
     let row = connection.last_insert_rowid();
     let device = DeviceRow {

@@ -4,13 +4,12 @@
 //! last-resort package is given, again and again, and the answer says so.
 
 use mls_rs::MlsMessage;
-use mls_rs::time::MlsTime;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{DeviceRow, devices_of};
+use crate::clock::Moment;
 use crate::error::{ChangeError, Refusal, refuse};
 use crate::keys::Keys;
-use crate::store::now_micros;
 use retaind_protocol::ids::UserName;
 use retaind_protocol::limits::{CLAIM_USERS_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX};
 use retaind_protocol::shape;
@@ -34,7 +33,7 @@ pub(crate) struct Checked {
 }
 
 /// Checks signature, life time and owner. Some tenths of a millisecond of elliptic curves: not for the writer thread.
-pub(crate) fn check(keys: &Keys, device: &DeviceRow, package: Vec<u8>) -> Result<Checked, Refusal> {
+pub(crate) fn check(keys: &Keys, device: &DeviceRow, package: Vec<u8>, now: Moment) -> Result<Checked, Refusal> {
     if package.len() > KEY_PACKAGE_BYTES_MAX {
         let message = format!("key package of {} bytes: at most {KEY_PACKAGE_BYTES_MAX} are allowed", package.len());
         return Err(Refusal::new(RefusalCode::Limit, message));
@@ -54,8 +53,7 @@ pub(crate) fn check(keys: &Keys, device: &DeviceRow, package: Vec<u8>) -> Result
         .suite(u32::from(u16::from(decoded.cipher_suite())))
         .filter(|suite| suite.id == device.suite)
         .ok_or_else(|| invalid(&"its cipher suite is not the device's"))?;
-    let checked =
-        suite.observer.validate_key_package(message, Some(MlsTime::now())).map_err(|error| invalid(&error))?;
+    let checked = suite.observer.validate_key_package(message, Some(now.mls())).map_err(|error| invalid(&error))?;
     let expires = checked.expiration().map_err(|error| invalid(&error))?;
     Ok(Checked { package, expires_at_secs: i64::try_from(expires.seconds_since_epoch()).unwrap_or(i64::MAX) })
 }
@@ -66,8 +64,9 @@ pub(crate) fn publish(
     device: &DeviceRow,
     one_time: &[Checked],
     last_resort: Option<&Checked>,
+    now: Moment,
 ) -> Result<(), ChangeError> {
-    let have = count(connection, device.row)?.one_time as usize;
+    let have = count(connection, device.row, now)?.one_time as usize;
     if have.saturating_add(one_time.len()) > KEY_PACKAGES_MAX {
         let message = format!("{have} one-time key packages are here, at most {KEY_PACKAGES_MAX} are kept");
         return refuse(RefusalCode::Limit, message);
@@ -84,13 +83,13 @@ pub(crate) fn publish(
     Ok(())
 }
 
-pub(crate) fn count(connection: &Connection, device: i64) -> rusqlite::Result<KeyPackageCount> {
+pub(crate) fn count(connection: &Connection, device: i64, now: Moment) -> rusqlite::Result<KeyPackageCount> {
     connection
         .prepare_cached(
             "SELECT count(*) FILTER (WHERE last_resort = 0), count(*) FILTER (WHERE last_resort = 1)
              FROM key_packages WHERE device = ? AND expires_at_secs > ?",
         )?
-        .query_row((device, now_secs()), |row| {
+        .query_row((device, now.secs()), |row| {
             Ok(KeyPackageCount { one_time: row.get(0)?, last_resort: row.get::<_, u32>(1)? > 0 })
         })
 }
@@ -101,6 +100,7 @@ pub(crate) fn claim(
     asking: i64,
     users: &[String],
     suite: u16,
+    now: Moment,
 ) -> Result<Vec<ClaimedKeyPackage>, ChangeError> {
     if users.len() > CLAIM_USERS_MAX {
         let message = format!("{} users in one request, at most {CLAIM_USERS_MAX} are allowed", users.len());
@@ -118,7 +118,7 @@ pub(crate) fn claim(
             if device.row == asking || device.suspended || device.suite != suite {
                 continue;
             }
-            if let Some((key_package, used)) = take(connection, device.row)? {
+            if let Some((key_package, used)) = take(connection, device.row, now)? {
                 claimed.push(ClaimedKeyPackage {
                     user: device.user,
                     device: device.device.as_bytes().to_vec(),
@@ -141,13 +141,13 @@ pub(crate) fn claim(
 }
 
 /// Takes one package of the device, if it has any that is not expired.
-pub(crate) fn take(connection: &Connection, device: i64) -> rusqlite::Result<Option<(Vec<u8>, Use)>> {
+pub(crate) fn take(connection: &Connection, device: i64, now: Moment) -> rusqlite::Result<Option<(Vec<u8>, Use)>> {
     let one: Option<(i64, bool, Vec<u8>)> = connection
         .prepare_cached(
             "SELECT id, last_resort, package FROM key_packages WHERE device = ? AND expires_at_secs > ?
              ORDER BY last_resort, id LIMIT 1",
         )?
-        .query_row((device, now_secs()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row((device, now.secs()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((id, last_resort, package)) = one else {
         return Ok(None);
@@ -157,8 +157,4 @@ pub(crate) fn take(connection: &Connection, device: i64) -> rusqlite::Result<Opt
     }
     connection.prepare_cached("DELETE FROM key_packages WHERE id = ?")?.execute([id])?;
     Ok(Some((package, Use::Once)))
-}
-
-fn now_secs() -> i64 {
-    now_micros() / 1_000_000
 }
