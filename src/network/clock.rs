@@ -17,7 +17,6 @@ impl Moment {
     }
 
     /// The one that was written down as this number.
-    #[cfg(test)]
     pub(crate) const fn of_micros(micros: i64) -> Self {
         Self(micros)
     }

@@ -19,7 +19,7 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::directory::{self, DeviceRow};
+use super::directory::DeviceRow;
 use super::error::Refusal;
 use super::hub::{Outbound, Outgoing, Peer};
 use super::login::{self, Stranger};
@@ -149,7 +149,7 @@ async fn serve<R: AsyncRead + Unpin>(
     let number = shared.hub.connect(peer);
     // suspended between log-in and here: nobody else would close this connection
     let id = device.device;
-    let now = shared.readers.run(move |db| Ok(directory::device(db, &id)?)).await;
+    let now = shared.readers.run(move |db| Ok(db.device(&id)?)).await;
     if !now.is_ok_and(|device| device.is_some_and(|device| !device.suspended)) {
         close.cancel();
     }

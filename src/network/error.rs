@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::ledger::LedgerError;
 use retaind_protocol::credential::CredentialError;
 use retaind_protocol::ids::{IdError, UserName};
 use retaind_protocol::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
@@ -31,7 +32,7 @@ pub enum NetworkError {
     },
     /// The database refuses.
     #[error("the network's database failed: check free space and rights of its folder")]
-    Database(#[from] rusqlite::Error),
+    Database(#[from] LedgerError),
     /// The database is of a newer release, or of an older one and cannot be brought up.
     #[error("the network's database cannot be used")]
     Schema(#[from] SchemaError),
@@ -125,8 +126,8 @@ impl Refusal {
 pub(crate) enum ChangeError {
     /// The device may not or cannot: only its own change is undone.
     Refused(Refusal),
-    /// The database or the disk: the whole batch is undone.
-    Broken(rusqlite::Error),
+    /// The ledger or the disk: the whole batch is undone.
+    Broken(LedgerError),
 }
 
 impl From<Refusal> for ChangeError {
@@ -135,8 +136,8 @@ impl From<Refusal> for ChangeError {
     }
 }
 
-impl From<rusqlite::Error> for ChangeError {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<LedgerError> for ChangeError {
+    fn from(error: LedgerError) -> Self {
         Self::Broken(error)
     }
 }

@@ -24,27 +24,31 @@
 //! within a sender's ratchet without being noticed.
 //!
 //! # How it holds together
-//! One process serves a directory (lock file). `writer` is the only thread that changes the database and does so in
-//! group commits; `readers` read beside it; `hub` knows who is connected; `push` feeds them. Nothing is answered
-//! before it is on stable storage, so a crash needs no recovery beyond SQLite's own; blobs cut off what was not synced.
+//! One process serves a directory (lock file). `delivery` and `directory` decide, on rows; `ledger` says what a store of rows
+//! must do, and `sqlite` is the one that there is. `writer` is the only thread that changes it, in group commits that
+//! `execute` carries out; `readers` read beside it; `hub` knows who is connected; `push` feeds them. Nothing is answered
+//! before it is on stable storage, so a crash needs no recovery beyond the ledger's own; blobs cut off what was not synced.
 //!
 //! Not here: content, devices' private keys, the bot. The bot is a device like any other.
 
 mod admin;
 mod certificate;
+mod change;
 mod clock;
 mod connection;
 mod delivery;
 mod directory;
 mod error;
+mod execute;
 mod hub;
 mod keys;
+mod ledger;
 mod login;
 mod push;
 mod readers;
 mod requests;
 mod server;
-mod store;
+mod sqlite;
 mod writer;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -65,12 +69,14 @@ pub use self::directory::accounts::Standing;
 pub use self::error::NetworkError;
 use self::hub::Hub;
 use self::keys::Keys;
+use self::ledger::Ledger;
+pub use self::ledger::LedgerError;
 use self::readers::Readers;
+use self::sqlite::Sqlite;
 use self::writer::Writer;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::wire::{Answer, Notice, ServerFrame};
 
-const DATABASE_FILE: &str = "network.sqlite";
 const LOCK_FILE: &str = "network.lock";
 const BLOBS_FOLDER: &str = "blobs";
 /// P-384, then P-521, both with AES-256.
@@ -183,32 +189,25 @@ impl Network {
             .map_err(|source| failed("create", folder, source))?;
         let lock = lock(folder)?;
         let certificate = certificate::load(folder, options.certificate.as_ref())?;
-        let database = folder.join(DATABASE_FILE);
-        // secrets are in it: only for the owner, from its first byte
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&database)
-            .map_err(|source| failed("create", &database, source))?;
-        let mut connection = store::open(&database)?;
-        let keys = Keys::load(&mut connection, options.network_id.as_deref(), &options.cipher_suites)?;
+        let ledger = Sqlite::make(folder)?;
+        let mut writer = ledger.writer()?;
+        let keys = Keys::load(&mut *writer, options.network_id.as_deref(), &options.cipher_suites)?;
+        let policy = Policy::load(&*writer.view()?)?;
+        let admin = Mutex::new(Admin::on(&ledger)?);
         let shared = Arc::new(Shared {
             keys,
             certificate,
-            readers: Arc::new(Readers::new(database)),
+            readers: Arc::new(Readers::new(Box::new(ledger))),
             hub: Hub::default(),
             blobs: Blobs::open(folder.join(BLOBS_FOLDER))?,
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             refresh: Notify::new(),
             policy_changed: Notify::new(),
-            policy: RwLock::new(Arc::new(Policy::load(&connection)?)),
+            policy: RwLock::new(Arc::new(policy)),
             writer: RwLock::new(None),
         });
-        let (writer, thread) = writer::start(connection, Arc::clone(&shared))?;
+        let (writer, thread) = writer::start(writer, Arc::clone(&shared))?;
         *shared.writer.write().unwrap_or_else(PoisonError::into_inner) = Some(writer);
-        let admin = Mutex::new(Admin::open(folder)?);
         Ok(Arc::new(Self { shared, admin, advertise: options.advertise, writer: Some(thread), _lock: lock }))
     }
 
@@ -253,7 +252,8 @@ impl Network {
         let mut admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
         let done = work(&mut admin);
         // also if it failed half-way: what was changed before that stands
-        let adopted = admin.policy().map(|policy| self.shared.apply(policy));
+        let policy = admin.policy_unless(self.shared.policy().version);
+        let adopted = policy.map(|policy| policy.into_iter().for_each(|policy| self.shared.apply(policy)));
         let value = done?;
         adopted?;
         Ok(value)

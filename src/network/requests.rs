@@ -7,15 +7,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::change::{Change, Outcome};
 use super::clock::Moment;
 use super::connection::answer;
 use super::delivery::blobs::{self, BlobId, BlobRow};
 use super::delivery::groups::{Ciphertext, Handshake};
 use super::delivery::queue::{self, FETCH_BYTES_MAX};
-use super::directory::{DeviceRow, accounts, key_packages, password};
+use super::directory::{DeviceRow, UserRow, key_packages, password};
 use super::error::{NetworkError, Refusal};
 use super::hub::{Outbound, Subscriber};
-use super::writer::{Change, Outcome, Reply};
+use super::writer::Reply;
 use super::{Shared, push};
 use retaind_protocol::limits::{BLOB_RANGE_BYTES_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX, LIST_ITEMS_MAX};
 use retaind_protocol::wire::{
@@ -96,7 +97,7 @@ impl Session {
                 let device = self.device.row;
                 let shared = Arc::clone(&self.shared);
                 tasks.spawn(async move {
-                    let count = shared.readers.run(move |db| Ok(key_packages::count(db, device, Moment::now())?)).await;
+                    let count = shared.readers.run(move |db| Ok(db.count_key_packages(device, Moment::now())?)).await;
                     reply.answer(count.map(Answer::KeyPackageCount));
                 });
                 return;
@@ -104,8 +105,8 @@ impl Session {
             Some(Request::ReadAccount(_)) => {
                 let (user, shared) = (self.device.user.clone(), Arc::clone(&self.shared));
                 tasks.spawn(async move {
-                    let read = shared.readers.run(move |db| Ok(accounts::has_initial_password(db, &user)?)).await;
-                    reply.answer(read.map(|initial_password| Answer::Account(Account { initial_password })));
+                    let read = shared.readers.run(move |db| Ok(db.user(&user)?)).await;
+                    reply.answer(read.map(|user| Answer::Account(account(user.as_ref()))));
                 });
                 return;
             }
@@ -280,6 +281,11 @@ impl Session {
         .await?;
         Ok(Change::BlobFinish { device: self.device.clone(), blob: BlobId::parse(&request.blob)? })
     }
+}
+
+/// Is the account's password the one that an administrator gave it?
+fn account(user: Option<&UserRow>) -> Account {
+    Account { initial_password: user.is_some_and(|user| user.initial_password && user.password.is_some()) }
 }
 
 fn check_owner(row: BlobRow, device: i64) -> Result<(), Refusal> {

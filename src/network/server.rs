@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::change::{Change, Outcome};
 use super::delivery::accept::Proposed;
 use super::delivery::retention;
 use super::directory::Policy;
 use super::error::NetworkError;
-use super::writer::{Change, Outcome};
 use super::{Shared, connection};
 
 /// Connections at the same time: each costs some file descriptors' worth of kernel memory and a few tasks.
@@ -107,10 +107,7 @@ async fn watch(shared: Arc<Shared>, shutdown: CancellationToken) {
             () = shared.refresh.notified() => {}
         }
         let known = shared.policy().version;
-        let read = shared
-            .readers
-            .run(move |db| if Policy::version(db)? == known { Ok(None) } else { Ok(Some(Policy::load(db)?)) })
-            .await;
+        let read = shared.readers.run(move |db| Ok(Policy::unless(known, db)?)).await;
         // a failed read was logged; the next tick tries again
         if let Ok(Some(policy)) = read {
             shared.apply(policy);

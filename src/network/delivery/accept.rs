@@ -1,21 +1,20 @@
 //! Accepting: reads the rows that a message needs, has [`decide`] decide, and writes the entry that comes of it. Every
-//! function runs inside a savepoint of the writer's transaction; a refusal undoes its own rows only, a failing database
-//! the whole batch.
+//! function runs inside a savepoint of a batch; a refusal undoes its own rows only, a failing ledger the whole batch.
 
 use super::decide::{self, Commit, Current, Retained, Sending};
 use super::entry::{ConversationRow, Effects, Entry, SendId};
 use super::groups::{self, Ciphertext, Committed, Group, Groups, Handshake, HandshakeKind};
-use super::rows::Rows;
 use crate::clock::Moment;
-use crate::directory::{self, DeviceRow, Policy, key_packages};
+use crate::directory::{DeviceRow, Policy};
 use crate::error::{ChangeError, Refusal};
 use crate::keys::Keys;
+use crate::ledger::{Batch, LedgerError};
 use retaind_protocol::ids::{ConversationId, DeviceId};
 use retaind_protocol::wire::Cursor;
 
 /// What the functions here work on.
 pub(crate) struct Accept<'a> {
-    pub(crate) rows: Rows<'a>,
+    pub(crate) rows: &'a mut dyn Batch,
     pub(crate) keys: &'a Keys,
     pub(crate) policy: &'a Policy,
     pub(crate) groups: &'a mut Groups,
@@ -76,7 +75,7 @@ impl Accept<'_> {
         let (id, payload) = (handshake.conversation, std::mem::take(&mut handshake.bytes));
         let current = self.current(&id, sender, handshake.epoch)?;
         let row = current.conversation().row;
-        let group = self.groups.load(&self.rows, self.keys, current.conversation())?;
+        let group = self.groups.load(&*self.rows, self.keys, current.conversation())?;
         let (entry, group) = match handshake.content {
             HandshakeKind::Commit => {
                 let committed = groups::commit(self.keys, group, handshake, welcome, &sender.device, self.now)?;
@@ -120,9 +119,19 @@ impl Accept<'_> {
         Ok(self.rows.acknowledge(device.row, &decide::cursors(cursors)?)?)
     }
 
-    /// As external sender, proposes to add the retention bots that a conversation lacks. Returns whether all are
-    /// there or proposed.
-    pub(crate) fn propose_bots(&mut self, row: i64) -> Result<Proposed, ChangeError> {
+    /// As external sender, proposes to add the retention bots that these conversations (rows) lack. Returns whether all
+    /// are there or proposed.
+    pub(crate) fn propose_all(&mut self, conversations: &[i64]) -> Result<Proposed, ChangeError> {
+        let mut proposed = Proposed::Complete;
+        for conversation in conversations {
+            if self.propose_bots(*conversation)? == Proposed::NoKeyPackage {
+                proposed = Proposed::NoKeyPackage;
+            }
+        }
+        Ok(proposed)
+    }
+
+    fn propose_bots(&mut self, row: i64) -> Result<Proposed, ChangeError> {
         let Some(mut conversation) = self.rows.conversation_at(row)? else {
             return Ok(Proposed::Complete);
         };
@@ -138,12 +147,12 @@ impl Accept<'_> {
     }
 
     fn propose_bot(&mut self, conversation: &mut ConversationRow, bot: &DeviceRow) -> Result<Proposed, ChangeError> {
-        let group = self.groups.load(&self.rows, self.keys, conversation)?;
+        let group = self.groups.load(&*self.rows, self.keys, conversation)?;
         if groups::is_proposed(self.keys, group, &bot.device) {
             return Ok(Proposed::Complete);
         }
         let (mut group, suite) = (group.clone(), conversation.suite);
-        let package = if bot.suite == suite { key_packages::take(self.rows.0, bot.row, self.now)? } else { None };
+        let package = if bot.suite == suite { self.rows.take_key_package(bot.row, self.now)? } else { None };
         let Some((package, _)) = package else {
             tracing::warn!(bot = %bot.user, suite, "the retention bot has no key package for a conversation");
             return Ok(Proposed::NoKeyPackage);
@@ -186,8 +195,8 @@ impl Accept<'_> {
         welcome: &'a [u8],
     ) -> Result<(Commit<'a>, Group), ChangeError> {
         let Committed { group, added, removed, members } = committed;
-        let row = |device: &DeviceId| directory::device(self.rows.0, device);
-        let added = added.into_iter().map(|device| row(&device).map(|row| (device, row))).collect::<Result<_, _>>()?;
+        let row = |device: &DeviceId| self.rows.device(device);
+        let added = added.into_iter().map(|device| Ok((device, row(&device)?)));
         let removed = removed.iter().filter_map(|device| row(device).map(|row| Some(row?.row)).transpose());
         let commit = Commit {
             id,
@@ -195,7 +204,7 @@ impl Accept<'_> {
             welcome,
             tree: groups::encode(&group)?,
             epoch: group.group_context().epoch(),
-            added,
+            added: added.collect::<Result<_, LedgerError>>()?,
             removed: removed.collect::<Result<_, _>>()?,
             members,
         };

@@ -20,10 +20,10 @@ use mls_rs::mls_rs_codec::MlsEncode;
 use mls_rs::{KeyPackage, MlsMessage, MlsMessageDescription};
 
 use super::entry::ConversationRow;
-use super::rows::Rows;
 use crate::clock::Moment;
 use crate::error::{ChangeError, Refusal};
 use crate::keys::{Keys, MlsConfig, Suite};
+use crate::ledger::View;
 use retaind_protocol::credential::Identity;
 use retaind_protocol::ids::{ConversationId, DeviceId};
 use retaind_protocol::limits::CIPHERTEXT_BYTES_MAX;
@@ -395,7 +395,7 @@ impl Groups {
     /// The group of a conversation, from memory or from its snapshot.
     pub(crate) fn load(
         &mut self,
-        rows: &Rows<'_>,
+        rows: &dyn View,
         keys: &Keys,
         conversation: &ConversationRow,
     ) -> Result<&Group, ChangeError> {

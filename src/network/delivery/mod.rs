@@ -13,4 +13,3 @@ pub(crate) mod groups;
 pub(crate) mod purge;
 pub(crate) mod queue;
 pub(crate) mod retention;
-pub(crate) mod rows;

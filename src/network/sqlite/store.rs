@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::error::NetworkError;
+use crate::error::NetworkError;
 use retaind_state::schema::{self, Step};
 
 /// The versions of the database, see [`schema`].
