@@ -24,10 +24,12 @@
 //! within a sender's ratchet without being noticed.
 //!
 //! # How it holds together
-//! One process serves a directory (lock file). `delivery` and `directory` decide, on rows; `ledger` says what a store of rows
-//! must do, and `sqlite` is the one that there is. `writer` is the only thread that changes it, in group commits that
-//! `execute` carries out; `readers` read beside it; `hub` knows who is connected; `push` feeds them. Nothing is answered
-//! before it is on stable storage, so a crash needs no recovery beyond the ledger's own; blobs cut off what was not synced.
+//! One process serves a directory (lock file). `delivery` and `directory` decide, on rows, and know no SQL; `ledger` is
+//! the seam for stores of rows, with its contract, and `sqlite` the one implementation. `writer` is the one thread that
+//! makes the changes devices ask for, in group commits that `execute` carries out; `readers` read beside it; `hub` knows
+//! who is connected; `push` feeds them; `admin` is the one door for operators, in the process ([`Network::admin`]) and
+//! beside it ([`Admin::open`]). Nothing is answered before it is on stable storage, so a crash needs no recovery beyond
+//! the ledger's own; blobs cut off what was not synced.
 //!
 //! Not here: content, devices' private keys, the bot. The bot is a device like any other.
 
@@ -246,12 +248,12 @@ impl Network {
         server::serve(Arc::clone(&self.shared), listener, shutdown).await
     }
 
-    /// The operator's hands on this network. What they changed is in force when this returns: devices have been told, and
-    /// the connections of the suspended are closed.
+    /// Administers this network. What `work` changed is in force when this returns: devices are notified, and connections
+    /// of suspended devices are closed.
     pub fn admin<T>(&self, work: impl FnOnce(&mut Admin) -> Result<T, NetworkError>) -> Result<T, NetworkError> {
         let mut admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
         let done = work(&mut admin);
-        // also if it failed half-way: what was changed before that stands
+        // also after a failure: what was committed before it is in force
         let policy = admin.policy_unless(self.shared.policy().version);
         let adopted = policy.map(|policy| policy.into_iter().for_each(|policy| self.shared.apply(policy)));
         let value = done?;
