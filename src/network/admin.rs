@@ -34,7 +34,7 @@ pub struct UserSummary {
     pub devices: Vec<(DeviceId, Standing)>,
 }
 
-/// The operator's hands.
+/// Administration of a network, on a connection of its own to the ledger.
 pub struct Admin {
     ledger: Box<dyn LedgerWriter>,
 }

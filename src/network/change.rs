@@ -25,7 +25,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Who asks for it; nobody for what the network does itself, or a stranger.
+    /// The device that asks for it; none for what the network does itself and for registrations.
     pub(crate) fn device(&self) -> Option<&DeviceRow> {
         match self {
             Self::PublishKeyPackages { device, .. }
@@ -41,7 +41,7 @@ impl Change {
         }
     }
 
-    /// What it brings along.
+    /// Payload bytes that it carries: bounds a batch.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Create { group_info, commit, welcome, .. } => group_info.len() + commit.bytes.len() + welcome.len(),

@@ -1,4 +1,4 @@
-//! The wall clock of the network: read here only, and handed to whatever decides as a [`Moment`].
+//! The network's time: read from the wall clock at the edge, and passed to what decides as a [`Moment`].
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ impl Moment {
         Self(SystemClock.now_micros())
     }
 
-    /// The one that was written down as this number.
+    /// From microseconds since 1970, as they are stored.
     pub(crate) const fn of_micros(micros: i64) -> Self {
         Self(micros)
     }
@@ -29,7 +29,7 @@ impl Moment {
         self.0 / 1_000_000
     }
 
-    /// So much later, or the end of all time.
+    /// `time` later; the last moment that there is if that does not fit.
     pub(crate) fn after(self, time: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
     }

@@ -1,8 +1,9 @@
-//! Carrying out changes: what [`super::delivery`] and [`super::directory`] decide, on any [`Ledger`](super::ledger::Ledger).
+//! Carrying out changes: what [`super::delivery`] and [`super::directory`] decide, on any
+//! [`Ledger`](super::ledger::Ledger).
 //!
 //! A batch of changes becomes one transaction of the ledger, each change an [`attempt`] of its own. Outcomes and effects
-//! come out when everything is on stable storage, or nothing does. What is remembered between batches (the policy, loaded
-//! groups) is what the ledger holds: it is kept with the batch, and forgotten whenever a batch was not committed.
+//! are returned once all of it is on stable storage, or none of it. What is remembered between batches (the policy,
+//! loaded groups) must equal what the ledger holds: it is forgotten whenever a batch was not committed.
 
 use super::change::{Change, Outcome};
 use super::clock::Moment;

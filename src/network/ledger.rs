@@ -1,38 +1,42 @@
-//! The ledger: where the network keeps who there is and what was sent. These traits are all that the network knows of it.
+//! The ledger: where the network keeps its users, devices, conversations and messages. These traits are all that the
+//! rest of the network knows of it.
 //!
 //! [`super::delivery`] and [`super::directory`] decide, on rows; a ledger stores rows and decides nothing. What a change
-//! means is therefore written once, and is the same on every ledger: [`super::execute`] carries out changes on any of them.
+//! means is therefore written once and is the same on every ledger: [`super::execute`] carries out changes on any of
+//! them.
 //!
 //! # Contract
-//! A row is a device's or a conversation's number in this ledger. Every implementation passes the tests in `ledger/contract`.
+//! A row is a device's or a conversation's number in this ledger. Every implementation passes the tests in
+//! `ledger/contract`.
 //!
-//! 1. **A batch is one transaction.** [`Batch::commit`] returns when all of it is on stable storage; until then no one else
-//!    sees any of it, and dropping it undoes all of it. Nothing is answered and nothing is pushed before that.
+//! 1. **A batch is one transaction.** [`Batch::commit`] returns when all of it is on stable storage; until then no
+//!    other connection sees any of it, and dropping it undoes all of it. Nothing is answered or pushed before that.
 //! 2. **A commit that failed has not happened.** An implementation whose commit can end in doubt (a connection that breaks
 //!    while it waits for the answer) finds out before it returns.
 //! 3. **A savepoint undoes what came after it** and nothing before, so that a refused change takes nothing else with it.
-//! 4. **A batch reads what it has written.** Between its begin and its end nobody else changes what it has read or writes
-//!    the same rows: a `seq` is given once. Writes may be held back until something reads them or the commit comes, and
-//!    rows may be read ahead: that is what the `coming` of [`LedgerWriter::begin`] is for.
-//! 5. **Any error in a batch is the end of it.** What it has written is undone with the rest, whoever wrote it; only the
-//!    next batch says whether the ledger works again. An error never means "this change may not be": that is a refusal,
-//!    and no business of a ledger.
+//! 4. **A batch reads what it has written.** From its begin to its end no other batch changes what it has read or
+//!    writes the same rows: a `seq` is given once. Writes may be held back until they are read or committed, and rows may
+//!    be read ahead: that is what the `coming` of [`LedgerWriter::begin`] is for.
+//! 5. **Any error in a batch is the end of it.** All that it has written is undone; only the next batch shows whether the
+//!    ledger works again. An error never means that a change is not allowed: that is a refusal, which a ledger does not
+//!    know.
 //! 6. **A view is of one instant**, and waits for no batch.
-//! 7. **Order.** Places of a conversation are 1, 2, 3, … by [`DeliveryBatch::append`], which is never called with another
-//!    than the next one. What is removed is removed by [`DeliveryBatch::purge`] only, and never before every membership that it is for has
-//!    acknowledged it.
+//! 7. **Order.** Places of a conversation are 1, 2, 3, … by [`DeliveryBatch::append`], which is only ever called with
+//!    the next one. Messages are removed by [`DeliveryBatch::purge`] only, and never before every membership that they
+//!    are for has acknowledged them.
 //! 8. **Sends are remembered**: at least the last [`SENDS_REMEMBERED`] of each device.
-//! 9. **A one-time key package goes out once**, whoever takes it from whichever process.
-//! 10. **Whatever changes who may speak or who must be in a conversation raises the policy's version** in the same batch, so
-//!     that a running network finds it also when another process made it.
+//! 9. **A one-time key package goes out once**, also when several processes take packages.
+//! 10. **A change of who may speak, or who must be in a conversation, raises the policy's version** in the same batch, so
+//!     that a running network notices it also when another process made it.
 //!
-//! At a crash, of the process or the machine, a ledger holds the batches whose commit returned, perhaps one more whole
-//! one, and nothing else.
+//! After a crash of the process or the machine a ledger holds the batches whose commit returned, perhaps one more whole
+//! batch, and nothing else.
 //!
 //! # One process or several
 //! A change of the directory may come from another process at any time. Conversations are written by one network unless
 //! [`LedgerWriter::writers`] says otherwise: then what was remembered of them is forgotten before each batch.
-//! How the hub of one process hears of another's batches is not here yet.
+//!
+//! Not here: how the hub of one process learns of another process's batches.
 //!
 //! Calls block. They come from the writer's thread, from blocking threads of readers, and from the operator's.
 
@@ -52,7 +56,7 @@ pub(crate) use self::directory::{DirectoryBatch, DirectoryView, NewDevice, Origi
 /// Sends of a device that are remembered, to answer a repeated one alike. A device must not have more unanswered.
 pub(crate) const SENDS_REMEMBERED: usize = 1024;
 
-/// A ledger has failed: disk, connection or file. Its own word is in the text.
+/// A ledger has failed: disk, connection or file. The text is that of the underlying error.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct LedgerError(Box<dyn Error + Send + Sync>);

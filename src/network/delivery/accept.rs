@@ -1,4 +1,4 @@
-//! Accepting: reads the rows that a message needs, has [`decide`] decide, and writes the entry that comes of it. Every
+//! Accepting: reads the rows that a message needs, passes them to [`decide`], and writes the entry that it returns. Every
 //! function runs inside a savepoint of a batch; a refusal undoes its own rows only, a failing ledger the whole batch.
 
 use super::decide::{self, Commit, Current, Retained, Sending};

@@ -374,8 +374,8 @@ fn decode_group(keys: &Keys, conversation: &ConversationRow, tree: Option<Vec<u8
     })
 }
 
-/// Loaded groups by conversation row. What a change put here is kept or undone with it; all is emptied whenever a batch was
-/// not committed, because it may run ahead then.
+/// Loaded groups by conversation row. What a change put here is kept or undone with it. Emptied whenever a batch was not
+/// committed: it may be ahead of the ledger then.
 pub(crate) struct Groups {
     loaded: LruCache<i64, Group>,
     /// Conversations (rows) that the present change put here.

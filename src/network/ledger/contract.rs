@@ -1,8 +1,8 @@
-//! What every ledger must keep to, as tests that any of them is put through: [`CONTRACT`]. SQLite's are in
-//! [`crate::sqlite`]; that the suite finds what is wrong is shown in [`wrong`].
+//! The contract of ledgers as tests that run on any implementation: [`CONTRACT`]. [`crate::sqlite`] runs them on SQLite;
+//! [`wrong`] shows that they can fail.
 //!
-//! A promise gets an empty ledger and may open it as often as it likes, also again after everything was closed: what is
-//! asked of a restart is what a restart finds.
+//! Each promise gets an empty ledger and may open it as often as it needs, also again after everything was closed, as a
+//! restart does.
 
 mod batches;
 mod changes;
@@ -22,7 +22,7 @@ use retaind_protocol::credential::Role;
 use retaind_protocol::ids::{ConversationId, DeviceId, UserName};
 use retaind_protocol::wire::{Delivery, DeliveryKind};
 
-/// A promise, and what shows that it is kept.
+/// The name of a promise, and the test that it is kept.
 pub(crate) type Promise = (&'static str, fn(&dyn Ledger));
 
 macro_rules! promises {
@@ -33,7 +33,8 @@ macro_rules! promises {
 pub(crate) const CONTRACT: &[Promise] = promises! {
     batches: what_was_committed_is_there_for_whoever_opens_it_next, a_batch_that_is_not_committed_never_was,
         nobody_sees_a_batch_before_its_commit, a_view_is_of_one_instant, a_batch_reads_what_it_has_written,
-        a_refused_change_undoes_itself_only, an_error_is_the_end_of_its_batch_only, batches_of_two_hands_come_one_after_another;
+        a_refused_change_undoes_itself_only, an_error_is_the_end_of_its_batch_only,
+        batches_of_two_writers_come_one_after_another;
     delivery: places_have_no_gaps, a_message_is_known_by_its_sender_s_name_for_it,
         a_thousand_sends_of_a_device_are_remembered, cursors_go_forward_and_never_too_far,
         a_purge_deletes_what_everybody_has_and_no_more, a_purge_ends_where_it_must, memberships_that_are_over_are_deleted,
@@ -47,10 +48,10 @@ pub(crate) const CONTRACT: &[Promise] = promises! {
         a_retired_device_holds_nothing_back, every_raised_version_is_another;
     changes: the_same_message_again_is_the_same_message, what_is_refused_takes_nothing_with_it,
         a_failed_batch_changes_nothing_and_the_next_one_everything, a_registration_answered_twice_is_one_device,
-        a_password_registers_until_it_is_changed, what_another_hand_changed_holds_for_the_next_batch,
+        a_password_registers_until_it_is_changed, what_another_process_changed_holds_for_the_next_batch,
         connections_hear_what_moved, what_everybody_acknowledged_is_purged, uploads_have_a_limit;
     groups: a_group_goes_on_after_a_restart, a_refused_commit_leaves_the_group_as_it_was, a_bot_is_proposed_once,
-        hands_that_share_a_ledger_share_its_groups;
+        writers_that_share_a_ledger_share_its_groups;
 };
 
 /// The time in every test.

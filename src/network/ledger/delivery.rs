@@ -25,7 +25,7 @@ pub(crate) trait DeliveryView {
     /// The conversation in that row.
     fn conversation_at(&self, row: i64) -> Result<Option<ConversationRow>, LedgerError>;
 
-    /// Conversations (rows) after `after`, in order, at most so many.
+    /// Conversations (rows) after `after`, in order, at most `most`.
     fn conversations_after(&self, after: i64, most: usize) -> Result<Vec<i64>, LedgerError>;
 
     /// Conversations (rows) after `after` up to `through` that have members, but not all of these devices; and the last
@@ -38,7 +38,7 @@ pub(crate) trait DeliveryView {
     /// The tracked group, as the last [`Entry`] with one left it.
     fn tree(&self, conversation: i64) -> Result<Option<Vec<u8>>, LedgerError>;
 
-    /// The place of the message that the device sent under this name, as long as it is remembered.
+    /// The place of the message that the device sent under this id, as long as it is remembered.
     fn sent(&self, device: i64, send_id: SendId) -> Result<Option<u64>, LedgerError>;
 
     /// All conversations that the device is a member of or has messages of.
@@ -50,7 +50,7 @@ pub(crate) trait DeliveryView {
     /// Reads as much as the budget allows, but at least one message if there is any.
     fn read(&self, wanted: Wanted<'_>, select: Select, budget: Budget) -> Result<Read, LedgerError>;
 
-    /// Conversations of a device whose ids come after `after`, in order of id, at most so many.
+    /// Conversations of a device whose ids come after `after`, in order of id, at most `most`.
     fn states(&self, device: i64, after: &str, most: usize) -> Result<Vec<ConversationState>, LedgerError>;
 
     /// The blob of that id.
@@ -68,12 +68,13 @@ pub(crate) trait DeliveryBatch: DeliveryView {
     /// Writes all of an entry.
     fn append(&mut self, conversation: i64, entry: &Entry<'_>) -> Result<(), LedgerError>;
 
-    /// Moves a device's cursors forward: never back, and never past the last place that is for it. Returns the conversations (rows)
-    /// that may have something to purge. One that is not there needs no cursor: a repeated acknowledgement is no mistake.
+    /// Moves a device's cursors forward: never back, and never past the last place that is for it. Returns the
+    /// conversations (rows) that may have something to purge. One that does not exist is skipped: a repeated
+    /// acknowledgement is no mistake.
     fn acknowledge(&mut self, device: i64, cursors: &[(ConversationId, u64)]) -> Result<Vec<i64>, LedgerError>;
 
-    /// Deletes memberships that have ended and are acknowledged to their end, and at most so many messages that nobody
-    /// has to acknowledge any more, from the oldest.
+    /// Deletes memberships that have ended and are acknowledged to their end, and at most `most` messages that no
+    /// member has still to acknowledge, from the oldest.
     fn purge(&mut self, conversations: &[i64], most: usize) -> Result<Purged, LedgerError>;
 
     /// An upload that begins.

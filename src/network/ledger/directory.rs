@@ -83,9 +83,9 @@ pub(crate) trait DirectoryView {
     fn count_key_packages(&self, device: i64, now: Moment) -> Result<KeyPackageCount, LedgerError>;
 }
 
-/// Writing. Users and devices that are not there are answered with `false`.
+/// Writing. `false` means that there is no such user or device.
 pub(crate) trait DirectoryBatch: DirectoryView {
-    /// Keeps a value under this key, in the place of an earlier one.
+    /// Keeps a value under this key; replaces an earlier one.
     fn set_setting(&mut self, key: &str, value: &[u8]) -> Result<(), LedgerError>;
 
     /// Keeps the network's key for a suite that has none yet.
@@ -94,7 +94,7 @@ pub(crate) trait DirectoryBatch: DirectoryView {
     /// To be called in the batch of every change that a policy is made of.
     fn raise_policy_version(&mut self) -> Result<(), LedgerError>;
 
-    /// A user of a name that nobody has.
+    /// A user under a name that is free.
     fn insert_user(&mut self, user: &UserName, role: Role) -> Result<(), LedgerError>;
 
     /// Gives an account a password, as hash.
@@ -121,7 +121,7 @@ pub(crate) trait DirectoryBatch: DirectoryView {
     /// The invite has made this device (row).
     fn use_invite(&mut self, code: &CodeHash, device: i64) -> Result<(), LedgerError>;
 
-    /// Keeps these packages of a device (row), besides those that are there; a last-resort one in the place of the one before.
+    /// Adds these packages of a device (row) to those that it has; a last-resort one replaces the one before.
     fn insert_key_packages(
         &mut self,
         device: i64,

@@ -1,4 +1,4 @@
-//! The ledger in one SQLite file: the default, which needs no service. See [`super::ledger`] for what it keeps to.
+//! The ledger in one SQLite file: the default, which needs no service. [`super::ledger`] has the contract.
 //!
 //! [`store`] has the tables. A batch is an immediate transaction and its savepoint SQLite's; a view is a read transaction
 //! on a connection of its own, which WAL keeps apart from the one writer. Statements are prepared once a connection.
@@ -51,26 +51,26 @@ impl Sqlite {
 
 impl Ledger for Sqlite {
     fn writer(&self) -> Result<Box<dyn LedgerWriter>, NetworkError> {
-        Ok(Box::new(Hand(store::open(&self.path)?)))
+        Ok(Box::new(Handle(store::open(&self.path)?)))
     }
 
     fn reader(&self) -> Result<Box<dyn LedgerReader>, LedgerError> {
-        Ok(Box::new(Hand(store::open_reader(&self.path)?)))
+        Ok(Box::new(Handle(store::open_reader(&self.path)?)))
     }
 }
 
-/// A connection.
-struct Hand(Connection);
+/// An open connection, to read or to change by.
+struct Handle(Connection);
 
-impl LedgerReader for Hand {
+impl LedgerReader for Handle {
     fn view(&mut self) -> Result<Box<dyn View + '_>, LedgerError> {
         Ok(Box::new(Rows(self.0.transaction()?)))
     }
 }
 
-impl LedgerWriter for Hand {
+impl LedgerWriter for Handle {
     fn begin(&mut self, _coming: &[Change]) -> Result<Box<dyn Batch + '_>, LedgerError> {
-        // the one before could not be undone when it failed
+        // an earlier batch failed and could not be undone then
         if !self.0.is_autocommit() {
             self.0.execute_batch("ROLLBACK")?;
         }
@@ -83,7 +83,7 @@ impl LedgerWriter for Hand {
     }
 }
 
-/// What a transaction reads and writes.
+/// The rows as one transaction sees and changes them.
 struct Rows<'a>(Transaction<'a>);
 
 impl Batch for Rows<'_> {

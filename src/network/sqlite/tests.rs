@@ -1,9 +1,9 @@
-//! SQLite keeps the contract of a ledger.
+//! The contract of ledgers, asked of SQLite.
 
 use super::*;
 use crate::ledger::contract::{CONTRACT, wrong};
 
-/// A ledger whose directory goes with it.
+/// A ledger in a directory that is removed with it.
 struct Temporary {
     ledger: Sqlite,
     _folder: tempfile::TempDir,
@@ -22,7 +22,7 @@ impl Ledger for Temporary {
 fn fresh() -> Box<dyn Ledger> {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Sqlite::make(folder.path()).unwrap();
-    // made once, so that whoever reads finds its tables
+    // opened to be changed once, which makes its tables
     ledger.writer().unwrap();
     Box::new(Temporary { ledger, _folder: folder })
 }
@@ -36,6 +36,6 @@ fn it_keeps_the_contract_of_a_ledger() {
 }
 
 #[test]
-fn the_contract_finds_out_a_ledger_that_is_wrong() {
-    wrong::is_found_out(fresh);
+fn the_contract_catches_every_ledger_that_is_wrong() {
+    wrong::each_is_caught(fresh);
 }

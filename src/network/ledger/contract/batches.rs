@@ -58,28 +58,28 @@ pub(super) fn what_was_committed_is_there_for_whoever_opens_it_next(ledger: &dyn
 }
 
 pub(super) fn a_batch_that_is_not_committed_never_was(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
-    let mut batch = hand.begin(&[]).unwrap();
+    let mut connection = writer(ledger);
+    let mut batch = connection.begin(&[]).unwrap();
     some_of_everything(&mut *batch);
     batch.undo().unwrap();
     has_nothing(ledger);
-    let mut batch = hand.begin(&[]).unwrap();
+    let mut batch = connection.begin(&[]).unwrap();
     some_of_everything(&mut *batch);
     drop(batch);
     has_nothing(ledger);
-    // and a hand that is gone in the middle of one
-    let mut batch = hand.begin(&[]).unwrap();
+    // and a connection that is gone in the middle of one
+    let mut batch = connection.begin(&[]).unwrap();
     some_of_everything(&mut *batch);
     drop(batch);
-    drop(hand);
+    drop(connection);
     has_nothing(ledger);
     commit(&mut *writer(ledger), some_of_everything);
     has_everything(ledger);
 }
 
 pub(super) fn nobody_sees_a_batch_before_its_commit(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
-    let mut batch = hand.begin(&[]).unwrap();
+    let mut connection = writer(ledger);
+    let mut batch = connection.begin(&[]).unwrap();
     some_of_everything(&mut *batch);
     has_nothing(ledger);
     batch.commit().unwrap();
@@ -87,22 +87,22 @@ pub(super) fn nobody_sees_a_batch_before_its_commit(ledger: &dyn Ledger) {
 }
 
 pub(super) fn a_view_is_of_one_instant(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let mut reader = ledger.reader().unwrap();
     let view = reader.view().unwrap();
     assert_eq!(view.setting("name").unwrap(), None);
-    commit(&mut *hand, some_of_everything);
+    commit(&mut *connection, some_of_everything);
     assert_eq!(view.setting("name").unwrap(), None);
     assert_eq!(view.users().unwrap(), []);
     drop(view);
     assert!(reader.view().unwrap().setting("name").unwrap().is_some());
     // whoever changes can look as well
-    assert!(hand.view().unwrap().setting("name").unwrap().is_some());
+    assert!(connection.view().unwrap().setting("name").unwrap().is_some());
 }
 
 pub(super) fn a_batch_reads_what_it_has_written(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
-    commit(&mut *hand, |batch| {
+    let mut connection = writer(ledger);
+    commit(&mut *connection, |batch| {
         let alice = device(batch, "alice");
         assert_eq!(batch.devices_of("alice").unwrap()[0].row, alice);
         let row = start(batch, conversation(b'a'), &[alice]);
@@ -125,8 +125,8 @@ fn refused() -> ChangeError {
 }
 
 pub(super) fn a_refused_change_undoes_itself_only(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
-    let mut batch = hand.begin(&[]).unwrap();
+    let mut connection = writer(ledger);
+    let mut batch = connection.begin(&[]).unwrap();
     let alice = attempt(&mut *batch, |batch| Ok(device(batch, "alice"))).unwrap().unwrap();
     let row = attempt(&mut *batch, |batch| Ok(start(batch, conversation(b'a'), &[alice]))).unwrap().unwrap();
     batch.insert_key_packages(alice, &[package(b"once", LATER)], None).unwrap();
@@ -169,15 +169,15 @@ fn leave(id: ConversationId, device: i64) -> Turnover<'static> {
 }
 
 pub(super) fn an_error_is_the_end_of_its_batch_only(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
-    let mut batch = hand.begin(&[]).unwrap();
+    let mut connection = writer(ledger);
+    let mut batch = connection.begin(&[]).unwrap();
     some_of_everything(&mut *batch);
     let failed = attempt(&mut *batch, |_| -> Result<(), ChangeError> { Err(LedgerError::new("no disk").into()) });
     assert_eq!(failed.unwrap_err().to_string(), "no disk");
     drop(batch);
     has_nothing(ledger);
     // one of the ledger's own: a signature key is one device's
-    let mut batch = hand.begin(&[]).unwrap();
+    let mut batch = connection.begin(&[]).unwrap();
     some_of_everything(&mut *batch);
     let id = DeviceId::new([77; 16]);
     let twin = NewDevice {
@@ -191,21 +191,21 @@ pub(super) fn an_error_is_the_end_of_its_batch_only(ledger: &dyn Ledger) {
     let failed = batch.insert_device(&twin).and_then(|_| batch.commit());
     failed.unwrap_err();
     has_nothing(ledger);
-    commit(&mut *hand, some_of_everything);
+    commit(&mut *connection, some_of_everything);
     has_everything(ledger);
 }
 
-pub(super) fn batches_of_two_hands_come_one_after_another(ledger: &dyn Ledger) {
+pub(super) fn batches_of_two_writers_come_one_after_another(ledger: &dyn Ledger) {
     let (mut one, mut other) = (writer(ledger), writer(ledger));
     let row = commit(&mut *one, |batch| {
         let alice = device(batch, "alice");
         start(batch, conversation(b'a'), &[alice])
     });
     std::thread::scope(|scope| {
-        for hand in [&mut one, &mut other] {
+        for connection in [&mut one, &mut other] {
             scope.spawn(move || {
                 for _ in 0..20 {
-                    commit(&mut **hand, |batch| {
+                    commit(&mut **connection, |batch| {
                         say(batch, row, b"text");
                         batch.raise_policy_version().unwrap();
                     });

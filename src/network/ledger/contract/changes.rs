@@ -1,6 +1,6 @@
 //! Changes, as the writer's thread carries them out: what was decided, on this ledger.
 
-use super::wrong::{Fault, bend};
+use super::wrong::{Defect, with_defect};
 use super::*;
 use crate::Standing;
 use crate::change::{Change, Outcome};
@@ -19,7 +19,7 @@ use retaind_protocol::wire::{Accepted, Answer, Cursor, RefusalCode};
 /// A network's writer without its thread.
 pub(super) struct Scene<'a> {
     pub(super) ledger: &'a dyn Ledger,
-    pub(super) hand: Box<dyn LedgerWriter>,
+    pub(super) connection: Box<dyn LedgerWriter>,
     pub(super) keys: Keys,
     clock: fn() -> Moment,
     executor: Executor,
@@ -31,9 +31,9 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn at(ledger: &'a dyn Ledger, clock: fn() -> Moment) -> Self {
-        let mut hand = writer(ledger);
-        let keys = Keys::load(&mut *hand, Some("local"), &[SUITE]).unwrap();
-        Self { ledger, hand, keys, clock, executor: Executor::new(clock) }
+        let mut connection = writer(ledger);
+        let keys = Keys::load(&mut *connection, Some("local"), &[SUITE]).unwrap();
+        Self { ledger, connection, keys, clock, executor: Executor::new(clock) }
     }
 
     /// With nothing in memory, as after a crash.
@@ -43,7 +43,7 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn try_execute(&mut self, changes: Vec<Change>) -> Result<Executed, LedgerError> {
-        self.executor.execute(&mut *self.hand, &self.keys, changes)
+        self.executor.execute(&mut *self.connection, &self.keys, changes)
     }
 
     pub(super) fn execute(&mut self, changes: Vec<Change>) -> Executed {
@@ -57,7 +57,7 @@ impl<'a> Scene<'a> {
     }
 
     pub(super) fn commit<T>(&mut self, work: impl FnOnce(&mut dyn Batch) -> T) -> T {
-        commit(&mut *self.hand, work)
+        commit(&mut *self.connection, work)
     }
 
     /// The device of that name with this signature key, registered by an invite.
@@ -162,8 +162,8 @@ pub(super) fn what_is_refused_takes_nothing_with_it(ledger: &dyn Ledger) {
 pub(super) fn a_failed_batch_changes_nothing_and_the_next_one_everything(ledger: &dyn Ledger) {
     let (mut scene, alice, bob, row) = Scene::with_room(ledger);
     let changes = || vec![text(&alice, 1, 1), text(&bob, 2, 1), text(&alice, 3, 1)];
-    for fault in [Fault::FailsToBegin, Fault::FailsToWrite(3), Fault::FailsToRelease, Fault::FailsToCommit] {
-        let mut failing = bend(writer(ledger), fault);
+    for defect in [Defect::FailsToBegin, Defect::FailsToWrite(3), Defect::FailsToRelease, Defect::FailsToCommit] {
+        let mut failing = with_defect(writer(ledger), defect);
         let failed = scene.executor.execute(&mut *failing, &scene.keys, changes());
         assert_eq!(failed.unwrap_err().to_string(), "no disk");
         assert_eq!(seqs(&read(ledger, &room(), bob.row)), [1]);
@@ -222,7 +222,7 @@ pub(super) fn a_password_registers_until_it_is_changed(ledger: &dyn Ledger) {
     assert_eq!(code(&scene.one(none)), RefusalCode::Invalid);
 }
 
-pub(super) fn what_another_hand_changed_holds_for_the_next_batch(ledger: &dyn Ledger) {
+pub(super) fn what_another_process_changed_holds_for_the_next_batch(ledger: &dyn Ledger) {
     let (mut scene, alice, bob, _) = Scene::with_room(ledger);
     assert_eq!(seq(&scene.one(text(&alice, 1, 1))), 2);
     let mut operator = writer(ledger);

@@ -16,14 +16,14 @@ pub(super) fn leaves(id: ConversationId, epoch: u64, device: i64) -> Turnover<'s
 }
 
 pub(super) fn places_have_no_gaps(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let ids = [conversation(b'a'), conversation(b'b'), conversation(b'c')];
-    let (alice, rows) = commit(&mut *hand, |batch| {
+    let (alice, rows) = commit(&mut *connection, |batch| {
         let alice = device(batch, "alice");
         (alice, ids.map(|id| start(batch, id, &[alice])))
     });
     for round in 0..7_u8 {
-        commit(&mut *hand, |batch| {
+        commit(&mut *connection, |batch| {
             // in turn, and some more often than others
             for (place, row) in rows.iter().enumerate() {
                 for _ in 0..=place {
@@ -32,7 +32,7 @@ pub(super) fn places_have_no_gaps(ledger: &dyn Ledger) {
                 }
             }
         });
-        hand = writer(ledger);
+        connection = writer(ledger);
     }
     for (place, id) in ids.iter().enumerate() {
         let messages = 7 * (place as u64 + 1);
@@ -51,8 +51,8 @@ pub(super) fn places_have_no_gaps(ledger: &dyn Ledger) {
 }
 
 pub(super) fn a_message_is_known_by_its_sender_s_name_for_it(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
-    let (alice, bob) = commit(&mut *hand, |batch| {
+    let mut connection = writer(ledger);
+    let (alice, bob) = commit(&mut *connection, |batch| {
         let (alice, bob) = (device(batch, "alice"), device(batch, "bob"));
         let room = start(batch, conversation(ROOM), &[alice, bob]);
         let other = start(batch, conversation(b'b'), &[alice, bob]);
@@ -69,9 +69,9 @@ pub(super) fn a_message_is_known_by_its_sender_s_name_for_it(ledger: &dyn Ledger
 }
 
 pub(super) fn a_thousand_sends_of_a_device_are_remembered(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let sends = u16::try_from(SENDS_REMEMBERED).unwrap();
-    let (alice, bob) = commit(&mut *hand, |batch| {
+    let (alice, bob) = commit(&mut *connection, |batch| {
         let (alice, bob) = (device(batch, "alice"), device(batch, "bob"));
         let row = start(batch, conversation(ROOM), &[alice, bob]);
         write(batch, row, Some((bob, send_id(1))), b"of long ago");
@@ -90,16 +90,16 @@ pub(super) fn a_thousand_sends_of_a_device_are_remembered(ledger: &dyn Ledger) {
 }
 
 pub(super) fn cursors_go_forward_and_never_too_far(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let id = conversation(ROOM);
-    let (alice, bob, row) = commit(&mut *hand, |batch| {
+    let (alice, bob, row) = commit(&mut *connection, |batch| {
         let [alice, bob] = ["alice", "bob"].map(|user| device(batch, user));
         let row = start(batch, id, &[alice, bob]);
         chat(batch, row, 4);
         (alice, bob, row)
     });
     let mut acknowledge = |device, seq| {
-        let moved = commit(&mut *hand, |batch| batch.acknowledge(device, &[(id, seq)]).unwrap());
+        let moved = commit(&mut *connection, |batch| batch.acknowledge(device, &[(id, seq)]).unwrap());
         assert_eq!(moved, [row]);
         stints(ledger, row, device)[0].acked_seq
     };
@@ -111,14 +111,14 @@ pub(super) fn cursors_go_forward_and_never_too_far(ledger: &dyn Ledger) {
     assert_eq!(acknowledge(alice, u64::MAX), 5);
     assert_eq!(stints(ledger, row, bob)[0].acked_seq, 0);
     // after it was removed: up to the removal, whatever comes later
-    commit(&mut *hand, |batch| {
+    commit(&mut *connection, |batch| {
         turn_over(batch, row, leaves(id, 2, bob));
         say(batch, row, b"later");
         batch.acknowledge(bob, &[(id, 7)]).unwrap();
     });
     assert_eq!(stints(ledger, row, bob)[0].acked_seq, 6);
     // there is nothing to be moved where nothing is
-    let nowhere = commit(&mut *hand, |batch| batch.acknowledge(bob, &[(conversation(b'f'), 7)]).unwrap());
+    let nowhere = commit(&mut *connection, |batch| batch.acknowledge(bob, &[(conversation(b'f'), 7)]).unwrap());
     assert_eq!(nowhere, [0; 0]);
 }
 
@@ -131,16 +131,16 @@ fn kept(ledger: &dyn Ledger, row: i64) -> Vec<u64> {
 }
 
 pub(super) fn a_purge_deletes_what_everybody_has_and_no_more(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let id = conversation(ROOM);
-    let (alice, bob, row) = commit(&mut *hand, |batch| {
+    let (alice, bob, row) = commit(&mut *connection, |batch| {
         let [alice, bob] = ["alice", "bob"].map(|user| device(batch, user));
         let row = start(batch, id, &[alice, bob]);
         chat(batch, row, 5);
         (alice, bob, row)
     });
     let mut acknowledge = |device, seq| {
-        commit(&mut *hand, |batch| {
+        commit(&mut *connection, |batch| {
             batch.acknowledge(device, &[(id, seq)]).unwrap();
             let purged = batch.purge(&[row], 100).unwrap();
             assert_eq!(purged.unfinished, [0; 0]);
@@ -157,22 +157,22 @@ pub(super) fn a_purge_deletes_what_everybody_has_and_no_more(ledger: &dyn Ledger
     assert_eq!(acknowledge(alice, 6), 1);
     assert_eq!(acknowledge(alice, 6), 0);
     // places go on where they were
-    let seq = commit(&mut *hand, |batch| say(batch, row, b"new"));
+    let seq = commit(&mut *connection, |batch| say(batch, row, b"new"));
     assert_eq!((seq, kept(ledger, row)), (7, vec![7]));
     assert_eq!(seqs(&read(ledger, &id, alice)), [7]);
 }
 
 pub(super) fn a_purge_ends_where_it_must(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let id = conversation(ROOM);
-    let (row, other) = commit(&mut *hand, |batch| {
+    let (row, other) = commit(&mut *connection, |batch| {
         let alice = device(batch, "alice");
         let rows = [id, conversation(b'b')].map(|id| start(batch, id, &[alice]));
         rows.iter().for_each(|row| chat(batch, *row, 9));
         batch.acknowledge(alice, &[(id, 10), (conversation(b'b'), 10)]).unwrap();
         (rows[0], rows[1])
     });
-    let mut purge = |most| commit(&mut *hand, |batch| batch.purge(&[row, other], most).unwrap());
+    let mut purge = |most| commit(&mut *connection, |batch| batch.purge(&[row, other], most).unwrap());
     let first = purge(4);
     assert_eq!((first.messages, first.unfinished), (4, vec![row, other]));
     assert_eq!(kept(ledger, row), [5, 6, 7, 8, 9, 10]);
@@ -184,9 +184,9 @@ pub(super) fn a_purge_ends_where_it_must(ledger: &dyn Ledger) {
 }
 
 pub(super) fn memberships_that_are_over_are_deleted(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let id = conversation(ROOM);
-    let (alice, bob, row) = commit(&mut *hand, |batch| {
+    let (alice, bob, row) = commit(&mut *connection, |batch| {
         let [alice, bob] = ["alice", "bob"].map(|user| device(batch, user));
         let row = start(batch, id, &[alice, bob]);
         turn_over(batch, row, leaves(id, 2, bob));
@@ -197,14 +197,14 @@ pub(super) fn memberships_that_are_over_are_deleted(ledger: &dyn Ledger) {
     });
     // it has not been told yet that it is no member any more
     assert_eq!(seqs(&read(ledger, &id, bob)), [1, 2]);
-    let purged = commit(&mut *hand, |batch| {
+    let purged = commit(&mut *connection, |batch| {
         batch.acknowledge(bob, &[(id, 2)]).unwrap();
         batch.purge(&[row], 100).unwrap().messages
     });
     assert_eq!((purged, stints(ledger, row, bob)), (3, vec![]));
     assert_eq!(stints(ledger, row, alice).len(), 1);
     // a conversation that all have left, and have all of
-    let purged = commit(&mut *hand, |batch| {
+    let purged = commit(&mut *connection, |batch| {
         turn_over(batch, row, leaves(id, 3, alice));
         batch.acknowledge(alice, &[(id, 4)]).unwrap();
         batch.purge(&[row], 100).unwrap().messages
@@ -213,24 +213,24 @@ pub(super) fn memberships_that_are_over_are_deleted(ledger: &dyn Ledger) {
 }
 
 pub(super) fn the_group_is_the_one_of_the_last_entry_with_one(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let id = conversation(ROOM);
-    let (row, bare) = commit(&mut *hand, |batch| {
+    let (row, bare) = commit(&mut *connection, |batch| {
         let alice = device(batch, "alice");
         (start(batch, id, &[alice]), batch.insert_conversation(&conversation(b'b'), SUITE).unwrap())
     });
     let tree = |row| ledger.reader().unwrap().view().unwrap().tree(row).unwrap();
     assert_eq!(tree(row).unwrap(), b"tree of epoch 1");
     assert_eq!(tree(bare), None);
-    commit(&mut *hand, |batch| say(batch, row, b"text"));
+    commit(&mut *connection, |batch| say(batch, row, b"text"));
     assert_eq!(tree(row).unwrap(), b"tree of epoch 1");
-    commit(&mut *hand, |batch| {
+    commit(&mut *connection, |batch| {
         turn_over(batch, row, joins(id, 2, &[]));
         turn_over(batch, row, joins(id, 3, &[]));
     });
     assert_eq!(tree(row).unwrap(), b"tree of epoch 3");
     // a proposal changes the group, but not the epoch
-    commit(&mut *hand, |batch| {
+    commit(&mut *connection, |batch| {
         let seq = next(batch, row);
         let tree = Some(b"tree with a proposal".to_vec());
         let kind = DeliveryKind::Handshake;
@@ -242,9 +242,9 @@ pub(super) fn the_group_is_the_one_of_the_last_entry_with_one(ledger: &dyn Ledge
 }
 
 pub(super) fn conversations_that_lack_a_device_are_found(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let ids = [b'a', b'b', b'c', b'd'].map(conversation);
-    let (rows, [bot, second]) = commit(&mut *hand, |batch| {
+    let (rows, [bot, second]) = commit(&mut *connection, |batch| {
         let [alice, bot, second] = ["alice", "bot", "second bot"].map(|user| device(batch, &user.replace(' ', "_")));
         let both = start(batch, ids[0], &[alice, bot, second]);
         let one = start(batch, ids[1], &[alice, bot]);
@@ -264,10 +264,10 @@ pub(super) fn conversations_that_lack_a_device_are_found(ledger: &dyn Ledger) {
 }
 
 pub(super) fn uploads_are_kept_and_counted(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let [one, two] = [BlobId::fresh().unwrap(), BlobId::fresh().unwrap()];
     let begun = BlobRow { device: 3, size: 5 << 30, finished: false };
-    commit(&mut *hand, |batch| {
+    commit(&mut *connection, |batch| {
         batch.insert_blob(&one, begun, NOW).unwrap();
         batch.insert_blob(&two, BlobRow { device: 4, ..begun }, NOW).unwrap();
     });
@@ -275,10 +275,10 @@ pub(super) fn uploads_are_kept_and_counted(ledger: &dyn Ledger) {
     let unfinished = |device| ledger.reader().unwrap().view().unwrap().unfinished_blobs(device).unwrap();
     assert_eq!((found(one), unfinished(3), unfinished(4)), (Some(begun), 1, 1));
     // not by another device's word
-    commit(&mut *hand, |batch| batch.finish_blob(&one, 4).unwrap());
+    commit(&mut *connection, |batch| batch.finish_blob(&one, 4).unwrap());
     assert_eq!(found(one), Some(begun));
-    commit(&mut *hand, |batch| batch.finish_blob(&one, 3).unwrap());
-    commit(&mut *hand, |batch| batch.finish_blob(&one, 3).unwrap());
+    commit(&mut *connection, |batch| batch.finish_blob(&one, 3).unwrap());
+    commit(&mut *connection, |batch| batch.finish_blob(&one, 3).unwrap());
     assert_eq!((found(one), unfinished(3)), (Some(BlobRow { finished: true, ..begun }), 0));
     assert_eq!(found(BlobId::fresh().unwrap()), None);
 }

@@ -15,14 +15,14 @@ fn later(secs: u64) -> Moment {
 }
 
 pub(super) fn settings_are_kept(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let sender = SenderRow { secret: b"secret".to_vec(), identity: b"identity".to_vec() };
-    commit(&mut *hand, |batch| {
+    commit(&mut *connection, |batch| {
         batch.set_setting("endpoint", b"one").unwrap();
         batch.set_setting("empty", b"").unwrap();
         batch.insert_sender(7, &sender).unwrap();
     });
-    commit(&mut *hand, |batch| batch.set_setting("endpoint", b"two").unwrap());
+    commit(&mut *connection, |batch| batch.set_setting("endpoint", b"two").unwrap());
     let mut reader = ledger.reader().unwrap();
     let view = reader.view().unwrap();
     let setting = |key| view.setting(key).unwrap();
@@ -54,10 +54,10 @@ pub(super) fn users_are_kept_as_they_were_made(ledger: &dyn Ledger) {
 }
 
 pub(super) fn a_password_has_its_origin(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
-    commit(&mut *hand, |batch| batch.insert_user(&name("bot"), Role::Bot).unwrap());
+    let mut connection = writer(ledger);
+    commit(&mut *connection, |batch| batch.insert_user(&name("bot"), Role::Bot).unwrap());
     let mut set = |hash: &str, origin| {
-        commit(&mut *hand, |batch| batch.set_password("bot", hash, origin).unwrap());
+        commit(&mut *connection, |batch| batch.set_password("bot", hash, origin).unwrap());
         let row = ledger.reader().unwrap().view().unwrap().user("bot").unwrap().unwrap();
         (row.password.unwrap(), row.initial_password)
     };
@@ -67,18 +67,18 @@ pub(super) fn a_password_has_its_origin(ledger: &dyn Ledger) {
 }
 
 pub(super) fn suspension_and_retention_are_found(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
-    let (bot, spare, alice) = commit(&mut *hand, |batch| {
+    let mut connection = writer(ledger);
+    let (bot, spare, alice) = commit(&mut *connection, |batch| {
         let alice = device(batch, "alice");
         (device(batch, "bot"), device(batch, "bot"), alice)
     });
     let policy = || Policy::load(&*ledger.reader().unwrap().view().unwrap()).unwrap();
     let rows = |policy: &Policy| policy.required.iter().map(|device| device.row).collect::<Vec<_>>();
-    commit(&mut *hand, |batch| batch.set_retention(&[name("bot")]).unwrap());
+    commit(&mut *connection, |batch| batch.set_retention(&[name("bot")]).unwrap());
     assert_eq!((policy().retention_users, rows(&policy())), (vec!["bot".to_owned()], vec![bot, spare]));
 
     let id = ledger.reader().unwrap().view().unwrap().devices_of("bot").unwrap()[1].device;
-    let found = commit(&mut *hand, |batch| {
+    let found = commit(&mut *connection, |batch| {
         [
             batch.set_device_standing(&id, Standing::Suspended).unwrap(),
             batch.set_user_standing(&name("alice"), Standing::Suspended).unwrap(),
@@ -92,9 +92,9 @@ pub(super) fn suspension_and_retention_are_found(ledger: &dyn Ledger) {
     let device = |id| ledger.reader().unwrap().view().unwrap().device(&id).unwrap().unwrap();
     assert!(device(id).suspended);
 
-    commit(&mut *hand, |batch| assert!(batch.set_user_standing(&name("bot"), Standing::Suspended).unwrap()));
+    commit(&mut *connection, |batch| assert!(batch.set_user_standing(&name("bot"), Standing::Suspended).unwrap()));
     assert_eq!((policy().unready.as_deref(), rows(&policy())), (Some("bot"), vec![]));
-    commit(&mut *hand, |batch| {
+    commit(&mut *connection, |batch| {
         batch.set_user_standing(&name("bot"), Standing::Active).unwrap();
         batch.set_retention(&[name("alice")]).unwrap();
     });
@@ -104,13 +104,13 @@ pub(super) fn suspension_and_retention_are_found(ledger: &dyn Ledger) {
         (policy().retention_users, policy().suspended),
         (vec!["alice".to_owned()], HashSet::from([spare, alice]))
     );
-    commit(&mut *hand, |batch| batch.set_retention(&[]).unwrap());
+    commit(&mut *connection, |batch| batch.set_retention(&[]).unwrap());
     assert_eq!(policy().retention_users, [""; 0]);
 }
 
 pub(super) fn devices_have_numbers_of_their_own(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
-    let rows = commit(&mut *hand, |batch| ["alice", "bob", "alice", "alice"].map(|user| device(batch, user)));
+    let mut connection = writer(ledger);
+    let rows = commit(&mut *connection, |batch| ["alice", "bob", "alice", "alice"].map(|user| device(batch, user)));
     assert_eq!(rows.iter().collect::<HashSet<_>>().len(), 4);
     let mut reader = ledger.reader().unwrap();
     let view = reader.view().unwrap();
@@ -127,13 +127,13 @@ pub(super) fn devices_have_numbers_of_their_own(ledger: &dyn Ledger) {
 }
 
 pub(super) fn an_invite_is_found_with_its_device(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let [one, two] = ["one", "two"].map(CodeHash::of);
-    commit(&mut *hand, |batch| {
+    commit(&mut *connection, |batch| {
         batch.insert_invite(&one, &name("alice"), None).unwrap();
         batch.insert_invite(&two, &name("bob"), Some(later(60))).unwrap();
     });
-    commit(&mut *hand, |batch| batch.use_invite(&two, 5).unwrap());
+    commit(&mut *connection, |batch| batch.use_invite(&two, 5).unwrap());
     let invite = |code| ledger.reader().unwrap().view().unwrap().invite(&code).unwrap();
     let (first, second) = (invite(one).unwrap(), invite(two).unwrap());
     assert_eq!((first.user.as_str(), first.expires, first.device), ("alice", None, None));
@@ -152,8 +152,8 @@ pub(super) fn a_one_time_package_goes_out_once(ledger: &dyn Ledger) {
     });
     let mut given = Vec::new();
     for turn in 0..5 {
-        let hand = if turn % 2 == 0 { &mut one } else { &mut other };
-        given.extend(commit(&mut **hand, |batch| batch.take_key_package(alice, NOW).unwrap()));
+        let connection = if turn % 2 == 0 { &mut one } else { &mut other };
+        given.extend(commit(&mut **connection, |batch| batch.take_key_package(alice, NOW).unwrap()));
     }
     let expected = [b"1", b"2", b"3", b"4"].map(|bytes| (bytes.to_vec(), Use::Once));
     assert_eq!(given, expected);
@@ -168,14 +168,14 @@ pub(super) fn a_one_time_package_goes_out_once(ledger: &dyn Ledger) {
 }
 
 pub(super) fn the_last_resort_stays_and_there_is_one(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
-    let alice = commit(&mut *hand, |batch| {
+    let mut connection = writer(ledger);
+    let alice = commit(&mut *connection, |batch| {
         let alice = device(batch, "alice");
         batch.insert_key_packages(alice, &[package(b"once", later(60))], Some(&package(b"last", later(60)))).unwrap();
         alice
     });
     let mut take = |publish: Option<&[u8]>| {
-        commit(&mut *hand, |batch| {
+        commit(&mut *connection, |batch| {
             if let Some(bytes) = publish {
                 batch.insert_key_packages(alice, &[], Some(&package(bytes, later(60)))).unwrap();
             }
@@ -191,8 +191,8 @@ pub(super) fn the_last_resort_stays_and_there_is_one(ledger: &dyn Ledger) {
 }
 
 pub(super) fn expired_packages_are_not_given(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
-    let alice = commit(&mut *hand, |batch| {
+    let mut connection = writer(ledger);
+    let alice = commit(&mut *connection, |batch| {
         let alice = device(batch, "alice");
         let packages = [package(b"short", later(60)), package(b"long", later(600))];
         batch.insert_key_packages(alice, &packages, Some(&package(b"last", later(300)))).unwrap();
@@ -203,16 +203,16 @@ pub(super) fn expired_packages_are_not_given(ledger: &dyn Ledger) {
         (count.one_time, count.last_resort)
     };
     assert_eq!([count(NOW), count(later(60)), count(later(300))], [(2, true), (1, true), (1, false)]);
-    let mut take = |now| commit(&mut *hand, |batch| batch.take_key_package(alice, now).unwrap());
+    let mut take = |now| commit(&mut *connection, |batch| batch.take_key_package(alice, now).unwrap());
     assert_eq!(take(later(60)), Some((b"long".to_vec(), Use::Once)));
     assert_eq!(take(later(60)), Some((b"last".to_vec(), Use::LastResort)));
     assert_eq!(take(later(300)), None);
 }
 
 pub(super) fn a_retired_device_holds_nothing_back(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let id = conversation(b'a');
-    let (alice, bob, row) = commit(&mut *hand, |batch| {
+    let (alice, bob, row) = commit(&mut *connection, |batch| {
         let (alice, bob) = (device(batch, "alice"), device(batch, "bob"));
         for device in [alice, bob] {
             batch
@@ -224,7 +224,7 @@ pub(super) fn a_retired_device_holds_nothing_back(ledger: &dyn Ledger) {
         assert_eq!(batch.purge(&[row], 10).unwrap().messages, 0);
         (alice, bob, row)
     });
-    commit(&mut *hand, |batch| {
+    commit(&mut *connection, |batch| {
         let gone = batch.devices_of("bob").unwrap()[0].device;
         batch.retire_device(&gone).unwrap();
         assert_eq!(batch.purge(&[row], 10).unwrap().messages, 1);
@@ -243,8 +243,8 @@ pub(super) fn every_raised_version_is_another(ledger: &dyn Ledger) {
     let (mut one, mut other) = (writer(ledger), writer(ledger));
     let mut seen = HashSet::from([ledger.reader().unwrap().view().unwrap().policy_version().unwrap()]);
     for turn in 0..3 {
-        let hand = if turn % 2 == 0 { &mut one } else { &mut other };
-        commit(&mut **hand, |batch| batch.raise_policy_version().unwrap());
+        let connection = if turn % 2 == 0 { &mut one } else { &mut other };
+        commit(&mut **connection, |batch| batch.raise_policy_version().unwrap());
         assert!(seen.insert(ledger.reader().unwrap().view().unwrap().policy_version().unwrap()));
     }
     commit(&mut *other, |batch| {

@@ -2,7 +2,7 @@
 
 use super::changes::{Scene, code, seq};
 use super::member::{Group, Member};
-use super::wrong::{Fault, bend};
+use super::wrong::{Defect, with_defect};
 use super::*;
 use crate::change::{Change, Outcome};
 use crate::delivery::accept::Proposed;
@@ -74,12 +74,12 @@ pub(super) fn a_refused_commit_leaves_the_group_as_it_was(ledger: &dyn Ledger) {
     // a batch that failed after its commit was accepted
     suspend(&mut scene, crate::Standing::Active);
     let (commit, welcome) = group.commit(&[&carol.package()]);
-    for fault in [Fault::FailsToWrite(2), Fault::FailsToCommit] {
-        let hand = std::mem::replace(&mut scene.hand, bend(writer(ledger), fault));
+    for defect in [Defect::FailsToWrite(2), Defect::FailsToCommit] {
+        let connection = std::mem::replace(&mut scene.connection, with_defect(writer(ledger), defect));
         let again = vec![alice.handshake(4, &commit, &welcome), bob.handshake(1, &commit, &welcome)];
         let acknowledge = Change::Acknowledge { device: alice.row.clone(), cursors: Vec::new() };
         scene.try_execute(again.into_iter().chain([acknowledge]).collect()).unwrap_err();
-        scene.hand = hand;
+        scene.connection = connection;
         assert_eq!(epoch(ledger), 2);
     }
     assert_eq!(seq(&scene.one(alice.handshake(4, &commit, &welcome))), 3);
@@ -120,11 +120,11 @@ pub(super) fn a_bot_is_proposed_once(ledger: &dyn Ledger) {
     assert_eq!(seqs(&read(ledger, &id(), bot.row.row)), [3]);
 }
 
-pub(super) fn hands_that_share_a_ledger_share_its_groups(ledger: &dyn Ledger) {
+pub(super) fn writers_that_share_a_ledger_share_its_groups(ledger: &dyn Ledger) {
     let (mut one, alice, _, mut group) = started(ledger);
     let mut other = Scene::at(ledger, Moment::now);
-    one.hand = bend(writer(ledger), Fault::IsShared);
-    other.hand = bend(writer(ledger), Fault::IsShared);
+    one.connection = with_defect(writer(ledger), Defect::IsShared);
+    other.connection = with_defect(writer(ledger), Defect::IsShared);
     for (number, scene) in [(1, &mut one), (2, &mut other)] {
         let (commit, _) = group.commit(&[]);
         assert_eq!(seq(&scene.one(alice.handshake(number, &commit, b""))), u64::from(number) + 1);

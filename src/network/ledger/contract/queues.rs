@@ -5,9 +5,9 @@ use super::*;
 use retaind_protocol::wire::ConversationState;
 
 pub(super) fn a_member_gets_what_is_for_it_and_no_more(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let id = conversation(ROOM);
-    let (alice, bob, carol, row) = commit(&mut *hand, |batch| {
+    let (alice, bob, carol, row) = commit(&mut *connection, |batch| {
         let [alice, bob, carol] = ["alice", "bob", "carol"].map(|user| device(batch, user));
         let row = start(batch, id, &[alice, bob]);
         say(batch, row, b"before carol");
@@ -44,9 +44,9 @@ pub(super) fn a_member_gets_what_is_for_it_and_no_more(ledger: &dyn Ledger) {
 }
 
 pub(super) fn a_device_that_comes_back_has_two_stints(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let id = conversation(ROOM);
-    let (bob, row) = commit(&mut *hand, |batch| {
+    let (bob, row) = commit(&mut *connection, |batch| {
         let [alice, bob] = ["alice", "bob"].map(|user| device(batch, user));
         let row = start(batch, id, &[alice, bob]);
         turn_over(batch, row, leaves(id, 2, bob));
@@ -63,9 +63,9 @@ pub(super) fn a_device_that_comes_back_has_two_stints(ledger: &dyn Ledger) {
 }
 
 pub(super) fn a_reader_takes_what_it_has_room_for(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let id = conversation(ROOM);
-    let (row, alice) = commit(&mut *hand, |batch| {
+    let (row, alice) = commit(&mut *connection, |batch| {
         let alice = device(batch, "alice");
         let row = start(batch, id, &[alice]);
         for _ in 0..9 {
@@ -90,9 +90,9 @@ pub(super) fn a_reader_takes_what_it_has_room_for(ledger: &dyn Ledger) {
 }
 
 pub(super) fn handshakes_can_be_read_alone(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     let id = conversation(ROOM);
-    let (row, alice) = commit(&mut *hand, |batch| {
+    let (row, alice) = commit(&mut *connection, |batch| {
         let [alice, bob] = ["alice", "bob"].map(|user| device(batch, user));
         let row = start(batch, id, &[alice]);
         say(batch, row, b"one");
@@ -111,10 +111,10 @@ pub(super) fn handshakes_can_be_read_alone(ledger: &dyn Ledger) {
 }
 
 pub(super) fn conversations_are_listed_page_by_page(ledger: &dyn Ledger) {
-    let mut hand = writer(ledger);
+    let mut connection = writer(ledger);
     // made in another order than they are listed in
     let ids = [b'c', b'a', b'd', b'b'].map(conversation);
-    let (alice, rows) = commit(&mut *hand, |batch| {
+    let (alice, rows) = commit(&mut *connection, |batch| {
         let [alice, bob] = ["alice", "bob"].map(|user| device(batch, user));
         let rows = ids.map(|id| start(batch, id, &[alice, bob]));
         say(batch, rows[1], b"text");

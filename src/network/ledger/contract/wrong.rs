@@ -1,4 +1,4 @@
-//! Ledgers that are wrong on purpose, and the proof that [`CONTRACT`] finds each of them out: [`is_found_out`].
+//! Ledgers that are wrong on purpose, and the proof that [`CONTRACT`] catches each of them: [`each_is_caught`].
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +20,7 @@ use retaind_protocol::wire::{ConversationState, KeyPackageCount};
 
 /// What is wrong with a ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum Defect {
     /// Answers that everything is committed, and undoes it.
     CommitsNothing,
     /// Commits what should be undone.
@@ -33,9 +33,9 @@ pub(super) enum Fault {
     ForgetsSends,
     /// The group stays as it was.
     ForgetsTrees,
-    /// A commit dismisses nobody.
+    /// A commit ends no membership.
     KeepsMembers,
-    /// Whoever is added gets no welcome.
+    /// An added device gets no welcome.
     DropsWelcomes,
     /// Acknowledgements are answered and not written.
     ForgetsCursors,
@@ -49,70 +49,80 @@ pub(super) enum Fault {
     GivesPackagesTwice,
     /// A package that has expired is given out.
     GivesExpired,
-    /// Changes of the policy cannot be told.
+    /// The policy's version does not rise.
     KeepsVersion,
     /// An invite that was used is as good as new.
     ForgetsUse,
     /// A suspended device is taken for an active one.
     ForgetsStanding,
-    /// Fails as a disk does: at the begin, at the n-th entry or cursor, at the end of a change, at the commit.
+    /// Fails as a disk does: at the begin,
     FailsToBegin,
+    /// at the n-th entry or acknowledgement of a batch,
     FailsToWrite(u32),
+    /// at the end of a change,
     FailsToRelease,
+    /// or at the commit.
     FailsToCommit,
-    /// None, but others write it, too.
+    /// None, but other processes write it, too.
     IsShared,
 }
 
-/// Each fault with promises that it breaks.
-const FOUND_OUT_BY: &[(Fault, &[&str])] = &[
-    (Fault::CommitsNothing, &["what_was_committed_is_there_for_whoever_opens_it_next"]),
-    (Fault::CommitsWhatIsUndone, &["a_batch_that_is_not_committed_never_was"]),
-    (Fault::KeepsRefused, &["a_refused_change_undoes_itself_only", "what_is_refused_takes_nothing_with_it"]),
-    (Fault::DropsMessages, &["places_have_no_gaps", "what_is_refused_takes_nothing_with_it"]),
+/// Each defect with the promises that must catch it, each on its own.
+const CAUGHT_BY: &[(Defect, &[&str])] = &[
+    (Defect::CommitsNothing, &["what_was_committed_is_there_for_whoever_opens_it_next"]),
+    (Defect::CommitsWhatIsUndone, &["a_batch_that_is_not_committed_never_was"]),
+    (Defect::KeepsRefused, &["a_refused_change_undoes_itself_only", "what_is_refused_takes_nothing_with_it"]),
+    (Defect::DropsMessages, &["places_have_no_gaps", "what_is_refused_takes_nothing_with_it"]),
     (
-        Fault::ForgetsSends,
+        Defect::ForgetsSends,
         &["a_message_is_known_by_its_sender_s_name_for_it", "the_same_message_again_is_the_same_message"],
     ),
-    (Fault::ForgetsTrees, &["the_group_is_the_one_of_the_last_entry_with_one", "a_group_goes_on_after_a_restart"]),
-    (Fault::KeepsMembers, &["a_member_gets_what_is_for_it_and_no_more", "memberships_that_are_over_are_deleted"]),
-    (Fault::DropsWelcomes, &["a_member_gets_what_is_for_it_and_no_more"]),
-    (Fault::ForgetsCursors, &["cursors_go_forward_and_never_too_far", "what_everybody_acknowledged_is_purged"]),
-    (Fault::OverstatesCursors, &["cursors_go_forward_and_never_too_far"]),
+    (Defect::ForgetsTrees, &["the_group_is_the_one_of_the_last_entry_with_one", "a_group_goes_on_after_a_restart"]),
+    (Defect::KeepsMembers, &["a_member_gets_what_is_for_it_and_no_more", "memberships_that_are_over_are_deleted"]),
+    (Defect::DropsWelcomes, &["a_member_gets_what_is_for_it_and_no_more"]),
+    (Defect::ForgetsCursors, &["cursors_go_forward_and_never_too_far", "what_everybody_acknowledged_is_purged"]),
+    (Defect::OverstatesCursors, &["cursors_go_forward_and_never_too_far"]),
     (
-        Fault::PurgesTooMuch,
+        Defect::PurgesTooMuch,
         &["a_purge_deletes_what_everybody_has_and_no_more", "what_everybody_acknowledged_is_purged"],
     ),
-    (Fault::PurgesNothing, &["a_purge_deletes_what_everybody_has_and_no_more", "a_purge_ends_where_it_must"]),
-    (Fault::GivesPackagesTwice, &["a_one_time_package_goes_out_once"]),
-    (Fault::GivesExpired, &["expired_packages_are_not_given"]),
-    (Fault::KeepsVersion, &["every_raised_version_is_another", "what_another_hand_changed_holds_for_the_next_batch"]),
-    (Fault::ForgetsUse, &["an_invite_is_found_with_its_device", "a_registration_answered_twice_is_one_device"]),
+    (Defect::PurgesNothing, &["a_purge_deletes_what_everybody_has_and_no_more", "a_purge_ends_where_it_must"]),
+    (Defect::GivesPackagesTwice, &["a_one_time_package_goes_out_once"]),
+    (Defect::GivesExpired, &["expired_packages_are_not_given"]),
     (
-        Fault::ForgetsStanding,
-        &["suspension_and_retention_are_found", "what_another_hand_changed_holds_for_the_next_batch"],
+        Defect::KeepsVersion,
+        &["every_raised_version_is_another", "what_another_process_changed_holds_for_the_next_batch"],
     ),
-    (Fault::FailsToWrite(3), &["places_have_no_gaps"]),
+    (Defect::ForgetsUse, &["an_invite_is_found_with_its_device", "a_registration_answered_twice_is_one_device"]),
+    (
+        Defect::ForgetsStanding,
+        &["suspension_and_retention_are_found", "what_another_process_changed_holds_for_the_next_batch"],
+    ),
+    (Defect::FailsToWrite(3), &["places_have_no_gaps"]),
 ];
 
-/// Shows that the contract finds out whatever is wrong with a ledger that is otherwise this one.
-pub(crate) fn is_found_out(fresh: impl Fn() -> Box<dyn Ledger>) {
-    for (fault, promises) in FOUND_OUT_BY {
+/// Puts each defect into a right ledger, and shows that the contract catches it.
+pub(crate) fn each_is_caught(fresh: impl Fn() -> Box<dyn Ledger>) {
+    // the wrapper alone breaks nothing
+    for (_, check) in CONTRACT {
+        check(&Defective(&*fresh(), Defect::IsShared));
+    }
+    for (defect, promises) in CAUGHT_BY {
         for promise in *promises {
             let (_, check) = CONTRACT.iter().find(|(name, _)| name == promise).unwrap();
             let ledger = fresh();
-            let kept = catch_unwind(AssertUnwindSafe(|| check(&Bent(&*ledger, *fault))));
-            assert!(kept.is_err(), "a ledger that {fault:?} keeps the promise that {promise}");
+            let kept = catch_unwind(AssertUnwindSafe(|| check(&Defective(&*ledger, *defect))));
+            assert!(kept.is_err(), "a ledger that {defect:?} keeps the promise that {promise}");
         }
     }
 }
 
-/// A ledger with a fault.
-struct Bent<'a>(&'a dyn Ledger, Fault);
+/// A ledger with a defect.
+struct Defective<'a>(&'a dyn Ledger, Defect);
 
-impl Ledger for Bent<'_> {
+impl Ledger for Defective<'_> {
     fn writer(&self) -> Result<Box<dyn LedgerWriter>, NetworkError> {
-        Ok(bend(self.0.writer()?, self.1))
+        Ok(with_defect(self.0.writer()?, self.1))
     }
 
     fn reader(&self) -> Result<Box<dyn LedgerReader>, LedgerError> {
@@ -120,38 +130,38 @@ impl Ledger for Bent<'_> {
     }
 }
 
-/// A hand with a fault.
-pub(super) fn bend(hand: Box<dyn LedgerWriter>, fault: Fault) -> Box<dyn LedgerWriter> {
-    Box::new(Hand { hand, fault })
+/// A connection with a defect.
+pub(super) fn with_defect(connection: Box<dyn LedgerWriter>, defect: Defect) -> Box<dyn LedgerWriter> {
+    Box::new(Writer { connection, defect })
 }
 
-struct Hand {
-    hand: Box<dyn LedgerWriter>,
-    fault: Fault,
+struct Writer {
+    connection: Box<dyn LedgerWriter>,
+    defect: Defect,
 }
 
-impl LedgerReader for Hand {
+impl LedgerReader for Writer {
     fn view(&mut self) -> Result<Box<dyn View + '_>, LedgerError> {
-        self.hand.view()
+        self.connection.view()
     }
 }
 
-impl LedgerWriter for Hand {
+impl LedgerWriter for Writer {
     fn begin(&mut self, coming: &[Change]) -> Result<Box<dyn Batch + '_>, LedgerError> {
-        if self.fault == Fault::FailsToBegin {
+        if self.defect == Defect::FailsToBegin {
             return Err(no_disk());
         }
-        Ok(Box::new(Rows { batch: self.hand.begin(coming)?, fault: self.fault, written: 0 }))
+        Ok(Box::new(Rows { batch: self.connection.begin(coming)?, defect: self.defect, written: 0 }))
     }
 
     fn writers(&self) -> Writers {
-        if self.fault == Fault::IsShared { Writers::Several } else { self.hand.writers() }
+        if self.defect == Defect::IsShared { Writers::Several } else { self.connection.writers() }
     }
 }
 
 struct Rows<'a> {
     batch: Box<dyn Batch + 'a>,
-    fault: Fault,
+    defect: Defect,
     written: u32,
 }
 
@@ -160,13 +170,13 @@ fn no_disk() -> LedgerError {
 }
 
 impl Rows<'_> {
-    fn has(&self, fault: Fault) -> bool {
-        self.fault == fault
+    fn has(&self, defect: Defect) -> bool {
+        self.defect == defect
     }
 
     fn write(&mut self) -> Result<(), LedgerError> {
         self.written += 1;
-        if self.fault == Fault::FailsToWrite(self.written) { Err(no_disk()) } else { Ok(()) }
+        if self.defect == Defect::FailsToWrite(self.written) { Err(no_disk()) } else { Ok(()) }
     }
 }
 
@@ -236,11 +246,11 @@ impl DirectoryBatch for Rows<'_> {
     }
 
     fn raise_policy_version(&mut self) -> Result<(), LedgerError> {
-        if self.has(Fault::KeepsVersion) { Ok(()) } else { self.batch.raise_policy_version() }
+        if self.has(Defect::KeepsVersion) { Ok(()) } else { self.batch.raise_policy_version() }
     }
 
     fn set_user_standing(&mut self, user: &UserName, standing: Standing) -> Result<bool, LedgerError> {
-        let standing = if self.has(Fault::ForgetsStanding) { Standing::Active } else { standing };
+        let standing = if self.has(Defect::ForgetsStanding) { Standing::Active } else { standing };
         self.batch.set_user_standing(user, standing)
     }
 
@@ -249,13 +259,13 @@ impl DirectoryBatch for Rows<'_> {
     }
 
     fn use_invite(&mut self, code: &CodeHash, device: i64) -> Result<(), LedgerError> {
-        if self.has(Fault::ForgetsUse) { Ok(()) } else { self.batch.use_invite(code, device) }
+        if self.has(Defect::ForgetsUse) { Ok(()) } else { self.batch.use_invite(code, device) }
     }
 
     fn take_key_package(&mut self, device: i64, now: Moment) -> Result<Option<(Vec<u8>, Use)>, LedgerError> {
-        let now = if self.has(Fault::GivesExpired) { Moment::of_micros(0) } else { now };
+        let now = if self.has(Defect::GivesExpired) { Moment::of_micros(0) } else { now };
         let taken = self.batch.take_key_package(device, now)?;
-        if let (Fault::GivesPackagesTwice, Some((bytes, Use::Once))) = (self.fault, &taken) {
+        if let (Defect::GivesPackagesTwice, Some((bytes, Use::Once))) = (self.defect, &taken) {
             let again = package(bytes, NOW.after(std::time::Duration::from_secs(3600)));
             self.batch.insert_key_packages(device, &[again], None)?;
         }
@@ -273,12 +283,12 @@ impl DeliveryBatch for Rows<'_> {
     fn append(&mut self, conversation: i64, entry: &Entry<'_>) -> Result<(), LedgerError> {
         self.write()?;
         let mut entry = entry.clone();
-        match self.fault {
-            Fault::DropsMessages if entry.seq == 3 => return self.batch.append(conversation, &skipped(entry)),
-            Fault::ForgetsSends => entry.sender = None,
-            Fault::ForgetsTrees if entry.seq > 1 => entry.tree = None,
-            Fault::KeepsMembers => entry.turnover.iter_mut().for_each(|turnover| turnover.leaving.clear()),
-            Fault::DropsWelcomes => entry.turnover.iter_mut().for_each(|turnover| turnover.welcome = b""),
+        match self.defect {
+            Defect::DropsMessages if entry.seq == 3 => return self.batch.append(conversation, &skipped(entry)),
+            Defect::ForgetsSends => entry.sender = None,
+            Defect::ForgetsTrees if entry.seq > 1 => entry.tree = None,
+            Defect::KeepsMembers => entry.turnover.iter_mut().for_each(|turnover| turnover.leaving.clear()),
+            Defect::DropsWelcomes => entry.turnover.iter_mut().for_each(|turnover| turnover.welcome = b""),
             _ => {}
         }
         self.batch.append(conversation, &entry)
@@ -286,17 +296,17 @@ impl DeliveryBatch for Rows<'_> {
 
     fn acknowledge(&mut self, device: i64, cursors: &[(ConversationId, u64)]) -> Result<Vec<i64>, LedgerError> {
         self.write()?;
-        match self.fault {
-            Fault::ForgetsCursors => self.batch.acknowledge(device, &altered(cursors, |_| 0)),
-            Fault::OverstatesCursors => self.batch.acknowledge(device, &altered(cursors, |seq| seq.saturating_add(1))),
+        match self.defect {
+            Defect::ForgetsCursors => self.batch.acknowledge(device, &altered(cursors, |_| 0)),
+            Defect::OverstatesCursors => self.batch.acknowledge(device, &altered(cursors, |seq| seq.saturating_add(1))),
             _ => self.batch.acknowledge(device, cursors),
         }
     }
 
     fn purge(&mut self, conversations: &[i64], most: usize) -> Result<Purged, LedgerError> {
-        match self.fault {
-            Fault::PurgesNothing => return Ok(Purged::default()),
-            Fault::PurgesTooMuch => self.acknowledge_for_all(conversations)?,
+        match self.defect {
+            Defect::PurgesNothing => return Ok(Purged::default()),
+            Defect::PurgesTooMuch => self.acknowledge_for_all(conversations)?,
             _ => {}
         }
         self.batch.purge(conversations, most)
@@ -333,22 +343,22 @@ impl Batch for Rows<'_> {
     }
 
     fn undo_to_savepoint(&mut self) -> Result<(), LedgerError> {
-        if self.has(Fault::KeepsRefused) { Ok(()) } else { self.batch.undo_to_savepoint() }
+        if self.has(Defect::KeepsRefused) { Ok(()) } else { self.batch.undo_to_savepoint() }
     }
 
     fn release_savepoint(&mut self) -> Result<(), LedgerError> {
-        if self.has(Fault::FailsToRelease) { Err(no_disk()) } else { self.batch.release_savepoint() }
+        if self.has(Defect::FailsToRelease) { Err(no_disk()) } else { self.batch.release_savepoint() }
     }
 
     fn commit(self: Box<Self>) -> Result<(), LedgerError> {
-        match self.fault {
-            Fault::FailsToCommit => Err(no_disk()),
-            Fault::CommitsNothing => self.batch.undo(),
+        match self.defect {
+            Defect::FailsToCommit => Err(no_disk()),
+            Defect::CommitsNothing => self.batch.undo(),
             _ => self.batch.commit(),
         }
     }
 
     fn undo(self: Box<Self>) -> Result<(), LedgerError> {
-        if self.has(Fault::CommitsWhatIsUndone) { self.batch.commit() } else { self.batch.undo() }
+        if self.has(Defect::CommitsWhatIsUndone) { self.batch.commit() } else { self.batch.undo() }
     }
 }
