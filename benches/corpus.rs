@@ -38,7 +38,8 @@ async fn main() {
     let bot = harness.bot().await;
     let obligations = Obligations::default();
     let (network, endpoint) = (harness.network.clone(), harness.endpoint.clone());
-    let invites = move |user: UserName| ready(network.invite(&endpoint, &user, Role::Normal));
+    let invites =
+        move |user: UserName| ready(network.admin(|admin| admin.invite_to(&endpoint, &user, Role::Normal, None)));
     let options = Options { parallel: NonZeroUsize::new(PARALLEL).unwrap(), ..Options::default() };
     let start = Instant::now();
     let (told, counters) = (obligations.clone(), bot.counters.clone());

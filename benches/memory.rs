@@ -37,8 +37,11 @@ async fn main() {
     let folder = harness.path().to_owned();
     std::fs::write(folder.join("ca.pem"), std::fs::read(folder.join("network/network-ca.pem")).unwrap()).unwrap();
     let mut bot = start(&harness);
-    wait(POLL, || harness.network.users().unwrap().iter().any(|user| user.user == BOT && !user.devices.is_empty()))
-        .await;
+    wait(POLL, || {
+        let users = harness.network.admin(|admin| admin.users()).unwrap();
+        users.iter().any(|user| user.user == BOT && !user.devices.is_empty())
+    })
+    .await;
     let mut sender = loop {
         // the bot's key packages come a moment after its device
         let mut device = harness.device("sender").await;

@@ -11,6 +11,7 @@
     clippy::indexing_slicing,
     missing_docs
 )]
+#![allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes")]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use retaind::network;
-use retaind::protocol::credential::Role;
 use serde_json::Value;
 
-use crate::support::{Harness, user};
+use crate::support::Harness;
 
 const PASSWORD: &str = "password of a state";
 
@@ -24,7 +23,7 @@ impl Client {
 
     async fn registered(harness: &Harness, name: &str) -> Self {
         let client = Self::new(harness, name);
-        let invite = harness.network.invite(&harness.endpoint, &user(name), Role::Normal).unwrap().to_string();
+        let invite = harness.invite(name).to_string();
         let lines = client.lines(&["register", &invite]).await;
         assert_eq!((lines[0]["event"].as_str(), lines[0]["user"].as_str()), (Some("registered"), Some(name)));
         client
@@ -193,7 +192,7 @@ async fn every_mistake_is_told_with_its_exit_code() {
     assert_eq!(code, Some(78));
     assert!(error.contains("RETAIND_CLIENT_PASSWORD"), "{error}");
 
-    let again = harness.network.invite(&harness.endpoint, &user("alice"), Role::Normal).unwrap().to_string();
+    let again = harness.invite("alice").to_string();
     let (code, error) = alice.complaint(PASSWORD, &["register", &again]).await;
     assert_eq!(code, Some(78));
     assert!(error.contains("state already belongs to device"), "{error}");
@@ -218,7 +217,7 @@ async fn a_network_that_is_away_is_a_temporary_failure() {
     let harness = quiet();
     let folder = tempfile::tempdir().unwrap();
     let alice = Client { state: folder.path().to_owned() };
-    let invite = harness.network.invite(&harness.endpoint, &user("alice"), Role::Normal).unwrap().to_string();
+    let invite = harness.invite("alice").to_string();
     alice.lines(&["register", &invite]).await;
     harness.stop().await;
     let (code, error) = alice.complaint(PASSWORD, &["list"]).await;

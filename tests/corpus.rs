@@ -18,7 +18,8 @@ async fn a_replayed_conversation_is_archived_exactly() {
     let corpus = Corpus::File(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tools/demo/conversation.jsonl")));
     let obligations = Obligations::default();
     let (network, endpoint) = (harness.network.clone(), harness.endpoint.clone());
-    let invites = move |user: UserName| ready(network.invite(&endpoint, &user, Role::Normal));
+    let invites =
+        move |user: UserName| ready(network.admin(|admin| admin.invite_to(&endpoint, &user, Role::Normal, None)));
     let report = replay(&corpus, Options::default(), invites, obligations.observer()).await.unwrap();
     bot.saved(obligations.len()).await;
     bot.stop().await.unwrap();

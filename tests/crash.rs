@@ -189,7 +189,7 @@ async fn hang_up_on_a_registered_bot(harness: &Harness, listener: tokio::net::Tc
 }
 
 fn bot_devices(harness: &Harness) -> usize {
-    let users = harness.network.users().unwrap();
+    let users = harness.network.admin(|admin| admin.users()).unwrap();
     users.into_iter().filter(|summary| summary.user == BOT).map(|summary| summary.devices.len()).sum()
 }
 

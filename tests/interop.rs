@@ -222,7 +222,7 @@ struct Foreign {
 impl Foreign {
     /// Registers by an invite, publishes key packages, then comes back on a new connection.
     async fn register(harness: &Harness, name: &str) -> Self {
-        let invite = harness.network.invite(&harness.endpoint, &user(name), Role::Normal).unwrap();
+        let invite = harness.invite(name);
         let (connection, _) = Connection::open(&invite.endpoint, 0).await.unwrap();
         let info = connection.info().clone();
         let keys = Keys::generate();
@@ -473,7 +473,7 @@ async fn an_openmls_device_brings_the_bot_in_when_retention_is_turned_on() {
     assert_eq!(alice.sync(&room, Reading::All).await.unwrap().len(), 1);
 
     // the network proposes, as a sender that is no member
-    harness.network.set_retention(&[user(BOT)]).unwrap();
+    harness.network.admin(|admin| admin.set_retention(&[user(BOT)])).unwrap();
     let proposed = async {
         loop {
             match pushes.recv().await.unwrap() {

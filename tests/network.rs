@@ -321,7 +321,7 @@ async fn retention_switched_on_later_brings_the_bot_into_every_conversation() {
     assert_eq!(alice.pushed().await.seq, 1);
     let mut bot = served.bot().await;
     bot.subscribe(100).await;
-    served.network.set_retention(&[user(BOT)]).unwrap();
+    served.network.admin(|admin| admin.set_retention(&[user(BOT)])).unwrap();
     let notice = alice.notice().await;
     assert_eq!((notice.text.as_str(), notice.retention_users), ("Data Retention Turned On", vec![BOT.to_owned()]));
     assert_eq!(refusal(alice.send(&mut session, "unseen").await), RefusalCode::BotMissing);
@@ -344,7 +344,7 @@ async fn retention_switched_on_later_brings_the_bot_into_every_conversation() {
     // a conversation of before is watched over from now on
     assert_eq!(refusal(alice.commit(&mut session, &[], &[&bot]).await), RefusalCode::BotMissing);
     session.clear_pending_commit();
-    served.network.set_retention(&[]).unwrap();
+    served.network.admin(|admin| admin.set_retention(&[])).unwrap();
     let notice = alice.notice().await;
     assert_eq!((notice.text.as_str(), notice.retention_users.len()), ("Data Retention Turned Off", 0));
     assert_eq!(alice.commit(&mut session, &[], &[&bot]).await.unwrap(), 5);
@@ -357,8 +357,8 @@ async fn a_bot_that_comes_late_is_proposed_when_it_comes() {
     let served = Served::start(folder.path()).await;
     let (mut alice, _bob) = (served.device("alice").await, served.device("bob").await);
     let mut session = alice.create(&["bob"]).await;
-    served.network.ensure_bot(&user(BOT), crate::support::raw::BOT_PASSWORD).unwrap();
-    served.network.set_retention(&[user(BOT)]).unwrap();
+    served.network.admin(|admin| admin.ensure_bot(&user(BOT), crate::support::raw::BOT_PASSWORD)).unwrap();
+    served.network.admin(|admin| admin.set_retention(&[user(BOT)])).unwrap();
     assert_eq!(refusal(alice.send(&mut session, "nobody would keep it").await), RefusalCode::BotMissing);
     alice.subscribe(100).await;
     assert_eq!(alice.pushed().await.seq, 1);

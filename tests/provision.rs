@@ -259,7 +259,10 @@ async fn killed_at_thirty_instants_of_the_first_start_somebody_always_has_a_pass
         let program = Program::start(&mut run(&harness, PASSWORD));
         // the time that Argon2 takes is the clock here: each pass lets the program go a little further
         for _ in 0..instant {
-            harness.network.ensure_bot(&crate::support::user("clock_bot"), &format!("password {instant}")).unwrap();
+            harness
+                .network
+                .admin(|admin| admin.ensure_bot(&crate::support::user("clock_bot"), &format!("password {instant}")))
+                .unwrap();
         }
         program.signal("KILL");
         // all of it, also what it said in its last moment

@@ -26,7 +26,9 @@ use crate::support::raw::{
 async fn an_invite_makes_one_device() {
     let folder = tempfile::tempdir().unwrap();
     let served = Served::start(folder.path()).await;
-    let invite = served.network.invite(&served.endpoint, &user("alice"), retaind::protocol::credential::Role::Normal);
+    let invite = served.network.admin(|admin| {
+        admin.invite_to(&served.endpoint, &user("alice"), retaind::protocol::credential::Role::Normal, None)
+    });
     let register = Register { invite_code: invite.unwrap().code, ..Register::default() };
     let (connection, _pushes) = Connection::open(&served.endpoint, 1).await.unwrap();
     let (secret, public) = mls::generate_signature_key(SUITE).unwrap();
@@ -41,7 +43,7 @@ async fn an_invite_makes_one_device() {
     // whoever holds the key may ask for the lost answer, and gets the same device
     let again = complete(&connection, register, &secret, &public);
     assert_eq!(connection.call(Request::Register(again)).await.unwrap(), first);
-    assert_eq!(served.network.users().unwrap()[0].devices.len(), 1);
+    assert_eq!(served.network.admin(|admin| admin.users()).unwrap()[0].devices.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,10 +53,13 @@ async fn a_wrong_or_expired_invite_and_a_wrong_password_are_refused() {
     let guess = Register { invite_code: "guess".into(), ..Register::default() };
     assert_eq!(refusal(Raw::register(&served.endpoint, guess).await), RefusalCode::Invite);
     let role = retaind::protocol::credential::Role::Normal;
-    let invite = served.network.invite_for(&served.endpoint, &user("late"), role, std::time::Duration::ZERO).unwrap();
+    let invite = served
+        .network
+        .admin(|admin| admin.invite_to(&served.endpoint, &user("late"), role, Some(std::time::Duration::ZERO)))
+        .unwrap();
     let expired = Register { invite_code: invite.code, ..Register::default() };
     assert_eq!(refusal(Raw::register(&served.endpoint, expired).await), RefusalCode::Invite);
-    served.network.ensure_bot(&user(BOT), BOT_PASSWORD).unwrap();
+    served.network.admin(|admin| admin.ensure_bot(&user(BOT), BOT_PASSWORD)).unwrap();
     for (bot_user, bot_password) in [(BOT, "a wrong password"), ("nobody", BOT_PASSWORD), ("a user", BOT_PASSWORD)] {
         let wrong = Register { bot_user: bot_user.into(), bot_password: bot_password.into(), ..Register::default() };
         assert_eq!(refusal(Raw::register(&served.endpoint, wrong).await), RefusalCode::Password);
@@ -122,11 +127,11 @@ async fn a_suspended_device_is_cut_off_and_its_messages_are_refused() {
     let served = Served::start(folder.path()).await;
     let (mut alice, bob) = (served.device("alice").await, served.device("bob").await);
     let mut session = alice.create(&["bob"]).await;
-    served.network.set_user_standing(&user("alice"), Standing::Suspended).unwrap();
+    served.network.admin(|admin| admin.set_user_standing(&user("alice"), Standing::Suspended)).unwrap();
     alice.ended().await;
     assert_eq!(refusal(alice.login(&served.endpoint).await), RefusalCode::Suspended);
     assert_eq!(refusal(bob.claim(&["alice"]).await), RefusalCode::NotFound);
-    served.network.set_user_standing(&user("alice"), Standing::Active).unwrap();
+    served.network.admin(|admin| admin.set_user_standing(&user("alice"), Standing::Active)).unwrap();
     alice.login(&served.endpoint).await.unwrap();
     assert_eq!(alice.send(&mut session, "back").await.unwrap(), 2);
 }
@@ -154,7 +159,7 @@ async fn while_retention_is_on_no_conversation_is_without_the_bot() {
     let served = Served::start(folder.path()).await;
     let (alice, bob) = (served.device("alice").await, served.device("bob").await);
     let bot = served.bot().await;
-    served.network.set_retention(&[user(BOT)]).unwrap();
+    served.network.admin(|admin| admin.set_retention(&[user(BOT)])).unwrap();
     let (_, without) = alice.draft(&["bob"]).await;
     let without = Request::CreateConversation(without);
     assert_eq!(refusal(alice.connection.call(without).await), RefusalCode::BotMissing);
@@ -170,7 +175,7 @@ async fn while_retention_is_on_no_conversation_is_without_the_bot() {
     let leave = other.propose_leave().unwrap();
     assert_eq!(bob.handshake(&leave, &[]).await.unwrap(), 3);
     // a bot without an active device retains nothing
-    served.network.set_user_standing(&user(BOT), Standing::Suspended).unwrap();
+    served.network.admin(|admin| admin.set_user_standing(&user(BOT), Standing::Suspended)).unwrap();
     assert_eq!(refusal(alice.send(&mut session, "lost?").await), RefusalCode::BotMissing);
 }
 

@@ -51,7 +51,7 @@ impl Served {
     }
 
     fn invite(&self, user: &UserName) -> Invite {
-        self.network.invite(&self.endpoint, user, Role::Normal).unwrap()
+        self.network.admin(|admin| admin.invite_to(&self.endpoint, user, Role::Normal, None)).unwrap()
     }
 
     async fn listener(&self, name: &str) -> Device {
@@ -161,7 +161,9 @@ async fn replays(grouping: Grouping) -> ReplayReport {
     let heard = Heard::default();
     let options = Options { grouping, audience: vec![listener.identity().user.clone()], ..Options::default() };
     let (network, endpoint) = (served.network.clone(), served.endpoint.clone());
-    let invites = move |user: UserName| std::future::ready(network.invite(&endpoint, &user, Role::Normal));
+    let invites = move |user: UserName| {
+        std::future::ready(network.admin(|admin| admin.invite_to(&endpoint, &user, Role::Normal, None)))
+    };
     let report = replay(&corpus(), options, invites, observer(&heard)).await.unwrap();
     check(&mut listener, &report, &heard).await;
     served.stop().await;
@@ -235,7 +237,7 @@ async fn a_network_that_restarts_loses_and_doubles_nothing() {
             async move {
                 let running = running.lock().await;
                 let served = running.as_ref().unwrap();
-                served.network.invite(&served.endpoint, &user, Role::Normal)
+                served.network.admin(|admin| admin.invite_to(&served.endpoint, &user, Role::Normal, None))
             }
         }
     };

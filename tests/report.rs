@@ -237,7 +237,7 @@ async fn a_failed_log_in_is_told_by_its_kind() {
     assert_eq!(run(&wrong).await.0, ["failedlogin_bad_credentials", "shutting_down"]);
     let other = |options: Options| Options { user: "other_bot".to_owned(), ..options };
     assert_eq!(run(&other).await.0, ["failedlogin_database_exists", "shutting_down"]);
-    harness.network.set_user_standing(&user(BOT), Standing::Suspended).unwrap();
+    harness.network.admin(|admin| admin.set_user_standing(&user(BOT), Standing::Suspended)).unwrap();
     assert_eq!(run(&|options| options).await, (vec!["failedlogin_suspended".into(), "shutting_down".into()], 1));
     harness.stop().await;
 }
@@ -252,7 +252,7 @@ async fn a_bot_that_is_suspended_at_work_says_so_before_it_ends() {
     let running = tokio::spawn(bot::run(options, orders));
     assert_eq!(heard.next().await["eventCode"], "device_added");
     assert_eq!(heard.next().await["eventCode"], "logged_in");
-    harness.network.set_user_standing(&user(BOT), Standing::Suspended).unwrap();
+    harness.network.admin(|admin| admin.set_user_standing(&user(BOT), Standing::Suspended)).unwrap();
     let event = heard.next().await;
     assert_eq!((&event["eventCode"], &event["severity"]), (&"account_suspended".into(), &"critical".into()));
     assert_eq!(heard.next().await["eventCode"], "shutting_down");

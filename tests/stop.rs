@@ -13,7 +13,6 @@ use retaind::bot::watchdog::Pulse;
 use retaind::device::account::{self, Proof};
 use retaind::device::conversations::Device;
 use retaind::device::store::{STEPS, Store};
-use retaind::protocol::credential::Role;
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 use retaind::protocol::wire::DeliveryKind;
 use retaind::report::counters::Counters;
@@ -29,7 +28,7 @@ use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::aws::proxy::Proxy;
 use crate::support::gate::Gate;
 use crate::support::program::{Program, run_on};
-use crate::support::{Harness, message_files, text, user, vault};
+use crate::support::{Harness, message_files, text, vault};
 
 /// Docker's.
 const KILLED_AFTER: Duration = Duration::from_secs(10);
@@ -242,7 +241,7 @@ async fn a_bot_that_waits_for_its_network_stops_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_at_work_when_the_stop_comes_waits_for_no_second_word() {
     let harness = Harness::start_without_retention(|options| options);
-    let invite = harness.network.invite(&harness.endpoint, &user("alice"), Role::Normal).unwrap();
+    let invite = harness.invite("alice");
     let store = Store::in_memory(vault(), STEPS).unwrap();
     let account = account::register(store, &harness.endpoint, Proof::Invite(&invite.code), 16).await.unwrap();
     std::fs::create_dir_all(harness.files()).unwrap();

@@ -6,6 +6,8 @@
 //!
 //! Invariants: what AWS answers leaves this room as a typed value or as an [`AwsError`], never as a type of the SDK. No
 //! call retries without end in here: the caller knows what may be repeated.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes"))]
 
 pub mod cloudwatch;
 pub mod error;

@@ -13,7 +13,6 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use retaind_network::{Admin, Network, Options, Standing};
-use retaind_process::embedded::failure;
 use retaind_process::lifecycle;
 use retaind_protocol::credential::Role;
 use retaind_protocol::ids::{DeviceId, UserName};
@@ -152,12 +151,12 @@ pub fn run(arguments: NetworkArguments) -> Result<(), Failure> {
                 InviteRole::Guest => Role::Guest,
             };
             let valid_for = hours.map(|hours| Duration::from_secs(u64::from(hours) * 3600));
-            let invite = open(&at)?.invite(&name(&user)?, role, valid_for).map_err(failure)?;
+            let invite = open(&at)?.invite(&name(&user)?, role, valid_for).map_err(Failure::of)?;
             say(&invite.to_string())
         }
         Command::Bot { at, user } => {
             let password = read_password()?;
-            open(&at)?.ensure_bot(&name(&user)?, &password).map_err(failure)
+            open(&at)?.ensure_bot(&name(&user)?, &password).map_err(Failure::of)
         }
         Command::Suspend { at, user, device } => set_standing(&at, &user, device, Standing::Suspended),
         Command::Resume { at, user, device } => set_standing(&at, &user, device, Standing::Active),
@@ -171,10 +170,10 @@ pub fn run(arguments: NetworkArguments) -> Result<(), Failure> {
                 }
                 (Switch::On | Switch::Off, _) => bots.iter().map(|bot| name(bot)).collect::<Result<Vec<_>, _>>()?,
             };
-            open(&at)?.set_retention(&bots).map_err(failure)
+            open(&at)?.set_retention(&bots).map_err(Failure::of)
         }
         Command::Users { at } => users(&at),
-        Command::Retire { at, device } => open(&at)?.retire_device(&device_id(&device)?).map_err(failure),
+        Command::Retire { at, device } => open(&at)?.retire_device(&device_id(&device)?).map_err(Failure::of),
     }
 }
 
@@ -185,10 +184,10 @@ fn serve(options: Options, listen: &str) -> Result<(), Failure> {
     let listener = TcpListener::bind(listen).map_err(|error| {
         Failure::temporary(format!("network cannot listen on `{listen}`, is another one running there: {error}"))
     })?;
-    let network = Network::open(options).map_err(failure)?;
+    let network = Network::open(options).map_err(Failure::of)?;
     let address = listener.local_addr().map_err(Failure::internal)?;
     tracing::info!(network = network.network_id(), %address, "network listens");
-    retaind_process::runtime()?.block_on(network.serve(listener, signals.stop)).map_err(failure)
+    retaind_process::runtime()?.block_on(network.serve(listener, signals.stop)).map_err(Failure::of)
 }
 
 fn users(at: &At) -> Result<(), Failure> {
@@ -197,7 +196,7 @@ fn users(at: &At) -> Result<(), Failure> {
         Standing::Active => "active",
         Standing::Suspended => "suspended",
     };
-    for user in open(at)?.users().map_err(failure)? {
+    for user in open(at)?.users().map_err(Failure::of)? {
         let retention = if user.retention { " retention" } else { "" };
         writeln!(out, "{} {} {}{retention}", user.user, user.role, word(user.standing)).map_err(Failure::temporary)?;
         for (device, standing) in user.devices {
@@ -211,22 +210,22 @@ fn set_standing(at: &At, user: &str, device: Option<String>, standing: Standing)
     let user = name(user)?;
     let mut admin = open(at)?;
     let Some(device) = device else {
-        return admin.set_user_standing(&user, standing).map_err(failure);
+        return admin.set_user_standing(&user, standing).map_err(Failure::of);
     };
     let device = device_id(&device)?;
     let owned = admin
         .users()
-        .map_err(failure)?
+        .map_err(Failure::of)?
         .into_iter()
         .any(|summary| summary.user == user.as_str() && summary.devices.iter().any(|(owned, _)| *owned == device));
     if !owned {
         return Err(Failure::configuration(format!("device `{device}` is not one of user `{user}`")));
     }
-    admin.set_device_standing(&device, standing).map_err(failure)
+    admin.set_device_standing(&device, standing).map_err(Failure::of)
 }
 
 fn open(at: &At) -> Result<Admin, Failure> {
-    Admin::open(&at.directory).map_err(failure)
+    Admin::open(&at.directory).map_err(Failure::of)
 }
 
 fn name(user: &str) -> Result<UserName, Failure> {

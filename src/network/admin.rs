@@ -1,24 +1,24 @@
 //! What the operator may do: users, invites, bots, suspension, data retention.
 //!
-//! On a connection of its own, so that `retaind network invite` works beside a running server. SQLite keeps the two
-//! apart; the server notices by the directory's version, within a second.
+//! On a connection of its own, so that `retaind network invite` works beside a running server. The ledger keeps the two
+//! apart; the server notices by the policy's version, within a second.
 
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
-
+use super::clock::Moment;
 use super::directory::accounts::{self, Standing};
-use super::directory::{invites, password, raise_version};
+use super::directory::{Policy, invites, password, role_name};
 use super::error::NetworkError;
-use super::store::{self, now_micros};
-use super::{DATABASE_FILE, directory};
+use super::ledger::{Batch, Ledger, LedgerWriter};
+use super::sqlite::Sqlite;
 use prost::Message;
 use retaind_protocol::credential::Role;
 use retaind_protocol::endpoint::{Endpoint, Invite};
 use retaind_protocol::ids::{DeviceId, UserName};
 
 const ENDPOINT: &str = "endpoint";
+
 /// A user as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserSummary {
@@ -34,75 +34,75 @@ pub struct UserSummary {
     pub devices: Vec<(DeviceId, Standing)>,
 }
 
-/// The operator's hands.
+/// Administration of a network, on a connection of its own to the ledger.
 pub struct Admin {
-    connection: Connection,
+    ledger: Box<dyn LedgerWriter>,
 }
 
 impl Admin {
     /// Opens the network in `directory`, served or not.
     pub fn open(directory: &Path) -> Result<Self, NetworkError> {
-        let path = directory.join(DATABASE_FILE);
-        if !path.exists() {
-            return Err(NetworkError::NoNetwork(directory.to_owned()));
-        }
-        Ok(Self { connection: store::open(&path)? })
+        Self::on(&Sqlite::find(directory)?)
     }
 
-    fn change<T>(
-        &mut self,
-        change: impl FnOnce(&Transaction<'_>) -> Result<T, NetworkError>,
-    ) -> Result<T, NetworkError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let value = change(&transaction)?;
-        transaction.commit()?;
+    pub(crate) fn on(ledger: &dyn Ledger) -> Result<Self, NetworkError> {
+        Ok(Self { ledger: ledger.writer()? })
+    }
+
+    /// One change is one batch: all of it, or nothing.
+    fn change<T>(&mut self, change: impl FnOnce(&mut dyn Batch) -> Result<T, NetworkError>) -> Result<T, NetworkError> {
+        let mut batch = self.ledger.begin(&[])?;
+        let value = change(&mut *batch)?;
+        batch.commit()?;
         Ok(value)
     }
 
     /// Where devices find the network, as it was served last.
-    pub fn endpoint(&self) -> Result<Endpoint, NetworkError> {
-        let bytes = store::meta(&self.connection, ENDPOINT)?.ok_or(NetworkError::NoAddress)?;
+    pub fn endpoint(&mut self) -> Result<Endpoint, NetworkError> {
+        let bytes = self.ledger.view()?.setting(ENDPOINT)?.ok_or(NetworkError::NoAddress)?;
         Endpoint::decode(bytes.as_slice()).map_err(|_| NetworkError::NoAddress)
     }
 
     pub(crate) fn set_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), NetworkError> {
-        self.change(|db| Ok(store::set_meta(db, ENDPOINT, &endpoint.encode_to_vec())?))
+        self.change(|batch| Ok(batch.set_setting(ENDPOINT, &endpoint.encode_to_vec())?))
     }
 
-    /// Makes the user if there is none, and an invite for one device of it. The code is kept nowhere.
+    /// Makes the user if there is none, and an invite for one device of it, to where the network was served last. The
+    /// code is kept nowhere. Without a time it is valid until used.
     pub fn invite(&mut self, user: &UserName, role: Role, valid_for: Option<Duration>) -> Result<Invite, NetworkError> {
         let endpoint = self.endpoint()?;
-        let code = self.invite_code(user, role, valid_for)?;
-        Ok(Invite { endpoint, code })
+        self.invite_to(&endpoint, user, role, valid_for)
     }
 
-    pub(crate) fn invite_code(
+    /// The same, to the network at `endpoint`.
+    pub fn invite_to(
         &mut self,
+        endpoint: &Endpoint,
         user: &UserName,
         role: Role,
         valid_for: Option<Duration>,
-    ) -> Result<String, NetworkError> {
-        let expires = valid_for
-            .map(|valid_for| now_micros().saturating_add(i64::try_from(valid_for.as_micros()).unwrap_or(i64::MAX)));
-        self.change(|db| {
-            accounts::ensure_user(db, user, role)?;
-            invites::create(db, user, expires)
-        })
+    ) -> Result<Invite, NetworkError> {
+        let expires = valid_for.map(|time| Moment::now().after(time));
+        let code = self.change(|batch| {
+            accounts::ensure_user(batch, user, role)?;
+            invites::create(batch, user, expires)
+        })?;
+        Ok(Invite { endpoint: endpoint.clone(), code })
     }
 
     /// Makes a bot account with this initial password, or gives it this one. Slow on purpose (Argon2id).
     pub fn ensure_bot(&mut self, user: &UserName, password: &str) -> Result<(), NetworkError> {
-        let kept = accounts::bot_password(&self.connection, user.as_str())?;
+        let kept = self.bot_password(user)?;
         if kept.is_some() && password::matches(password, kept.as_deref()) {
             return Ok(());
         }
         let hash = password::hash(password)?;
-        self.change(|db| accounts::set_initial_password(db, user, &hash))
+        self.change(|batch| accounts::set_initial_password(batch, user, &hash))
     }
 
     /// Makes a bot account with this initial password if there is none; one that there is stays as it is.
     pub fn make_bot(&mut self, user: &UserName, password: &str) -> Result<(), NetworkError> {
-        match accounts::bot_password(&self.connection, user.as_str())? {
+        match self.bot_password(user)? {
             Some(_) => Ok(()),
             None => self.ensure_bot(user, password),
         }
@@ -110,63 +110,49 @@ impl Admin {
 
     /// Suspends or resumes a user with all devices.
     pub fn set_user_standing(&mut self, user: &UserName, standing: Standing) -> Result<(), NetworkError> {
-        self.change(|db| accounts::set_user_standing(db, user, standing))
+        self.change(|batch| accounts::set_user_standing(batch, user, standing))
     }
 
     /// Suspends or resumes one device.
     pub fn set_device_standing(&mut self, device: &DeviceId, standing: Standing) -> Result<(), NetworkError> {
-        self.change(|db| accounts::set_device_standing(db, device, standing))
+        self.change(|batch| accounts::set_device_standing(batch, device, standing))
     }
 
     /// Says who (bots) must be a member of every conversation; nobody = data retention off.
     pub fn set_retention(&mut self, users: &[UserName]) -> Result<(), NetworkError> {
-        self.change(|db| accounts::set_retention(db, users))
+        self.change(|batch| accounts::set_retention(batch, users))
     }
 
     /// Stops keeping messages for a device that is gone for good, and suspends it. What was queued for it is deleted
     /// when all others have it. It stays a leaf of its conversations until their members remove it.
     pub fn retire_device(&mut self, device: &DeviceId) -> Result<(), NetworkError> {
-        self.change(|db| {
-            accounts::set_device_standing(db, device, Standing::Suspended)?;
-            db.execute(
-                "DELETE FROM key_packages WHERE device = (SELECT id FROM devices WHERE device = ?)",
-                [device.as_bytes()],
-            )?;
-            db.execute(
-                "DELETE FROM members WHERE device = (SELECT id FROM devices WHERE device = ?)",
-                [device.as_bytes()],
-            )?;
-            Ok(raise_version(db)?)
-        })
+        self.change(|batch| accounts::retire_device(batch, device))
     }
 
     /// Everybody, in order of name.
-    pub fn users(&self) -> Result<Vec<UserSummary>, NetworkError> {
-        let mut statement =
-            self.connection.prepare("SELECT user, role, suspended, retention FROM users ORDER BY user")?;
-        let rows = statement.query_map([], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, i32>(1)?, row.get::<_, bool>(2)?, row.get::<_, bool>(3)?))
-        })?;
+    pub fn users(&mut self) -> Result<Vec<UserSummary>, NetworkError> {
+        let view = self.ledger.view()?;
         let mut users = Vec::new();
-        for row in rows {
-            let (user, role, suspended, retention) = row?;
-            let devices = directory::devices_of(&self.connection, &user)?
-                .into_iter()
-                .map(|device| (device.device, standing(device.suspended)))
-                .collect();
+        for row in view.users()? {
+            let devices = view.devices_of(&row.user)?.into_iter();
             users.push(UserSummary {
-                user,
-                role: directory::role_name(Role::try_from(role).unwrap_or(Role::Unspecified)),
-                standing: standing(suspended),
-                retention,
-                devices,
+                devices: devices.map(|device| (device.device, standing(device.suspended))).collect(),
+                user: row.user,
+                role: role_name(row.role),
+                standing: standing(row.suspended),
+                retention: row.retention,
             });
         }
         Ok(users)
     }
 
-    pub(crate) fn policy(&self) -> Result<directory::Policy, NetworkError> {
-        Ok(directory::Policy::load(&self.connection)?)
+    /// The policy that is in force in the ledger, if it is another than the one of this version.
+    pub(crate) fn policy_unless(&mut self, known: i64) -> Result<Option<Policy>, NetworkError> {
+        Ok(Policy::unless(known, &*self.ledger.view()?)?)
+    }
+
+    fn bot_password(&mut self, user: &UserName) -> Result<Option<String>, NetworkError> {
+        Ok(self.ledger.view()?.user(user.as_str())?.and_then(|row| row.password))
     }
 }
 

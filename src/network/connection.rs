@@ -19,12 +19,13 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::directory::{self, DeviceRow};
+use super::directory::DeviceRow;
 use super::error::Refusal;
 use super::hub::{Outbound, Outgoing, Peer};
 use super::login::{self, Stranger};
 use super::requests::Session;
 use super::server::Strangers;
+use retaind_core::task;
 use retaind_protocol::limits::{FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN};
 use retaind_protocol::wire::{Answer, ClientFrame, RefusalCode, Request, ServerFrame};
 
@@ -56,7 +57,7 @@ pub(crate) async fn run(shared: Arc<Shared>, tcp: TcpStream, strangers: Stranger
     let (reader, writer) = tokio::io::split(tls);
     let (outbound, outgoing) = mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
-    tasks.spawn(write(writer, outgoing, close.clone()));
+    task::spawn_in(&mut tasks, "connection writer", write(writer, outgoing, close.clone()));
     let codec = LengthDelimitedCodec::builder().max_frame_length(FRAME_BYTES_MAX_BEFORE_LOGIN).new_codec();
     let mut frames = FramedRead::new(reader, codec);
     let greeted = tokio::select! {
@@ -149,7 +150,7 @@ async fn serve<R: AsyncRead + Unpin>(
     let number = shared.hub.connect(peer);
     // suspended between log-in and here: nobody else would close this connection
     let id = device.device;
-    let now = shared.readers.run(move |db| Ok(directory::device(db, &id)?)).await;
+    let now = shared.readers.run(move |db| Ok(db.device(&id)?)).await;
     if !now.is_ok_and(|device| device.is_some_and(|device| !device.suspended)) {
         close.cancel();
     }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::ledger::LedgerError;
+use retaind_core::fault::{Fault, Faulty};
 use retaind_protocol::credential::CredentialError;
 use retaind_protocol::ids::{IdError, UserName};
 use retaind_protocol::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
@@ -31,7 +33,7 @@ pub enum NetworkError {
     },
     /// The database refuses.
     #[error("the network's database failed: check free space and rights of its folder")]
-    Database(#[from] rusqlite::Error),
+    Database(#[from] LedgerError),
     /// The database is of a newer release, or of an older one and cannot be brought up.
     #[error("the network's database cannot be used")]
     Schema(#[from] SchemaError),
@@ -95,6 +97,37 @@ pub enum NetworkError {
     Listen(#[source] io::Error),
 }
 
+impl Faulty for NetworkError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::File { source, .. } if is_denied(source) => Fault::Configuration,
+            Self::Locked(_) | Self::File { .. } | Self::Database(_) | Self::Listen(_) | Self::Ended(_) => {
+                Fault::Temporary
+            }
+            Self::Key(_) | Self::Crypto(_) => Fault::Internal,
+            Self::Schema(why) if why.fault() != Fault::Configuration => Fault::Temporary,
+            Self::Schema(_)
+            | Self::Certificate(_)
+            | Self::CipherSuite(_)
+            | Self::NetworkId { .. }
+            | Self::NetworkName(_)
+            | Self::NoNetwork(_)
+            | Self::NoAddress
+            | Self::Name(_)
+            | Self::NoUser(_)
+            | Self::NoDevice(_)
+            | Self::UserExists { .. }
+            | Self::NotABot(_)
+            | Self::PasswordLength => Fault::Configuration,
+        }
+    }
+}
+
+/// Waiting gives nobody a file.
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
 /// What a device is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -125,8 +158,8 @@ impl Refusal {
 pub(crate) enum ChangeError {
     /// The device may not or cannot: only its own change is undone.
     Refused(Refusal),
-    /// The database or the disk: the whole batch is undone.
-    Broken(rusqlite::Error),
+    /// The ledger or the disk: the whole batch is undone.
+    Broken(LedgerError),
 }
 
 impl From<Refusal> for ChangeError {
@@ -135,8 +168,8 @@ impl From<Refusal> for ChangeError {
     }
 }
 
-impl From<rusqlite::Error> for ChangeError {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<LedgerError> for ChangeError {
+    fn from(error: LedgerError) -> Self {
         Self::Broken(error)
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::delivery::accept::{Effects, Joined};
+use super::delivery::entry::{Effects, Joined};
 use super::delivery::queue::{Membership, Stint};
 use retaind_protocol::limits::PUSH_MESSAGES_PER_CONVERSATION_MAX;
 

@@ -9,10 +9,9 @@ use mls_rs::mls_rs_codec::{MlsDecode, MlsEncode};
 use mls_rs::{CipherSuite, CipherSuiteProvider, CryptoProvider};
 use mls_rs_core::crypto::{SignaturePublicKey, SignatureSecretKey};
 use mls_rs_crypto_awslc::{AwsLcCipherSuite, AwsLcCryptoProvider};
-use rusqlite::{Connection, OptionalExtension};
 
 use super::error::NetworkError;
-use super::store;
+use super::ledger::{Batch, LedgerWriter, SenderRow};
 use retaind_protocol::credential::{AuthenticationKey, Identity, Role, Verifier, signing_identity};
 use retaind_protocol::ids::{DeviceId, UserName};
 
@@ -44,26 +43,26 @@ pub(crate) struct Keys {
 impl Keys {
     /// Reads them, or makes them at the first start.
     pub(crate) fn load(
-        connection: &mut Connection,
+        ledger: &mut dyn LedgerWriter,
         network_id: Option<&str>,
         suites: &[u16],
     ) -> Result<Self, NetworkError> {
-        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let network_id = load_network_id(&transaction, network_id)?;
-        let authentication_key = match store::meta(&transaction, AUTHENTICATION_KEY)? {
+        let mut batch = ledger.begin(&[])?;
+        let network_id = load_network_id(&mut *batch, network_id)?;
+        let authentication_key = match batch.setting(AUTHENTICATION_KEY)? {
             Some(pkcs8) => AuthenticationKey::from_pkcs8(&pkcs8)?,
             None => {
                 let key = AuthenticationKey::generate()?;
-                store::set_meta(&transaction, AUTHENTICATION_KEY, key.pkcs8())?;
+                batch.set_setting(AUTHENTICATION_KEY, key.pkcs8())?;
                 key
             }
         };
         let verifier = Verifier::new(&network_id, authentication_key.public_key());
         let suites = suites
             .iter()
-            .map(|suite| load_suite(&transaction, *suite, &network_id, &authentication_key, &verifier))
+            .map(|suite| load_suite(&mut *batch, *suite, &network_id, &authentication_key, &verifier))
             .collect::<Result<_, _>>()?;
-        transaction.commit()?;
+        batch.commit()?;
         Ok(Self { network_id, authentication_key, verifier, suites })
     }
 
@@ -73,14 +72,14 @@ impl Keys {
     }
 }
 
-fn load_network_id(connection: &Connection, given: Option<&str>) -> Result<String, NetworkError> {
+fn load_network_id(batch: &mut dyn Batch, given: Option<&str>) -> Result<String, NetworkError> {
     if let Some(name) = given {
         let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > NETWORK_ID_BYTES_MAX || !name.bytes().all(valid) {
             return Err(NetworkError::NetworkName(name.to_owned()));
         }
     }
-    if let Some(kept) = store::meta(connection, NETWORK_ID)? {
+    if let Some(kept) = batch.setting(NETWORK_ID)? {
         let theirs = String::from_utf8_lossy(&kept).into_owned();
         return match given {
             Some(ours) if ours != theirs => Err(NetworkError::NetworkId { theirs, ours: ours.to_owned() }),
@@ -91,12 +90,12 @@ fn load_network_id(connection: &Connection, given: Option<&str>) -> Result<Strin
         Some(name) => name.to_owned(),
         None => format!("{:08}", 10_000_000 + u32::from_le_bytes(random()?) % 90_000_000),
     };
-    store::set_meta(connection, NETWORK_ID, name.as_bytes())?;
+    batch.set_setting(NETWORK_ID, name.as_bytes())?;
     Ok(name)
 }
 
 fn load_suite(
-    connection: &Connection,
+    batch: &mut dyn Batch,
     id: u16,
     network_id: &str,
     authentication_key: &AuthenticationKey,
@@ -104,10 +103,7 @@ fn load_suite(
 ) -> Result<Suite, NetworkError> {
     let provider = AwsLcCryptoProvider::new();
     let crypto = provider.cipher_suite_provider(CipherSuite::from(id)).ok_or(NetworkError::CipherSuite(id))?;
-    let kept: Option<(Vec<u8>, Vec<u8>)> = connection
-        .query_row("SELECT secret, identity FROM senders WHERE suite = ?", [id], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let (secret, sender_bytes) = match kept {
+    let SenderRow { secret, identity: sender_bytes } = match batch.sender(id)? {
         Some(kept) => kept,
         None => {
             let (secret, public) =
@@ -122,11 +118,9 @@ fn load_suite(
             let identity = signing_identity(credential, public.as_bytes())
                 .mls_encode_to_vec()
                 .map_err(|_| NetworkError::Crypto("external sender identity"))?;
-            connection.execute(
-                "INSERT INTO senders(suite, secret, identity) VALUES(?, ?, ?)",
-                (id, secret.as_bytes(), &identity),
-            )?;
-            (secret.as_bytes().to_vec(), identity)
+            let made = SenderRow { secret: secret.as_bytes().to_vec(), identity };
+            batch.insert_sender(id, &made)?;
+            made
         }
     };
     let sender = SigningIdentity::mls_decode(&mut sender_bytes.as_slice())

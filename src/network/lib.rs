@@ -24,26 +24,35 @@
 //! within a sender's ratchet without being noticed.
 //!
 //! # How it holds together
-//! One process serves a directory (lock file). `writer` is the only thread that changes the database and does so in
-//! group commits; `readers` read beside it; `hub` knows who is connected; `push` feeds them. Nothing is answered
-//! before it is on stable storage, so a crash needs no recovery beyond SQLite's own; blobs cut off what was not synced.
+//! One process serves a directory (lock file). `delivery` and `directory` decide, on rows, and know no SQL; `ledger` is
+//! the seam for stores of rows, with its contract, and `sqlite` the one implementation. `writer` is the one thread that
+//! makes the changes devices ask for, in group commits that `execute` carries out; `readers` read beside it; `hub` knows
+//! who is connected; `push` feeds them; `admin` is the one door for operators, in the process ([`Network::admin`]) and
+//! beside it ([`Admin::open`]). Nothing is answered before it is on stable storage, so a crash needs no recovery beyond
+//! the ledger's own; blobs cut off what was not synced.
 //!
 //! Not here: content, devices' private keys, the bot. The bot is a device like any other.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes"))]
 
 mod admin;
 mod certificate;
+mod change;
+mod clock;
 mod connection;
 mod delivery;
 mod directory;
 mod error;
+mod execute;
 mod hub;
 mod keys;
+mod ledger;
 mod login;
 mod push;
 mod readers;
 mod requests;
 mod server;
-mod store;
+mod sqlite;
 mod writer;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -52,7 +61,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -65,14 +73,14 @@ pub use self::directory::accounts::Standing;
 pub use self::error::NetworkError;
 use self::hub::Hub;
 use self::keys::Keys;
+use self::ledger::Ledger;
+pub use self::ledger::LedgerError;
 use self::readers::Readers;
+use self::sqlite::Sqlite;
 use self::writer::Writer;
-use retaind_protocol::credential::Role;
-use retaind_protocol::endpoint::{Endpoint, Invite};
-use retaind_protocol::ids::{DeviceId, UserName};
+use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::wire::{Answer, Notice, ServerFrame};
 
-const DATABASE_FILE: &str = "network.sqlite";
 const LOCK_FILE: &str = "network.lock";
 const BLOBS_FOLDER: &str = "blobs";
 /// P-384, then P-521, both with AES-256.
@@ -185,32 +193,25 @@ impl Network {
             .map_err(|source| failed("create", folder, source))?;
         let lock = lock(folder)?;
         let certificate = certificate::load(folder, options.certificate.as_ref())?;
-        let database = folder.join(DATABASE_FILE);
-        // secrets are in it: only for the owner, from its first byte
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&database)
-            .map_err(|source| failed("create", &database, source))?;
-        let mut connection = store::open(&database)?;
-        let keys = Keys::load(&mut connection, options.network_id.as_deref(), &options.cipher_suites)?;
+        let ledger = Sqlite::make(folder)?;
+        let mut writer = ledger.writer()?;
+        let keys = Keys::load(&mut *writer, options.network_id.as_deref(), &options.cipher_suites)?;
+        let policy = Policy::load(&*writer.view()?)?;
+        let admin = Mutex::new(Admin::on(&ledger)?);
         let shared = Arc::new(Shared {
             keys,
             certificate,
-            readers: Arc::new(Readers::new(database)),
+            readers: Arc::new(Readers::new(Box::new(ledger))),
             hub: Hub::default(),
             blobs: Blobs::open(folder.join(BLOBS_FOLDER))?,
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             refresh: Notify::new(),
             policy_changed: Notify::new(),
-            policy: RwLock::new(Arc::new(Policy::load(&connection)?)),
+            policy: RwLock::new(Arc::new(policy)),
             writer: RwLock::new(None),
         });
-        let (writer, thread) = writer::start(connection, Arc::clone(&shared))?;
+        let (writer, thread) = writer::start(writer, Arc::clone(&shared))?;
         *shared.writer.write().unwrap_or_else(PoisonError::into_inner) = Some(writer);
-        let admin = Mutex::new(Admin::open(folder)?);
         Ok(Arc::new(Self { shared, admin, advertise: options.advertise, writer: Some(thread), _lock: lock }))
     }
 
@@ -245,73 +246,21 @@ impl Network {
         shutdown: CancellationToken,
     ) -> Result<(), NetworkError> {
         let endpoint = self.endpoint(listener.local_addr().map_err(NetworkError::Listen)?);
-        self.admin().set_endpoint(&endpoint)?;
+        self.admin(|admin| admin.set_endpoint(&endpoint))?;
         server::serve(Arc::clone(&self.shared), listener, shutdown).await
     }
 
-    fn admin(&self) -> std::sync::MutexGuard<'_, Admin> {
-        self.admin.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the directory, and has the change in force when it returns.
-    fn administer<T>(&self, change: impl FnOnce(&mut Admin) -> Result<T, NetworkError>) -> Result<T, NetworkError> {
-        let mut admin = self.admin();
-        let value = change(&mut admin)?;
-        self.shared.apply(admin.policy()?);
+    /// Administers this network. What `work` changed is in force when this returns: devices are notified, and connections
+    /// of suspended devices are closed.
+    pub fn admin<T>(&self, work: impl FnOnce(&mut Admin) -> Result<T, NetworkError>) -> Result<T, NetworkError> {
+        let mut admin = self.admin.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = work(&mut admin);
+        // also after a failure: what was committed before it is in force
+        let policy = admin.policy_unless(self.shared.policy().version);
+        let adopted = policy.map(|policy| policy.into_iter().for_each(|policy| self.shared.apply(policy)));
+        let value = done?;
+        adopted?;
         Ok(value)
-    }
-
-    /// Makes the user if there is none, and an invite (valid until used) for one device, to the network at `endpoint`.
-    pub fn invite(&self, endpoint: &Endpoint, user: &UserName, role: Role) -> Result<Invite, NetworkError> {
-        let code = self.administer(|admin| admin.invite_code(user, role, None))?;
-        Ok(Invite { endpoint: endpoint.clone(), code })
-    }
-
-    /// The same, valid for a time.
-    pub fn invite_for(
-        &self,
-        endpoint: &Endpoint,
-        user: &UserName,
-        role: Role,
-        valid_for: Duration,
-    ) -> Result<Invite, NetworkError> {
-        let code = self.administer(|admin| admin.invite_code(user, role, Some(valid_for)))?;
-        Ok(Invite { endpoint: endpoint.clone(), code })
-    }
-
-    /// Makes a bot account, or gives it this password.
-    pub fn ensure_bot(&self, user: &UserName, password: &str) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.ensure_bot(user, password))
-    }
-
-    /// Makes a bot account with this initial password if there is none; one that there is stays as it is.
-    pub fn make_bot(&self, user: &UserName, password: &str) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.make_bot(user, password))
-    }
-
-    /// Suspends or resumes a user with all devices; suspended ones are disconnected.
-    pub fn set_user_standing(&self, user: &UserName, standing: Standing) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.set_user_standing(user, standing))
-    }
-
-    /// Suspends or resumes one device; a suspended one is disconnected.
-    pub fn set_device_standing(&self, device: &DeviceId, standing: Standing) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.set_device_standing(device, standing))
-    }
-
-    /// Says who (bots) must be a member of every conversation; nobody = data retention off.
-    pub fn set_retention(&self, users: &[UserName]) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.set_retention(users))
-    }
-
-    /// Stops keeping messages for a device that is gone for good.
-    pub fn retire_device(&self, device: &DeviceId) -> Result<(), NetworkError> {
-        self.administer(|admin| admin.retire_device(device))
-    }
-
-    /// Everybody, in order of name.
-    pub fn users(&self) -> Result<Vec<UserSummary>, NetworkError> {
-        self.admin().users()
     }
 }
 

@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use super::Shared;
-use super::directory::accounts::{self, Claim};
+use super::change::{Change, Outcome};
 use super::directory::invites::CodeHash;
-use super::directory::{self, DeviceRow, password};
+use super::directory::register::Claim;
+use super::directory::{DeviceRow, password};
 use super::error::{NetworkError, Refusal};
 use super::keys::{proves, random};
-use super::writer::{Change, Outcome};
+use retaind_core::task;
 use retaind_protocol::ids::{DeviceId, UserName};
 use retaind_protocol::wire::{
     Answer, Hello, LOGIN_LABEL, Login, NetworkInfo, REGISTER_LABEL, RefusalCode, Register, Registered, WIRE_VERSION,
@@ -90,14 +91,14 @@ async fn check_password(shared: &Arc<Shared>, user: String, given: String) -> Re
     let wrong = || Refusal::new(RefusalCode::Password, "bot account or password is wrong");
     let user = UserName::new(user).map_err(|_| wrong())?;
     let name = user.clone();
-    let kept = shared.readers.run(move |db| Ok(accounts::bot_password(db, name.as_str())?)).await?;
+    let kept = shared.readers.run(move |db| Ok(db.user(name.as_str())?)).await?.and_then(|row| row.password);
     let hash = kept.clone();
     // each check takes 19 MiB and some tens of milliseconds, by design: a few at a time, so that strangers cannot
     // make it a weapon
     let Ok(_permit) = shared.password_checks.acquire().await else {
         return Err(Refusal::unavailable());
     };
-    let matches = tokio::task::spawn_blocking(move || password::matches(&given, hash.as_deref())).await;
+    let matches = task::blocking("password", move || password::matches(&given, hash.as_deref())).await;
     match (matches, kept) {
         (Ok(true), Some(hash)) => Ok(Claim::Password { user, hash }),
         (Ok(_), _) => Err(wrong()),
@@ -112,7 +113,7 @@ pub(crate) async fn login(shared: &Arc<Shared>, stranger: &Stranger, request: Lo
         Refusal::new(RefusalCode::Unauthenticated, "the proof is not by the device's key over this connection's nonce")
     };
     let id = DeviceId::from_bytes(&request.device).map_err(|_| Refusal::invalid("a device id is 16 bytes"))?;
-    let device = shared.readers.run(move |db| Ok(directory::device(db, &id)?)).await?.ok_or_else(wrong)?;
+    let device = shared.readers.run(move |db| Ok(db.device(&id)?)).await?.ok_or_else(wrong)?;
     let statement = [LOGIN_LABEL, shared.keys.network_id.as_bytes(), &stranger.nonce, id.as_bytes()].concat();
     let suite = shared.keys.suite(u32::from(device.suite)).ok_or_else(|| {
         Refusal::invalid(format!("cipher suite `{}` is no longer allowed in this network", device.suite))

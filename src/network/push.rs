@@ -10,8 +10,9 @@ use tokio::sync::Semaphore;
 
 use super::Shared;
 use super::connection::encode_into;
-use super::delivery::queue::{self, Budget, Select, Wanted};
+use super::delivery::queue::{Budget, Select, Wanted};
 use super::hub::{Due, Outbound, Outgoing, Subscriber};
+use super::ledger::{LedgerError, View};
 use retaind_protocol::wire::{Answer, Delivery, ServerFrame};
 
 /// Conversations read in one transaction, messages of each, and bytes of all: one piece for the socket.
@@ -26,11 +27,11 @@ pub(crate) const PIECES_WAITING_MAX: usize = 4;
 pub(crate) async fn subscribe(shared: &Arc<Shared>, subscriber: &Arc<Subscriber>) -> Result<(), super::error::Refusal> {
     shared.hub.subscribe(subscriber);
     let device = subscriber.device;
-    let memberships = shared.readers.run(move |db| Ok(queue::memberships(db, device)?)).await?;
+    let memberships = shared.readers.run(move |db| Ok(db.memberships(device)?)).await?;
     let rows: Vec<i64> = memberships.iter().map(|membership| membership.conversation).collect();
     shared.hub.listen(subscriber, rows.into_iter());
     drop(memberships);
-    let memberships = shared.readers.run(move |db| Ok(queue::memberships(db, device)?)).await?;
+    let memberships = shared.readers.run(move |db| Ok(db.memberships(device)?)).await?;
     subscriber.load(memberships);
     Ok(())
 }
@@ -72,12 +73,7 @@ enum Piece {
     NotRead(i64),
 }
 
-fn read_piece(
-    connection: &rusqlite::Connection,
-    due: &[Due],
-    mut messages: usize,
-    bytes: u64,
-) -> rusqlite::Result<Vec<Piece>> {
+fn read_piece(view: &dyn View, due: &[Due], mut messages: usize, bytes: u64) -> Result<Vec<Piece>, LedgerError> {
     let mut bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut pieces = Vec::with_capacity(due.len());
     for due in due {
@@ -88,7 +84,7 @@ fn read_piece(
         let budget = Budget { messages: due.messages.min(messages), bytes };
         let Due { conversation, stint, after, head, .. } = *due;
         let wanted = Wanted { conversation, id: &due.id, stint: &stint, after, head };
-        let read = queue::read(connection, wanted, Select::All, budget)?;
+        let read = view.read(wanted, Select::All, budget)?;
         messages = messages.saturating_sub(read.deliveries.len());
         let taken: usize = read.deliveries.iter().map(|delivery| delivery.payload.len()).sum();
         bytes = bytes.saturating_sub(taken);

@@ -1,41 +1,40 @@
-//! Reading beside the writer: a few read-only connections, used on blocking threads.
+//! Reading beside the writer: a few connections to the ledger, used on blocking threads.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::error::ChangeError;
-use super::store;
+use super::ledger::{Ledger, LedgerReader, View};
 use crate::error::Refusal;
+use retaind_core::task;
 
 /// Reads at the same time. More would only wait for the same disk and cores.
 const READERS_MAX: usize = 4;
 
 /// The pool.
 pub(crate) struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    ledger: Box<dyn Ledger>,
+    idle: Mutex<Vec<Box<dyn LedgerReader>>>,
     permits: Semaphore,
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::default(), permits: Semaphore::new(READERS_MAX) }
+    pub(crate) fn new(ledger: Box<dyn Ledger>) -> Self {
+        Self { ledger, idle: Mutex::default(), permits: Semaphore::new(READERS_MAX) }
     }
 
-    /// Runs `read` in one read transaction on a blocking thread.
+    /// Runs `read` on what there is at one instant, on a blocking thread.
     pub(crate) async fn run<T, F>(self: &Arc<Self>, read: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, ChangeError> + Send + 'static,
+        F: FnOnce(&dyn View) -> Result<T, ChangeError> + Send + 'static,
     {
         let Ok(_permit) = self.permits.acquire().await else {
             return Err(Refusal::unavailable());
         };
         let readers = Arc::clone(self);
-        let outcome = tokio::task::spawn_blocking(move || readers.run_here(read)).await;
+        let outcome = task::blocking("reader", move || readers.run_here(read)).await;
         match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(ChangeError::Refused(refusal))) => Err(refusal),
@@ -50,16 +49,16 @@ impl Readers {
         }
     }
 
-    fn run_here<T>(&self, read: impl FnOnce(&Connection) -> Result<T, ChangeError>) -> Result<T, ChangeError> {
+    fn run_here<T>(&self, read: impl FnOnce(&dyn View) -> Result<T, ChangeError>) -> Result<T, ChangeError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => store::open_reader(&self.path)?,
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => self.ledger.reader()?,
         };
-        let transaction = connection.transaction()?;
-        let value = read(&transaction);
-        drop(transaction);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        let view = reader.view()?;
+        let value = read(&*view);
+        drop(view);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
         value
     }
 }

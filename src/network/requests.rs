@@ -7,15 +7,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::change::{Change, Outcome};
+use super::clock::Moment;
 use super::connection::answer;
 use super::delivery::blobs::{self, BlobId, BlobRow};
 use super::delivery::groups::{Ciphertext, Handshake};
 use super::delivery::queue::{self, FETCH_BYTES_MAX};
-use super::directory::{DeviceRow, accounts, key_packages, password};
+use super::directory::{DeviceRow, UserRow, key_packages, password};
 use super::error::{NetworkError, Refusal};
 use super::hub::{Outbound, Subscriber};
-use super::writer::{Change, Outcome, Reply};
+use super::writer::Reply;
 use super::{Shared, push};
+use retaind_core::task;
 use retaind_protocol::limits::{BLOB_RANGE_BYTES_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX, LIST_ITEMS_MAX};
 use retaind_protocol::wire::{
     Account, Acknowledge, Answer, BlobFinish, BlobPut, ClientFrame, CreateConversation, Done, PublishKeyPackages,
@@ -94,23 +97,23 @@ impl Session {
             Some(Request::CountKeyPackages(_)) => {
                 let device = self.device.row;
                 let shared = Arc::clone(&self.shared);
-                tasks.spawn(async move {
-                    let count = shared.readers.run(move |db| Ok(key_packages::count(db, device)?)).await;
+                task::spawn_in(tasks, "request", async move {
+                    let count = shared.readers.run(move |db| Ok(db.count_key_packages(device, Moment::now())?)).await;
                     reply.answer(count.map(Answer::KeyPackageCount));
                 });
                 return;
             }
             Some(Request::ReadAccount(_)) => {
                 let (user, shared) = (self.device.user.clone(), Arc::clone(&self.shared));
-                tasks.spawn(async move {
-                    let read = shared.readers.run(move |db| Ok(accounts::has_initial_password(db, &user)?)).await;
-                    reply.answer(read.map(|initial_password| Answer::Account(Account { initial_password })));
+                task::spawn_in(tasks, "request", async move {
+                    let read = shared.readers.run(move |db| Ok(db.user(&user)?)).await;
+                    reply.answer(read.map(|user| Answer::Account(account(user.as_ref()))));
                 });
                 return;
             }
             Some(Request::ChangePassword(request)) => {
                 let (device, shared) = (self.device.clone(), Arc::clone(&self.shared));
-                tasks.spawn(async move {
+                task::spawn_in(tasks, "request", async move {
                     match hash_password(&shared, request.password.into()).await {
                         Ok(hash) => {
                             shared.writer().submit(Change::SetPassword { device, hash }, reply.into_reply()).await;
@@ -122,7 +125,7 @@ impl Session {
             }
             Some(Request::Fetch(request)) => {
                 let (device, shared) = (self.device.row, Arc::clone(&self.shared));
-                tasks.spawn(async move {
+                task::spawn_in(tasks, "request", async move {
                     let read = shared.readers.run(move |db| queue::fetch(db, device, &request)).await;
                     reply.answer(read.map(Answer::Deliveries));
                 });
@@ -130,7 +133,7 @@ impl Session {
             }
             Some(Request::ListConversations(request)) => {
                 let (device, shared) = (self.device.row, Arc::clone(&self.shared));
-                tasks.spawn(async move {
+                task::spawn_in(tasks, "request", async move {
                     let page = shared.readers.run(move |db| Ok(queue::list(db, device, &request)?)).await;
                     reply.answer(page.map(Answer::Conversations));
                 });
@@ -139,7 +142,11 @@ impl Session {
             Some(Request::Subscribe(request)) => match self.subscribe(&request).await {
                 Ok(subscriber) => {
                     reply.answer(Ok(Answer::Done(Done {})));
-                    tasks.spawn(push::run(Arc::clone(&self.shared), subscriber, self.outbound.clone()));
+                    task::spawn_in(
+                        tasks,
+                        "push",
+                        push::run(Arc::clone(&self.shared), subscriber, self.outbound.clone()),
+                    );
                     return;
                 }
                 Err(refusal) => refusal,
@@ -158,7 +165,7 @@ impl Session {
             },
             Some(Request::BlobStat(request)) => {
                 let shared = Arc::clone(&self.shared);
-                tasks.spawn(async move {
+                task::spawn_in(tasks, "request", async move {
                     let state = on_blob(&shared, &request.blob, |blobs, blob, row| blobs.state(blob, row)).await;
                     reply.answer(state.map(Answer::BlobState));
                 });
@@ -166,7 +173,7 @@ impl Session {
             }
             Some(Request::BlobGet(request)) => {
                 let shared = Arc::clone(&self.shared);
-                tasks.spawn(async move {
+                task::spawn_in(tasks, "request", async move {
                     let id = request.blob.clone();
                     let range = on_blob(&shared, &id, move |blobs, blob, row| blobs.get(blob, row, &request)).await;
                     reply.answer(range.map(Answer::BlobRange));
@@ -234,9 +241,9 @@ impl Session {
                 format!("{} key packages at once, at most {KEY_PACKAGES_MAX} are kept", request.one_time.len());
             return Err(Refusal::new(RefusalCode::Limit, message));
         }
-        let (shared, device) = (Arc::clone(&self.shared), self.device.clone());
-        tokio::task::spawn_blocking(move || {
-            let check = |package| key_packages::check(&shared.keys, &device, package);
+        let (shared, device, now) = (Arc::clone(&self.shared), self.device.clone(), Moment::now());
+        task::blocking("key packages", move || {
+            let check = |package| key_packages::check(&shared.keys, &device, package, now);
             let one_time = request.one_time.into_iter().map(check).collect::<Result<_, _>>()?;
             let last_resort = if request.last_resort.is_empty() { None } else { Some(check(request.last_resort)?) };
             Ok(Change::PublishKeyPackages { device: device.clone(), one_time, last_resort })
@@ -281,6 +288,11 @@ impl Session {
     }
 }
 
+/// Is the account's password the one that an administrator gave it?
+fn account(user: Option<&UserRow>) -> Account {
+    Account { initial_password: user.is_some_and(|user| user.initial_password && user.password.is_some()) }
+}
+
 fn check_owner(row: BlobRow, device: i64) -> Result<(), Refusal> {
     if row.device == device {
         Ok(())
@@ -293,7 +305,7 @@ async fn hash_password(shared: &Shared, password: Zeroizing<String>) -> Result<S
     let Ok(_permit) = shared.password_checks.acquire().await else {
         return Err(Refusal::unavailable());
     };
-    match tokio::task::spawn_blocking(move || password::hash(&password)).await {
+    match task::blocking("password", move || password::hash(&password)).await {
         Ok(Ok(hash)) => Ok(hash),
         Ok(Err(error @ NetworkError::PasswordLength)) => Err(Refusal::new(RefusalCode::Limit, error.to_string())),
         Ok(Err(_)) | Err(_) => Err(Refusal::unavailable()),
@@ -317,7 +329,7 @@ where
     let blob = BlobId::parse(id)?;
     let row = shared.readers.run(move |db| blobs::find(db, &blob)).await?;
     let shared = Arc::clone(shared);
-    tokio::task::spawn_blocking(move || work(&shared.blobs, &blob, row))
+    task::blocking("blobs", move || work(&shared.blobs, &blob, row))
         .await
         .unwrap_or_else(|_| Err(Refusal::unavailable()))
 }

@@ -11,12 +11,13 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::change::{Change, Outcome};
 use super::delivery::accept::Proposed;
 use super::delivery::retention;
 use super::directory::Policy;
 use super::error::NetworkError;
-use super::writer::{Change, Outcome};
 use super::{Shared, connection};
+use retaind_core::task;
 
 /// Connections at the same time: each costs some file descriptors' worth of kernel memory and a few tasks.
 const CONNECTIONS_MAX: usize = 16_384;
@@ -44,9 +45,9 @@ pub(crate) async fn serve(
     listener.set_nonblocking(true).map_err(NetworkError::Listen)?;
     let listener = TcpListener::from_std(listener).map_err(NetworkError::Listen)?;
     let mut beside = JoinSet::new();
-    beside.spawn(named("directory watch", watch(Arc::clone(&shared), shutdown.clone())));
-    beside.spawn(named("retention", retain(Arc::clone(&shared), shutdown.clone())));
-    beside.spawn(named("purge", purge(Arc::clone(&shared), shutdown.clone())));
+    start_beside(&mut beside, "directory watch", watch(Arc::clone(&shared), shutdown.clone()));
+    start_beside(&mut beside, "retention", retain(Arc::clone(&shared), shutdown.clone()));
+    start_beside(&mut beside, "purge", purge(Arc::clone(&shared), shutdown.clone()));
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
     let mut tasks = JoinSet::new();
@@ -65,7 +66,7 @@ pub(crate) async fn serve(
                         continue;
                     };
                     let (shared, close) = (Arc::clone(&shared), shutdown.child_token());
-                    tasks.spawn(async move {
+                    task::spawn_in(&mut tasks, "connection", async move {
                         connection::run(shared, tcp, Strangers(stranger), close).await;
                         drop(place);
                     });
@@ -86,9 +87,12 @@ pub(crate) async fn serve(
     }
 }
 
-async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
-    task.await;
-    name
+/// Starts a task that works beside the connections. Its result, should it end, is its name.
+fn start_beside(set: &mut JoinSet<&'static str>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    task::spawn_in(set, name, async move {
+        work.await;
+        name
+    });
 }
 
 /// Out of file descriptors, most likely: trying again at once would only burn a core.
@@ -107,10 +111,7 @@ async fn watch(shared: Arc<Shared>, shutdown: CancellationToken) {
             () = shared.refresh.notified() => {}
         }
         let known = shared.policy().version;
-        let read = shared
-            .readers
-            .run(move |db| if Policy::version(db)? == known { Ok(None) } else { Ok(Some(Policy::load(db)?)) })
-            .await;
+        let read = shared.readers.run(move |db| Ok(Policy::unless(known, db)?)).await;
         // a failed read was logged; the next tick tries again
         if let Ok(Some(policy)) = read {
             shared.apply(policy);

@@ -3,7 +3,6 @@
 //! Order of stopping: the bot drains, then the network ends, so that the last acknowledgements arrive. The bot talks to
 //! it over the wire like to any other; nothing here is a shortcut.
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -15,7 +14,6 @@ use retaind_bot::grace::Part;
 use retaind_bot::run::{self as bot, Options, Orders};
 use retaind_bot::ship::Shipped;
 use retaind_config::network::Retention;
-use retaind_core::fault::{Fault, Faulty as _};
 use retaind_core::task;
 use retaind_network::{Network, NetworkError};
 use retaind_protocol::endpoint::Endpoint;
@@ -38,13 +36,13 @@ impl Embedded {
         retention: Retention,
     ) -> Result<Self, Failure> {
         let address = listener.local_addr().map_err(Failure::internal)?;
-        let network = Network::open(options).map_err(failure)?;
-        network.make_bot(bot, password).map_err(failure)?;
+        let network = Network::open(options).map_err(Failure::of)?;
+        network.admin(|admin| admin.make_bot(bot, password)).map_err(Failure::of)?;
         let retained: &[UserName] = match retention {
             Retention::On => std::slice::from_ref(bot),
             Retention::Off => &[],
         };
-        network.set_retention(retained).map_err(Failure::temporary)?;
+        network.admin(|admin| admin.set_retention(retained)).map_err(Failure::temporary)?;
         Ok(Self { network, listener, address })
     }
 
@@ -89,36 +87,4 @@ impl Embedded {
         served.unwrap_or(Err(NetworkError::Ended("server"))).map_err(Failure::temporary)?;
         Ok(shipped)
     }
-}
-
-/// What an error of the network means for who started it.
-pub fn failure(error: NetworkError) -> Failure {
-    match error {
-        NetworkError::File { ref source, .. } if is_denied(source) => Failure::configuration(error),
-        NetworkError::Locked(_)
-        | NetworkError::File { .. }
-        | NetworkError::Database(_)
-        | NetworkError::Listen(_)
-        | NetworkError::Ended(_) => Failure::temporary(error),
-        NetworkError::Key(_) | NetworkError::Crypto(_) => Failure::internal(error),
-        NetworkError::Schema(ref why) if why.fault() != Fault::Configuration => Failure::temporary(error),
-        NetworkError::Schema(_)
-        | NetworkError::Certificate(_)
-        | NetworkError::CipherSuite(_)
-        | NetworkError::NetworkId { .. }
-        | NetworkError::NetworkName(_)
-        | NetworkError::NoNetwork(_)
-        | NetworkError::NoAddress
-        | NetworkError::Name(_)
-        | NetworkError::NoUser(_)
-        | NetworkError::NoDevice(_)
-        | NetworkError::UserExists { .. }
-        | NetworkError::NotABot(_)
-        | NetworkError::PasswordLength => Failure::configuration(error),
-    }
-}
-
-/// Waiting gives nobody a file.
-fn is_denied(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }

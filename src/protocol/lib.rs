@@ -1,4 +1,5 @@
 //! What devices and network share: pure values, no disk, no clock, no sockets.
+#![forbid(unsafe_code)]
 
 pub mod attachment;
 pub mod content;

@@ -5,6 +5,8 @@
 //! the limits cost is counted and told.
 //!
 //! What waits to be told is in memory only: a killed bot has written it to its log, and nowhere else.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes"))]
 
 pub mod counters;
 pub mod events;

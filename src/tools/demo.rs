@@ -200,7 +200,9 @@ async fn play(
     let scenes = Scenes::new(network, endpoint, ledger, &place.outbox, RECORDING, texts(&recording)?)?;
     let invites = {
         let (network, endpoint) = (network.clone(), endpoint.clone());
-        move |user: UserName| std::future::ready(network.invite(&endpoint, &user, Role::Normal))
+        move |user: UserName| {
+            std::future::ready(network.admin(|admin| admin.invite_to(&endpoint, &user, Role::Normal, None)))
+        }
     };
     let replaying = async {
         let options = replay::Options::default();

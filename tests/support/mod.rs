@@ -45,7 +45,7 @@ use retaind::device::store::{STEPS, Store};
 use retaind::network::{self, Network};
 use retaind::protocol::content::{Body, Content, Text};
 use retaind::protocol::credential::Role;
-use retaind::protocol::endpoint::Endpoint;
+use retaind::protocol::endpoint::{Endpoint, Invite};
 use retaind::protocol::ids::{MessageId, UserName};
 use retaind::report::counters::Counters;
 use retaind::report::events::Events;
@@ -101,7 +101,7 @@ impl Harness {
     /// With data retention on.
     pub fn start() -> Self {
         let harness = Self::start_without_retention(|options| options);
-        harness.network.set_retention(&[user(BOT)]).unwrap();
+        harness.network.admin(|admin| admin.set_retention(&[user(BOT)])).unwrap();
         harness
     }
 
@@ -109,7 +109,7 @@ impl Harness {
     pub fn start_without_retention(change: impl FnOnce(network::Options) -> network::Options) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let network = Network::open(change(network::Options::new(directory.path().join("network")))).unwrap();
-        network.ensure_bot(&user(BOT), PASSWORD).unwrap();
+        network.admin(|admin| admin.ensure_bot(&user(BOT), PASSWORD)).unwrap();
         Self::serve(directory, network, TcpListener::bind("127.0.0.1:0").unwrap())
     }
 
@@ -187,6 +187,15 @@ impl Harness {
         Bot::start(self.options()).await
     }
 
+    /// An invite for a device of this user.
+    pub fn invite(&self, name: &str) -> Invite {
+        self.invite_as(name, Role::Normal)
+    }
+
+    fn invite_as(&self, name: &str, role: Role) -> Invite {
+        self.network.admin(|admin| admin.invite_to(&self.endpoint, &user(name), role, None)).unwrap()
+    }
+
     /// A device of a new user (or one more of a known one), ready to work.
     pub async fn device(&self, name: &str) -> Device {
         self.device_as(name, Role::Normal).await
@@ -194,7 +203,7 @@ impl Harness {
 
     /// The same, of a user of this sort.
     pub async fn device_as(&self, name: &str, role: Role) -> Device {
-        let invite = self.network.invite(&self.endpoint, &user(name), role).unwrap();
+        let invite = self.invite_as(name, role);
         let store = Store::in_memory(vault(), STEPS).unwrap();
         let account = account::register(store, &self.endpoint, Proof::Invite(&invite.code), 1024).await.unwrap();
         Device::start_with_key_packages(account, 4).await.unwrap()

@@ -67,13 +67,14 @@ impl Served {
     }
 
     pub async fn device(&self, name: &str) -> Raw {
-        let invite = self.network.invite(&self.endpoint, &user(name), Role::Normal).unwrap();
+        let invite =
+            self.network.admin(|admin| admin.invite_to(&self.endpoint, &user(name), Role::Normal, None)).unwrap();
         let device = Raw::register(&self.endpoint, Register { invite_code: invite.code, ..Register::default() }).await;
         device.unwrap().publish(4).await
     }
 
     pub async fn bot(&self) -> Raw {
-        self.network.ensure_bot(&user(BOT), BOT_PASSWORD).unwrap();
+        self.network.admin(|admin| admin.ensure_bot(&user(BOT), BOT_PASSWORD)).unwrap();
         let register = Register { bot_user: BOT.into(), bot_password: BOT_PASSWORD.into(), ..Register::default() };
         Raw::register(&self.endpoint, register).await.unwrap().publish(4).await
     }
@@ -139,7 +140,7 @@ impl Raw {
 
     /// A device of a new user on this network.
     pub async fn on(harness: &Harness, name: &str) -> Self {
-        let invite = harness.network.invite(&harness.endpoint, &user(name), Role::Normal).unwrap();
+        let invite = harness.invite(name);
         let register = Register { invite_code: invite.code, ..Register::default() };
         Self::register(&harness.endpoint, register).await.unwrap().publish(1).await
     }

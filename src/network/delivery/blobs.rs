@@ -13,11 +13,11 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use rusqlite::{Connection, OptionalExtension};
 
+use crate::clock::Moment;
 use crate::error::{ChangeError, NetworkError, Refusal, refuse};
 use crate::keys::random;
-use crate::store::now_micros;
+use crate::ledger::{Batch, View};
 use retaind_protocol::limits::{ATTACHMENT_BYTES_MAX, BLOB_RANGE_BYTES_MAX};
 use retaind_protocol::wire::{BlobGet, BlobPut, BlobRange, BlobState, RefusalCode};
 
@@ -26,7 +26,7 @@ const BLOB_BYTES_MAX: u64 = ATTACHMENT_BYTES_MAX + ATTACHMENT_BYTES_MAX / 1024 +
 /// A part file is synced each time it passes a multiple of this.
 const SYNC_BYTES: u64 = 8 * 1024 * 1024;
 /// Uploads that a device may have begun and not finished.
-const UNFINISHED_OF_DEVICE_MAX: i64 = 64;
+const UNFINISHED_OF_DEVICE_MAX: usize = 64;
 const PART: &str = "part";
 
 /// 32 random bytes that only the network chooses.
@@ -55,43 +55,29 @@ pub(crate) struct BlobRow {
     pub(crate) finished: bool,
 }
 
-pub(crate) fn find(connection: &Connection, blob: &BlobId) -> Result<BlobRow, ChangeError> {
-    let found = connection
-        .prepare_cached("SELECT device, size, finished FROM blobs WHERE blob = ?")?
-        .query_row([blob.as_bytes()], |row| {
-            Ok(BlobRow { device: row.get(0)?, size: row.get(1)?, finished: row.get(2)? })
-        })
-        .optional()?;
-    match found {
+pub(crate) fn find(view: &dyn View, blob: &BlobId) -> Result<BlobRow, ChangeError> {
+    match view.blob(blob)? {
         Some(row) => Ok(row),
         None => refuse(RefusalCode::NotFound, "no such blob"),
     }
 }
 
-pub(crate) fn create(connection: &Connection, device: i64, blob: &BlobId, size: u64) -> Result<(), ChangeError> {
+pub(crate) fn create(
+    batch: &mut dyn Batch,
+    device: i64,
+    blob: &BlobId,
+    size: u64,
+    now: Moment,
+) -> Result<(), ChangeError> {
     if size > BLOB_BYTES_MAX {
         return refuse(RefusalCode::Limit, format!("blob of {size} bytes: at most {BLOB_BYTES_MAX} are allowed"));
     }
-    let unfinished: i64 = connection
-        .prepare_cached("SELECT count(*) FROM blobs WHERE device = ? AND finished = 0")?
-        .query_row([device], |row| row.get(0))?;
+    let unfinished = batch.unfinished_blobs(device)?;
     if unfinished >= UNFINISHED_OF_DEVICE_MAX {
         let message = format!("{unfinished} uploads of this device are unfinished, the most: finish one first");
         return refuse(RefusalCode::Limit, message);
     }
-    connection.execute(
-        "INSERT INTO blobs(blob, device, size, finished, created_at_micros) VALUES(?, ?, ?, 0, ?)",
-        (blob.as_bytes(), device, size, now_micros()),
-    )?;
-    Ok(())
-}
-
-/// The file is complete and renamed.
-pub(crate) fn mark_finished(connection: &Connection, device: i64, blob: &BlobId) -> Result<(), ChangeError> {
-    connection
-        .prepare_cached("UPDATE blobs SET finished = 1 WHERE blob = ? AND device = ?")?
-        .execute((blob.as_bytes(), device))?;
-    Ok(())
+    Ok(batch.insert_blob(blob, BlobRow { device, size, finished: false }, now)?)
 }
 
 /// The folder of blobs.

@@ -17,12 +17,13 @@ use mls_rs::external_client::{ExternalGroup, ExternalReceivedMessage, ExternalSn
 use mls_rs::group::proposal::Proposal;
 use mls_rs::group::{CommitEffect, ContentType, Sender};
 use mls_rs::mls_rs_codec::MlsEncode;
-use mls_rs::time::MlsTime;
 use mls_rs::{KeyPackage, MlsMessage, MlsMessageDescription};
-use rusqlite::{Connection, OptionalExtension};
 
+use super::entry::ConversationRow;
+use crate::clock::Moment;
 use crate::error::{ChangeError, Refusal};
 use crate::keys::{Keys, MlsConfig, Suite};
+use crate::ledger::View;
 use retaind_protocol::credential::Identity;
 use retaind_protocol::ids::{ConversationId, DeviceId};
 use retaind_protocol::limits::CIPHERTEXT_BYTES_MAX;
@@ -119,14 +120,19 @@ fn conversation_id(group_id: &[u8]) -> Result<ConversationId, Refusal> {
 /// What a commit did.
 pub(crate) struct Committed {
     pub(crate) group: Group,
-    pub(crate) added: Vec<Identity>,
+    pub(crate) added: Vec<DeviceId>,
     pub(crate) removed: Vec<DeviceId>,
     /// Everybody who is in it now.
     pub(crate) members: HashSet<DeviceId>,
 }
 
 /// Starts to track a conversation: `group_info` is of epoch 0 and `creator` alone in it.
-pub(crate) fn observe(keys: &Keys, group_info: &[u8], creator: &DeviceId) -> Result<(ConversationId, Group), Refusal> {
+pub(crate) fn observe(
+    keys: &Keys,
+    group_info: &[u8],
+    creator: &DeviceId,
+    now: Moment,
+) -> Result<(ConversationId, Group), Refusal> {
     if group_info.len() > GROUP_INFO_BYTES_MAX {
         let message = format!("`group_info` of {} bytes: at most {GROUP_INFO_BYTES_MAX} are allowed", group_info.len());
         return Err(Refusal::new(RefusalCode::Limit, message));
@@ -145,7 +151,7 @@ pub(crate) fn observe(keys: &Keys, group_info: &[u8], creator: &DeviceId) -> Res
     }
     let group = suite
         .observer
-        .observe_group(message, None, Some(MlsTime::now()))
+        .observe_group(message, None, Some(now.mls()))
         .map_err(|error| Refusal::invalid(format!("`group_info` is not valid: {error}")))?;
     check_external_sender(&group, suite)?;
     let members = members(keys, &group)?;
@@ -162,6 +168,7 @@ pub(crate) fn commit(
     handshake: Handshake,
     welcome: &[u8],
     device: &DeviceId,
+    now: Moment,
 ) -> Result<Committed, Refusal> {
     check_sender(keys, group, handshake.leaf, device)?;
     for proposal in handshake.message.proposals_by_value() {
@@ -170,7 +177,7 @@ pub(crate) fn commit(
     let suite = suite_of(keys, group)?;
     let mut next = group.clone();
     let received = next
-        .process_incoming_message_with_time(handshake.message, MlsTime::now())
+        .process_incoming_message_with_time(handshake.message, now.mls())
         .map_err(|error| refused_commit(&error))?;
     let ExternalReceivedMessage::Commit(description) = received else {
         return Err(Refusal::invalid("this is not a commit"));
@@ -183,7 +190,7 @@ pub(crate) fn commit(
     for applied in epoch.applied_proposals() {
         match &applied.proposal {
             Proposal::Add(add) => {
-                added.push(identity(keys, add.signing_identity())?);
+                added.push(identity(keys, add.signing_identity())?.device);
                 let reference = add
                     .key_package()
                     .to_reference(&suite.crypto)
@@ -201,7 +208,7 @@ pub(crate) fn commit(
             other => check_kind(other)?,
         }
     }
-    if added.iter().any(|added| removed.contains(&added.device)) {
+    if added.iter().any(|added| removed.contains(added)) {
         return Err(Refusal::invalid("one commit removes and adds the same device: make two of it"));
     }
     check_welcome(welcome, &packages)?;
@@ -215,6 +222,7 @@ pub(crate) fn propose(
     group: &Group,
     handshake: Handshake,
     device: &DeviceId,
+    now: Moment,
 ) -> Result<(Group, Option<DeviceId>), Refusal> {
     check_sender(keys, group, handshake.leaf, device)?;
     if group.get_cached_proposals().len() >= PROPOSALS_MAX {
@@ -224,7 +232,7 @@ pub(crate) fn propose(
     let suite = suite_of(keys, group)?;
     let mut next = group.clone();
     let received = next
-        .process_incoming_message_with_time(handshake.message, MlsTime::now())
+        .process_incoming_message_with_time(handshake.message, now.mls())
         .map_err(|error| Refusal::invalid(format!("the proposal is not valid: {error}")))?;
     let ExternalReceivedMessage::Proposal(description) = received else {
         return Err(Refusal::invalid("this is not a proposal"));
@@ -239,7 +247,7 @@ pub(crate) fn propose(
         }
         Proposal::Add(add) => {
             as_message(add.key_package())
-                .and_then(|package| suite.observer.validate_key_package(package, Some(MlsTime::now())))
+                .and_then(|package| suite.observer.validate_key_package(package, Some(now.mls())))
                 .map_err(|error| Refusal::invalid(format!("the proposed key package is not valid: {error}")))?;
             if members(keys, group)?.contains(&identity(keys, add.signing_identity())?.device) {
                 return Err(Refusal::invalid("the proposed device is a member already"));
@@ -346,54 +354,74 @@ fn refused_commit(error: &MlsError) -> Refusal {
     }
 }
 
-/// Loaded groups by conversation row. Emptied whenever a batch was not committed, because it may run ahead then.
-pub(crate) struct Groups(LruCache<i64, Group>);
+/// The group as the ledger keeps it.
+pub(crate) fn encode(group: &Group) -> Result<Vec<u8>, Refusal> {
+    group.snapshot().to_bytes().map_err(|error| {
+        tracing::error!(%error, "the state of a conversation cannot be encoded");
+        Refusal::unavailable()
+    })
+}
+
+fn decode_group(keys: &Keys, conversation: &ConversationRow, tree: Option<Vec<u8>>) -> Result<Group, Refusal> {
+    let group = tree.and_then(|bytes| {
+        let snapshot = ExternalSnapshot::from_bytes(&bytes).ok()?;
+        keys.suite(u32::from(conversation.suite))?.observer.load_group(snapshot).ok()
+    });
+    group.ok_or_else(|| {
+        let ConversationRow { row, suite, .. } = conversation;
+        tracing::error!(conversation = row, suite, "the state of a conversation cannot be read");
+        Refusal::unavailable()
+    })
+}
+
+/// Loaded groups by conversation row. What a change put here is kept or undone with it. Emptied whenever a batch was not
+/// committed: it may be ahead of the ledger then.
+pub(crate) struct Groups {
+    loaded: LruCache<i64, Group>,
+    /// Conversations (rows) that the present change put here.
+    fresh: Vec<i64>,
+}
 
 impl Groups {
     pub(crate) fn new() -> Self {
-        Self(LruCache::new(GROUPS_LOADED_MAX))
+        Self { loaded: LruCache::new(GROUPS_LOADED_MAX), fresh: Vec::new() }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.loaded.clear();
+        self.fresh.clear();
     }
 
     /// The group of a conversation, from memory or from its snapshot.
     pub(crate) fn load(
         &mut self,
-        connection: &Connection,
+        rows: &dyn View,
         keys: &Keys,
-        row: i64,
-        suite: u16,
+        conversation: &ConversationRow,
     ) -> Result<&Group, ChangeError> {
-        if !self.0.contains(&row) {
-            let snapshot: Option<Vec<u8>> = connection
-                .prepare_cached("SELECT snapshot FROM trees WHERE conversation = ?")?
-                .query_row([row], |row| row.get(0))
-                .optional()?;
-            let group = snapshot.and_then(|bytes| {
-                let snapshot = ExternalSnapshot::from_bytes(&bytes).ok()?;
-                keys.suite(u32::from(suite))?.observer.load_group(snapshot).ok()
-            });
-            let Some(group) = group else {
-                tracing::error!(conversation = row, suite, "the state of a conversation cannot be read");
-                return Err(Refusal::unavailable().into());
-            };
-            self.0.put(row, group);
+        let row = conversation.row;
+        if !self.loaded.contains(&row) {
+            let group = decode_group(keys, conversation, rows.tree(row)?)?;
+            self.loaded.put(row, group);
         }
-        self.0.get(&row).ok_or_else(|| Refusal::unavailable().into())
+        self.loaded.get(&row).ok_or_else(|| Refusal::unavailable().into())
     }
 
-    /// Stores the group's new state, in the database and in memory.
-    pub(crate) fn save(&mut self, connection: &Connection, row: i64, group: Group) -> Result<(), ChangeError> {
-        let snapshot = group.snapshot().to_bytes().map_err(|error| {
-            tracing::error!(%error, "the state of a conversation cannot be encoded");
-            Refusal::unavailable()
-        })?;
-        connection
-            .prepare_cached("INSERT OR REPLACE INTO trees(conversation, snapshot) VALUES(?, ?)")?
-            .execute((row, snapshot))?;
-        self.0.put(row, group);
-        Ok(())
+    /// Takes over what the present change has written.
+    pub(crate) fn put(&mut self, row: i64, group: Group) {
+        self.loaded.put(row, group);
+        self.fresh.push(row);
+    }
+
+    /// The present change was accepted.
+    pub(crate) fn keep(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// The present change was refused: its groups are loaded again.
+    pub(crate) fn undo(&mut self) {
+        for row in self.fresh.drain(..) {
+            self.loaded.pop(&row);
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! Delivery: every accepted message of every conversation, in one order, to each of its members, until acknowledged.
 //!
-//! [`accept`] decides and stores (inside the writer's transaction), [`groups`] knows the rules of membership, [`queue`]
-//! reads what is due to a device, [`purge`] deletes what everybody has, [`retention`] brings the bot into conversations
-//! that lack it, [`blobs`] holds the ciphertexts of attachments.
+//! [`decide`] says what becomes of a message, [`groups`] knows the rules of membership; [`accept`] puts the rows before
+//! them and writes what they decided, inside the writer's transaction. [`queue`] reads what is due to a device, [`purge`]
+//! deletes what everybody has, [`retention`] brings the bot into conversations that lack it, [`blobs`] holds the
+//! ciphertexts of attachments.
 
 pub(crate) mod accept;
 pub(crate) mod blobs;
+pub(crate) mod decide;
+pub(crate) mod entry;
 pub(crate) mod groups;
 pub(crate) mod purge;
 pub(crate) mod queue;

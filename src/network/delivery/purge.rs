@@ -5,17 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension};
+use crate::ledger::{Batch, LedgerError};
 
-use crate::store::message_id;
-
-/// Messages deleted in one transaction.
-const MESSAGES_AT_ONCE: i64 = 2048;
-/// A step that deleted so many had more to do.
+/// Messages deleted in one transaction. A step that deleted so many had more to do.
 pub(crate) const STEP_MESSAGES: usize = 2048;
 /// Conversations looked at in one step because of acknowledgements, and because it is their turn.
 const DUE_AT_ONCE: usize = 256;
-const TURN_AT_ONCE: i64 = 64;
+const TURN_AT_ONCE: usize = 64;
 /// More are forgotten: their turn comes.
 const DUE_MAX: usize = 65_536;
 
@@ -34,59 +30,69 @@ impl Purge {
         }
     }
 
-    /// One bounded step, inside a transaction of the caller. Returns how many messages were deleted.
-    pub(crate) fn step(&mut self, connection: &Connection) -> rusqlite::Result<usize> {
-        let mut left = MESSAGES_AT_ONCE;
+    /// One bounded step. Returns how many messages were deleted.
+    pub(crate) fn step(&mut self, batch: &mut dyn Batch) -> Result<usize, LedgerError> {
         let mut conversations = Vec::new();
         while conversations.len() < DUE_AT_ONCE
             && let Some(conversation) = self.due.pop_first()
         {
             conversations.push(conversation);
         }
-        let turn: Vec<i64> = connection
-            .prepare_cached("SELECT id FROM conversations WHERE id > ? ORDER BY id LIMIT ?")?
-            .query_map((self.turn, TURN_AT_ONCE), |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
+        let turn = batch.conversations_after(self.turn, TURN_AT_ONCE)?;
         self.turn = turn.last().copied().unwrap_or(0);
         conversations.extend(turn);
-        for conversation in conversations {
-            if left <= 0 {
-                self.due(conversation);
-                continue;
-            }
-            let (deleted, more) = purge_one(connection, conversation, left)?;
-            left = left.saturating_sub(deleted);
-            if more {
-                self.due(conversation);
-            }
+        let purged = batch.purge(&conversations, STEP_MESSAGES)?;
+        for conversation in purged.unfinished {
+            self.due(conversation);
         }
-        Ok(usize::try_from(MESSAGES_AT_ONCE - left).unwrap_or_default())
+        Ok(purged.messages)
     }
 }
 
-fn purge_one(connection: &Connection, conversation: i64, most: i64) -> rusqlite::Result<(i64, bool)> {
-    connection
-        .prepare_cached(
-            "DELETE FROM members WHERE conversation = ? AND until_seq IS NOT NULL AND acked_seq >= until_seq",
-        )?
-        .execute([conversation])?;
-    let bounds: Option<(i64, i64)> = connection
-        .prepare_cached(
-            "SELECT purged_seq, coalesce((SELECT min(acked_seq) FROM members WHERE conversation = c.id), head_seq)
-             FROM conversations c WHERE id = ?",
-        )?
-        .query_row([conversation], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((purged, acked)) = bounds.filter(|(purged, acked)| acked > purged) else {
-        return Ok((0, false));
-    };
-    let through = acked.min(purged.saturating_add(most));
-    let seq = |value: i64| u64::try_from(value).unwrap_or_default();
-    let (first, last) = (message_id(conversation, seq(purged) + 1), message_id(conversation, seq(through)));
-    connection.prepare_cached("DELETE FROM messages WHERE id BETWEEN ? AND ?")?.execute((first, last))?;
-    connection.prepare_cached("DELETE FROM welcomes WHERE id BETWEEN ? AND ?")?.execute((first, last))?;
-    connection
-        .prepare_cached("UPDATE conversations SET purged_seq = ? WHERE id = ?")?
-        .execute((through, conversation))?;
-    Ok((through.saturating_sub(purged), through < acked))
+/// Messages of one conversation to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// The oldest place that there is.
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    /// Are there more that nobody has to acknowledge?
+    pub(crate) more: bool,
+}
+
+impl Due {
+    pub(crate) fn messages(&self) -> usize {
+        usize::try_from(self.last.saturating_sub(self.first)).unwrap_or(usize::MAX).saturating_add(1)
+    }
+}
+
+/// What to delete of a conversation that is deleted up to `purged`, where every membership has acknowledged up to `acked`.
+pub(crate) fn due(purged: u64, acked: u64, most: usize) -> Option<Due> {
+    if acked <= purged || most == 0 {
+        return None;
+    }
+    let last = acked.min(purged.saturating_add(u64::try_from(most).unwrap_or(u64::MAX)));
+    Some(Due { first: purged.saturating_add(1), last, more: last < acked })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_deleted_that_somebody_has_not_acknowledged() {
+        assert_eq!(due(0, 0, 10), None);
+        assert_eq!(due(7, 7, 10), None);
+        // a member that comes back with an older cursor brings nothing back, and loses nothing
+        assert_eq!(due(7, 3, 10), None);
+        assert_eq!(due(2, 7, 10), Some(Due { first: 3, last: 7, more: false }));
+    }
+
+    #[test]
+    fn a_step_ends_where_it_must() {
+        let step = due(0, 100, 10).unwrap();
+        assert_eq!((step, step.messages()), (Due { first: 1, last: 10, more: true }, 10));
+        assert_eq!(due(90, 100, 10), Some(Due { first: 91, last: 100, more: false }));
+        assert_eq!(due(0, 100, 0), None);
+        assert_eq!(due(u64::MAX - 1, u64::MAX, 10).unwrap().messages(), 1);
+    }
 }

@@ -4,17 +4,16 @@
 //! last-resort package is given, again and again, and the answer says so.
 
 use mls_rs::MlsMessage;
-use mls_rs::time::MlsTime;
-use rusqlite::{Connection, OptionalExtension};
 
-use super::{DeviceRow, devices_of};
+use super::DeviceRow;
+use crate::clock::Moment;
 use crate::error::{ChangeError, Refusal, refuse};
 use crate::keys::Keys;
-use crate::store::now_micros;
+use crate::ledger::Batch;
 use retaind_protocol::ids::UserName;
 use retaind_protocol::limits::{CLAIM_USERS_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX};
 use retaind_protocol::shape;
-use retaind_protocol::wire::{ClaimedKeyPackage, KeyPackageCount, RefusalCode};
+use retaind_protocol::wire::{ClaimedKeyPackage, RefusalCode};
 
 /// A package is a few hundred bytes and a credential; a larger one carries something else.
 const KEY_PACKAGE_BYTES_MAX: usize = 16 * 1024;
@@ -29,12 +28,12 @@ pub(crate) enum Use {
 /// A package that was checked to be of the device that publishes it.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    package: Vec<u8>,
-    expires_at_secs: i64,
+    pub(crate) package: Vec<u8>,
+    pub(crate) expires_at_secs: i64,
 }
 
 /// Checks signature, life time and owner. Some tenths of a millisecond of elliptic curves: not for the writer thread.
-pub(crate) fn check(keys: &Keys, device: &DeviceRow, package: Vec<u8>) -> Result<Checked, Refusal> {
+pub(crate) fn check(keys: &Keys, device: &DeviceRow, package: Vec<u8>, now: Moment) -> Result<Checked, Refusal> {
     if package.len() > KEY_PACKAGE_BYTES_MAX {
         let message = format!("key package of {} bytes: at most {KEY_PACKAGE_BYTES_MAX} are allowed", package.len());
         return Err(Refusal::new(RefusalCode::Limit, message));
@@ -54,53 +53,34 @@ pub(crate) fn check(keys: &Keys, device: &DeviceRow, package: Vec<u8>) -> Result
         .suite(u32::from(u16::from(decoded.cipher_suite())))
         .filter(|suite| suite.id == device.suite)
         .ok_or_else(|| invalid(&"its cipher suite is not the device's"))?;
-    let checked =
-        suite.observer.validate_key_package(message, Some(MlsTime::now())).map_err(|error| invalid(&error))?;
+    let checked = suite.observer.validate_key_package(message, Some(now.mls())).map_err(|error| invalid(&error))?;
     let expires = checked.expiration().map_err(|error| invalid(&error))?;
     Ok(Checked { package, expires_at_secs: i64::try_from(expires.seconds_since_epoch()).unwrap_or(i64::MAX) })
 }
 
 /// Keeps packages of a device.
 pub(crate) fn publish(
-    connection: &Connection,
+    batch: &mut dyn Batch,
     device: &DeviceRow,
     one_time: &[Checked],
     last_resort: Option<&Checked>,
+    now: Moment,
 ) -> Result<(), ChangeError> {
-    let have = count(connection, device.row)?.one_time as usize;
+    let have = batch.count_key_packages(device.row, now)?.one_time as usize;
     if have.saturating_add(one_time.len()) > KEY_PACKAGES_MAX {
         let message = format!("{have} one-time key packages are here, at most {KEY_PACKAGES_MAX} are kept");
         return refuse(RefusalCode::Limit, message);
     }
-    let mut insert = connection
-        .prepare_cached("INSERT INTO key_packages(device, last_resort, expires_at_secs, package) VALUES(?, ?, ?, ?)")?;
-    for package in one_time {
-        insert.execute((device.row, false, package.expires_at_secs, &package.package))?;
-    }
-    if let Some(package) = last_resort {
-        connection.execute("DELETE FROM key_packages WHERE device = ? AND last_resort = 1", [device.row])?;
-        insert.execute((device.row, true, package.expires_at_secs, &package.package))?;
-    }
-    Ok(())
-}
-
-pub(crate) fn count(connection: &Connection, device: i64) -> rusqlite::Result<KeyPackageCount> {
-    connection
-        .prepare_cached(
-            "SELECT count(*) FILTER (WHERE last_resort = 0), count(*) FILTER (WHERE last_resort = 1)
-             FROM key_packages WHERE device = ? AND expires_at_secs > ?",
-        )?
-        .query_row((device, now_secs()), |row| {
-            Ok(KeyPackageCount { one_time: row.get(0)?, last_resort: row.get::<_, u32>(1)? > 0 })
-        })
+    Ok(batch.insert_key_packages(device.row, one_time, last_resort)?)
 }
 
 /// One package of each active device of `users` that has keys of `suite`, but none of the device that asks.
 pub(crate) fn claim(
-    connection: &Connection,
+    batch: &mut dyn Batch,
     asking: i64,
     users: &[String],
     suite: u16,
+    now: Moment,
 ) -> Result<Vec<ClaimedKeyPackage>, ChangeError> {
     if users.len() > CLAIM_USERS_MAX {
         let message = format!("{} users in one request, at most {CLAIM_USERS_MAX} are allowed", users.len());
@@ -111,14 +91,14 @@ pub(crate) fn claim(
         let Ok(name) = UserName::new(user.as_str()) else {
             return refuse(RefusalCode::NotFound, "a name in the request is not a user name");
         };
-        let devices = devices_of(connection, name.as_str())?;
+        let devices = batch.devices_of(name.as_str())?;
         let own = devices.iter().any(|device| device.row == asking);
         let before = claimed.len();
         for device in devices {
             if device.row == asking || device.suspended || device.suite != suite {
                 continue;
             }
-            if let Some((key_package, used)) = take(connection, device.row)? {
+            if let Some((key_package, used)) = batch.take_key_package(device.row, now)? {
                 claimed.push(ClaimedKeyPackage {
                     user: device.user,
                     device: device.device.as_bytes().to_vec(),
@@ -138,27 +118,4 @@ pub(crate) fn claim(
         return refuse(RefusalCode::Limit, "these users have too many devices for one answer: claim for fewer at once");
     }
     Ok(claimed)
-}
-
-/// Takes one package of the device, if it has any that is not expired.
-pub(crate) fn take(connection: &Connection, device: i64) -> rusqlite::Result<Option<(Vec<u8>, Use)>> {
-    let one: Option<(i64, bool, Vec<u8>)> = connection
-        .prepare_cached(
-            "SELECT id, last_resort, package FROM key_packages WHERE device = ? AND expires_at_secs > ?
-             ORDER BY last_resort, id LIMIT 1",
-        )?
-        .query_row((device, now_secs()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((id, last_resort, package)) = one else {
-        return Ok(None);
-    };
-    if last_resort {
-        return Ok(Some((package, Use::LastResort)));
-    }
-    connection.prepare_cached("DELETE FROM key_packages WHERE id = ?")?.execute([id])?;
-    Ok(Some((package, Use::Once)))
-}
-
-fn now_secs() -> i64 {
-    now_micros() / 1_000_000
 }

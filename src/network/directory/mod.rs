@@ -1,23 +1,20 @@
 //! The directory: who there is. Users, their devices, invites, bot accounts, suspension, key packages.
 //!
-//! Everything here is a function of a database connection inside a transaction of its caller: the writer thread for
-//! what devices ask, [`super::admin`] for what operators ask, also from another process. A change of who must be in
-//! every conversation or who may not speak raises the directory's version, which tells a running network to look again.
+//! Everything here works on a batch or a view of its caller: the writer thread for what devices ask, [`super::admin`]
+//! for what operators ask, also from another process. A change of who must be in every conversation or who may not speak
+//! raises the policy's version, which tells a running network to look again.
 
 pub(crate) mod accounts;
 pub(crate) mod invites;
 pub(crate) mod key_packages;
 pub(crate) mod password;
+pub(crate) mod register;
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, OptionalExtension, Row};
-
-use super::store;
+use super::ledger::{DirectoryView, LedgerError};
 use retaind_protocol::credential::Role;
 use retaind_protocol::ids::DeviceId;
-
-const VERSION: &str = "directory_version";
 
 /// A device as the directory knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,40 +25,22 @@ pub(crate) struct DeviceRow {
     pub(crate) user: String,
     pub(crate) suite: u16,
     pub(crate) signature_key: Vec<u8>,
+    /// The device itself or its user.
     pub(crate) suspended: bool,
 }
 
-const DEVICE_COLUMNS: &str = "d.id, d.device, d.user, d.suite, d.signature_key, d.suspended OR u.suspended";
-
-fn device_row(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
-    Ok(DeviceRow {
-        row: row.get(0)?,
-        device: DeviceId::new(row.get(1)?),
-        user: row.get(2)?,
-        suite: row.get(3)?,
-        signature_key: row.get(4)?,
-        suspended: row.get(5)?,
-    })
-}
-
-/// The device of that id.
-pub(crate) fn device(connection: &Connection, device: &DeviceId) -> rusqlite::Result<Option<DeviceRow>> {
-    connection
-        .prepare_cached(&format!(
-            "SELECT {DEVICE_COLUMNS} FROM devices d JOIN users u ON u.user = d.user WHERE d.device = ?"
-        ))?
-        .query_row([device.as_bytes()], device_row)
-        .optional()
-}
-
-/// All devices of a user.
-pub(crate) fn devices_of(connection: &Connection, user: &str) -> rusqlite::Result<Vec<DeviceRow>> {
-    connection
-        .prepare_cached(&format!(
-            "SELECT {DEVICE_COLUMNS} FROM devices d JOIN users u ON u.user = d.user WHERE d.user = ? ORDER BY d.id"
-        ))?
-        .query_map([user], device_row)?
-        .collect()
+/// A user as the directory knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UserRow {
+    pub(crate) user: String,
+    pub(crate) role: Role,
+    pub(crate) suspended: bool,
+    /// Must it be in every conversation?
+    pub(crate) retention: bool,
+    /// Hash of a bot account's password. People have none.
+    pub(crate) password: Option<String>,
+    /// Was it given by an administrator?
+    pub(crate) initial_password: bool,
 }
 
 /// What every conversation is checked against; read again when the version has changed.
@@ -79,40 +58,30 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// The version alone: cheap.
-    pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
-        let bytes = store::meta(connection, VERSION)?.unwrap_or_default();
-        Ok(bytes.try_into().map(i64::from_le_bytes).unwrap_or_default())
-    }
-
     /// Reads all of it.
-    pub(crate) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let retention_users: Vec<String> = connection
-            .prepare_cached("SELECT user FROM users WHERE retention = 1 ORDER BY user")?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        let mut policy = Self { version: Self::version(connection)?, retention_users, ..Self::default() };
-        for user in &policy.retention_users {
-            let before = policy.required.len();
-            policy.required.extend(devices_of(connection, user)?.into_iter().filter(|device| !device.suspended));
-            if policy.required.len() == before && policy.unready.is_none() {
-                policy.unready = Some(user.clone());
-            }
+    pub(crate) fn load(rows: &(impl DirectoryView + ?Sized)) -> Result<Self, LedgerError> {
+        let mut policy = Self { version: rows.policy_version()?, ..Self::default() };
+        for user in rows.retention_users()? {
+            let devices = rows.devices_of(&user)?;
+            policy.require(user, devices);
         }
-        policy.suspended = connection
-            .prepare_cached(
-                "SELECT d.id FROM devices d JOIN users u ON u.user = d.user WHERE d.suspended OR u.suspended",
-            )?
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
+        policy.suspended = rows.suspended_devices()?;
         Ok(policy)
     }
-}
 
-/// Tells a running network to look again.
-pub(crate) fn raise_version(connection: &Connection) -> rusqlite::Result<()> {
-    let next = Policy::version(connection)?.wrapping_add(1);
-    store::set_meta(connection, VERSION, &next.to_le_bytes())
+    /// Reads it if its version is another than `known`, which costs little.
+    pub(crate) fn unless(known: i64, rows: &(impl DirectoryView + ?Sized)) -> Result<Option<Self>, LedgerError> {
+        if rows.policy_version()? == known { Ok(None) } else { Self::load(rows).map(Some) }
+    }
+
+    fn require(&mut self, user: String, devices: Vec<DeviceRow>) {
+        let before = self.required.len();
+        self.required.extend(devices.into_iter().filter(|device| !device.suspended));
+        if self.required.len() == before && self.unready.is_none() {
+            self.unready = Some(user.clone());
+        }
+        self.retention_users.push(user);
+    }
 }
 
 pub(crate) fn role_name(role: Role) -> &'static str {

@@ -201,7 +201,10 @@ impl<'a> Scenes<'a> {
     /// A device of a new user.
     async fn enter(&self, name: &str) -> Result<Device, Failure> {
         let user = UserName::new(name).map_err(Failure::internal)?;
-        let invite = self.network.invite(self.endpoint, &user, Role::Normal).map_err(Failure::internal)?;
+        let invite = self
+            .network
+            .admin(|admin| admin.invite_to(self.endpoint, &user, Role::Normal, None))
+            .map_err(Failure::internal)?;
         let store = Store::in_memory(self.vault.clone(), STEPS).map_err(Failure::internal)?;
         let account = account::register(store, &invite.endpoint, Proof::Invite(&invite.code), 0).await;
         let account = account.map_err(Failure::internal)?;

@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::error::NetworkError;
-use retaind_core::clock::{Clock, SystemClock};
+use crate::error::NetworkError;
 use retaind_state::schema::{self, Step};
 
 /// The versions of the database, see [`schema`].
@@ -127,11 +126,6 @@ pub(crate) fn meta(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>
 pub(crate) fn set_meta(connection: &Connection, key: &str, value: &[u8]) -> Result<(), rusqlite::Error> {
     connection.prepare_cached("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)")?.execute((key, value))?;
     Ok(())
-}
-
-/// Wall clock, microseconds since 1970, UTC.
-pub(crate) fn now_micros() -> i64 {
-    SystemClock.now_micros()
 }
 
 #[cfg(test)]

@@ -1,0 +1,157 @@
+//! Carrying out changes: what [`super::delivery`] and [`super::directory`] decide, on any
+//! [`Ledger`](super::ledger::Ledger).
+//!
+//! A batch of changes becomes one transaction of the ledger, each change an [`attempt`] of its own. Outcomes and effects
+//! are returned once all of it is on stable storage, or none of it. What is remembered between batches (the policy,
+//! loaded groups) must equal what the ledger holds: it is forgotten whenever a batch was not committed.
+
+use super::change::{Change, Outcome};
+use super::clock::Moment;
+use super::delivery::accept::Accept;
+use super::delivery::blobs;
+use super::delivery::decide;
+use super::delivery::entry::Effects;
+use super::delivery::groups::Groups;
+use super::delivery::purge::Purge;
+use super::directory::{Policy, accounts, key_packages, register};
+use super::error::{ChangeError, Refusal};
+use super::keys::Keys;
+use super::ledger::{Batch, LedgerError, LedgerWriter, Writers, attempt};
+use retaind_protocol::wire::{Answer, BlobCreated, ClaimedKeyPackages};
+
+/// A batch that is on stable storage.
+#[derive(Debug)]
+#[must_use = "answers and pushes follow from it"]
+pub(crate) struct Executed {
+    /// Of each change, in order.
+    pub(crate) outcomes: Vec<Result<Outcome, Refusal>>,
+    pub(crate) effects: Effects,
+}
+
+/// What is remembered from batch to batch.
+pub(crate) struct Executor {
+    clock: fn() -> Moment,
+    policy: Option<Policy>,
+    groups: Groups,
+    purge: Purge,
+}
+
+impl Executor {
+    pub(crate) fn new(clock: fn() -> Moment) -> Self {
+        Self { clock, policy: None, groups: Groups::new(), purge: Purge::default() }
+    }
+
+    /// Carries out all of `changes`, refused ones without effect; or, if the ledger fails, none.
+    pub(crate) fn execute(
+        &mut self,
+        ledger: &mut dyn LedgerWriter,
+        keys: &Keys,
+        changes: Vec<Change>,
+    ) -> Result<Executed, LedgerError> {
+        if ledger.writers() == Writers::Several {
+            self.groups.clear();
+        }
+        let executed = self.transaction(ledger, keys, changes);
+        if executed.is_err() {
+            self.policy = None;
+            self.groups.clear();
+        }
+        executed
+    }
+
+    fn transaction(
+        &mut self,
+        ledger: &mut dyn LedgerWriter,
+        keys: &Keys,
+        changes: Vec<Change>,
+    ) -> Result<Executed, LedgerError> {
+        let mut batch = ledger.begin(&changes)?;
+        match self.carry_out(&mut *batch, keys, changes) {
+            Ok(executed) => batch.commit().map(|()| executed),
+            Err(error) => {
+                if let Err(error) = batch.undo() {
+                    tracing::error!(%error, "the network's database does not roll back");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn carry_out(&mut self, batch: &mut dyn Batch, keys: &Keys, changes: Vec<Change>) -> Result<Executed, LedgerError> {
+        let mut policy = match self.policy.take() {
+            Some(known) => Policy::unless(known.version, batch)?.unwrap_or(known),
+            None => Policy::load(batch)?,
+        };
+        let mut outcomes = Vec::with_capacity(changes.len());
+        let mut effects = Effects::default();
+        for change in changes {
+            let mark = effects.mark();
+            let outcome = attempt(batch, |batch| self.apply(batch, keys, &mut policy, change, &mut effects))?;
+            if outcome.is_ok() {
+                self.groups.keep();
+            } else {
+                self.groups.undo();
+                effects.undo(mark);
+            }
+            outcomes.push(outcome);
+        }
+        self.policy = Some(policy);
+        Ok(Executed { outcomes, effects })
+    }
+
+    fn apply(
+        &mut self,
+        batch: &mut dyn Batch,
+        keys: &Keys,
+        policy: &mut Policy,
+        change: Change,
+        effects: &mut Effects,
+    ) -> Result<Outcome, ChangeError> {
+        if let Some(device) = change.device() {
+            decide::active(policy, device)?;
+        }
+        let now = (self.clock)();
+        let mut accept = Accept { rows: &mut *batch, keys, policy, groups: &mut self.groups, effects, now };
+        match change {
+            Change::Application { device, send_id, message } => {
+                accept.application(&device, &send_id, &message).map(Outcome::accepted)
+            }
+            Change::Handshake { device, send_id, handshake, welcome } => {
+                accept.handshake(&device, &send_id, *handshake, &welcome).map(Outcome::accepted)
+            }
+            Change::Create { device, send_id, group_info, commit, welcome } => {
+                accept.create(&device, &send_id, &group_info, *commit, &welcome).map(Outcome::accepted)
+            }
+            Change::ProposeBots { conversations } => accept.propose_all(&conversations).map(Outcome::Proposed),
+            Change::Acknowledge { device, cursors } => {
+                let moved = accept.acknowledge(&device, &cursors)?;
+                moved.into_iter().for_each(|conversation| self.purge.due(conversation));
+                Ok(Outcome::done())
+            }
+            Change::Purge => Ok(Outcome::Purged(self.purge.step(batch)?)),
+            Change::Register { claim, suite, signature_key } => {
+                let (device, credential) = register::register(batch, keys, &claim, suite, &signature_key, now)?;
+                *policy = Policy::load(batch)?;
+                Ok(Outcome::Registered { device, credential })
+            }
+            Change::SetPassword { device, hash } => {
+                accounts::change_password(batch, &device.user, &hash).map(|()| Outcome::done())
+            }
+            Change::PublishKeyPackages { device, one_time, last_resort } => {
+                key_packages::publish(batch, &device, &one_time, last_resort.as_ref(), now).map(|()| Outcome::done())
+            }
+            Change::ClaimKeyPackages { device, users, suite } => {
+                let packages = key_packages::claim(batch, device.row, &users, suite, now)?;
+                Ok(Outcome::Answer(Answer::ClaimedKeyPackages(ClaimedKeyPackages { packages })))
+            }
+            Change::BlobCreate { device, blob, size } => {
+                blobs::create(batch, device.row, &blob, size, now)?;
+                Ok(Outcome::Answer(Answer::BlobCreated(BlobCreated { blob: blob.as_bytes().to_vec() })))
+            }
+            Change::BlobFinish { device, blob } => {
+                batch.finish_blob(&blob, device.row)?;
+                Ok(Outcome::done())
+            }
+        }
+    }
+}
