@@ -12,6 +12,15 @@ use retaind::protocol::wire::*;
 
 use crate::support::raw::{BOT, PATIENCE, Raw, Served, application, random, refusal, user};
 
+/// Sends a request that is answered by a place in a conversation.
+async fn accepted(connection: &Connection, request: Request) -> Result<u64, String> {
+    match connection.call(request).await {
+        Ok(Answer::Accepted(accepted)) => Ok(accepted.seq),
+        Ok(_) => Err("the answer is not `accepted`".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn seqs(deliveries: &[Delivery]) -> Vec<u64> {
     deliveries.iter().map(|delivery| delivery.seq).collect()
 }
@@ -56,7 +65,7 @@ async fn requests_sent_at_once_keep_their_order() {
     let (alice, _bob) = (served.device("alice").await, served.device("bob").await);
     let mut session = alice.create(&["bob"]).await;
     let sends: Vec<_> = (0..100).map(|n| application(&mut session, &n.to_string())).collect();
-    let calls = sends.into_iter().map(|send| alice.connection.call_accepted(Request::SendApplication(send)));
+    let calls = sends.into_iter().map(|send| accepted(&alice.connection, Request::SendApplication(send)));
     let accepted: Vec<u64> = futures_util::future::join_all(calls).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(accepted, (2..102).collect::<Vec<_>>());
 }
@@ -69,25 +78,25 @@ async fn a_lost_answer_never_doubles_a_message() {
     let (mut session, create) = alice.draft(&["bob"]).await;
     for _ in 0..2 {
         let again = Request::CreateConversation(create.clone());
-        assert_eq!(alice.connection.call_accepted(again).await.unwrap(), 1);
+        assert_eq!(accepted(&alice.connection, again).await.unwrap(), 1);
     }
     session.receive(&create.commit).unwrap();
     let send = application(&mut session, "once");
     let repeated = Request::SendApplication(send);
-    assert_eq!(alice.connection.call_accepted(repeated.clone()).await.unwrap(), 2);
+    assert_eq!(accepted(&alice.connection, repeated.clone()).await.unwrap(), 2);
     let pending = session.commit(&[], &[]).unwrap();
     let commit = Request::SendHandshake(SendHandshake {
         send_id: random::<16>().to_vec(),
         message: pending.commit,
         welcome: Vec::new(),
     });
-    assert_eq!(alice.connection.call_accepted(commit.clone()).await.unwrap(), 3);
+    assert_eq!(accepted(&alice.connection, commit.clone()).await.unwrap(), 3);
     // also on another connection, also when the epoch has passed, also after a restart
     served.stop().await;
     let served = Served::start(folder.path()).await;
     alice.login(&served.endpoint).await.unwrap();
-    assert_eq!(alice.connection.call_accepted(repeated).await.unwrap(), 2);
-    assert_eq!(alice.connection.call_accepted(commit).await.unwrap(), 3);
+    assert_eq!(accepted(&alice.connection, repeated).await.unwrap(), 2);
+    assert_eq!(accepted(&alice.connection, commit).await.unwrap(), 3);
     let mut bob = bob;
     bob.login(&served.endpoint).await.unwrap();
     assert_eq!(seqs(&bob.fetch(session.conversation(), 0).await.unwrap().deliveries), [1, 2, 3]);
@@ -172,7 +181,7 @@ async fn a_conversation_that_is_stuck_does_not_hold_up_the_others() {
     let mut stuck = alice.create(&["bob"]).await;
     let sends: Vec<_> = (0..1200).map(|n| application(&mut stuck, &n.to_string())).collect();
     for chunk in sends.chunks(200) {
-        let calls = chunk.iter().map(|send| alice.connection.call_accepted(Request::SendApplication(send.clone())));
+        let calls = chunk.iter().map(|send| accepted(&alice.connection, Request::SendApplication(send.clone())));
         futures_util::future::join_all(calls).await.into_iter().for_each(|accepted| assert!(accepted.is_ok()));
     }
     bob.subscribe(4000).await;

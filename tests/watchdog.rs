@@ -8,7 +8,7 @@ use std::time::Duration;
 use retaind::bot::disk::{Disk, DiskCall, RealDisk};
 use retaind::bot::grace::Grace;
 use retaind::bot::run::{BotError, Shipping};
-use retaind::bot::watchdog::{Limits, Network, Settings, Space};
+use retaind::bot::watchdog::{Health, Limits, Network, Pipeline, Settings, Space};
 use retaind::core::fault::{Fault, Faulty as _};
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 use retaind::report::counters::Counter;
@@ -99,7 +99,13 @@ async fn an_outage_is_told_and_a_try_that_hangs_is_begun_anew() {
     tokio::time::timeout(Duration::from_secs(15), gate.accepted.reaches(accepted + 2)).await.unwrap();
     gate.open();
     tokio::time::timeout(Duration::from_secs(15), bot.saved(11)).await.unwrap();
-    health.wait_for(|health| health.network == Network::Connected && health.is_well()).await.unwrap();
+    let is_well = |health: &Health| {
+        health.network == Network::Connected
+            && health.network_failures == 0
+            && health.pipeline == Pipeline::Moves
+            && health.space != Space::Critical
+    };
+    health.wait_for(is_well).await.unwrap();
     let (now_warnings, failures) = (bot.counters.watchdog_warnings.get(), bot.counters.watchdog_failures.get());
     let restarts = health.borrow().restarts;
     bot.stop().await.unwrap();

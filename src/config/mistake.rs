@@ -273,11 +273,6 @@ pub enum Invalid {
 pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
-    /// `Err` with them, unless there are none.
-    pub fn none_or(mistakes: Vec<Mistake>) -> Result<(), Self> {
-        if mistakes.is_empty() { Ok(()) } else { Err(Self(mistakes)) }
-    }
-
     /// At least one.
     pub fn as_slice(&self) -> &[Mistake] {
         &self.0

@@ -228,14 +228,6 @@ impl Connection {
             _ => Err(ConnectionError::Protocol("answer is not `done`")),
         }
     }
-
-    /// Sends a request that is answered by a place in a conversation.
-    pub async fn call_accepted(&self, request: Request) -> Result<u64, ConnectionError> {
-        match self.call(request).await? {
-            Answer::Accepted(accepted) => Ok(accepted.seq),
-            _ => Err(ConnectionError::Protocol("answer is not `accepted`")),
-        }
-    }
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<TlsStream<TcpStream>, ConnectionError> {

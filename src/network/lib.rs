@@ -113,12 +113,6 @@ impl Options {
             cipher_suites: CIPHER_SUITES.to_vec(),
         }
     }
-
-    /// Allows other cipher suites than those with AES-256: for tests against MLS implementations that have none.
-    pub fn danger_with_cipher_suites(mut self, cipher_suites: &[u16]) -> Self {
-        self.cipher_suites = cipher_suites.to_vec();
-        self
-    }
 }
 
 /// What connections, tasks and the writer share.

@@ -15,8 +15,8 @@
 //! # Invariants
 //!
 //! - **A nonce never meets two plaintexts.** [`Encryptor::new`] makes the key itself, so no two attachments share one,
-//!   and that is why the nonce's prefix can be zero. Within one attachment a chunk may be sealed again (an upload goes
-//!   continues after a lost connection), but only to the bytes it was first sealed to: the tags are kept (16 bytes for each
+//!   and that is why the nonce's prefix can be zero. Within one attachment a chunk may be
+//!   sealed again, but only to the bytes it was first sealed to: the tags are kept (16 bytes for each
 //!   256 KiB), and a file that has changed under the sender is refused before any ciphertext leaves.
 //! - **What has been opened is what was sealed.** A damaged, missing, exchanged or foreign block is refused at its
 //!   place, without output; [`Verified`] exists only after the last block and the SHA-256 that the message states.
@@ -25,9 +25,8 @@
 //!
 //! # Crash
 //!
-//! Keys live in memory until the message is sent: a sender that dies starts over with a new key. A receiver continues
-//! at a block boundary: it feeds what it has on disk to [`Decryptor::skip_chunk`], and the hash shows at the end
-//! whether the disk had kept it.
+//! Keys live in memory until the message is sent: a sender that dies starts over with a new key. A receiver that dies starts
+//! the file again.
 //!
 //! # Not here
 //!

@@ -102,11 +102,6 @@ impl Segments {
         &self.place
     }
 
-    /// The open segment with all that was appended, durable or not.
-    pub fn open_row(&self) -> &SegmentRow {
-        &self.open
-    }
-
     /// Appends a record: one line with its line feed, received at `received_micros` (since 1970 UTC). Rotates before
     /// it if the open file would pass a limit. Not durable before [`sync`](Self::sync).
     pub fn append(&mut self, line: &[u8], received_micros: i64) -> Result<(), SegmentError> {
@@ -123,13 +118,6 @@ impl Segments {
     /// Is the open file old enough for [`rotate`](Self::rotate)? Never while it is empty.
     pub fn due(&self, now_micros: i64) -> bool {
         self.age_from_micros.is_some_and(|from| self.policy.is_too_old(from, now_micros))
-    }
-
-    /// Microseconds since 1970 UTC at which [`due`](Self::due) becomes true, to set a timer by; `None` = no limit, or
-    /// nothing written yet.
-    pub fn due_micros(&self) -> Option<i64> {
-        let age = i64::try_from(self.policy.age_max?.as_micros()).unwrap_or(i64::MAX);
-        self.age_from_micros.map(|from| from.saturating_add(age))
     }
 
     /// Seals the open file and begins the next one; does nothing if it is empty. Takes effect at `sync` and `settle`.

@@ -56,11 +56,6 @@ pub struct Health {
 }
 
 impl Health {
-    /// Does no operator have to look at anything?
-    pub fn is_well(&self) -> bool {
-        self.network_failures == 0 && self.pipeline == Pipeline::Moves && self.space != Space::Critical
-    }
-
     /// May more deliveries be taken?
     pub fn takes_deliveries(&self) -> bool {
         self.space != Space::Critical

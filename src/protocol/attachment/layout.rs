@@ -69,21 +69,6 @@ impl Layout {
         Some(start..end)
     }
 
-    /// Index of the block that holds byte `offset` of the blob; `None` at and after its end.
-    pub fn block_at(&self, offset: u64) -> Option<u32> {
-        if offset >= self.ciphertext_size() {
-            return None;
-        }
-        let index = offset.saturating_sub(HEADER).checked_div(CHUNK.saturating_add(TAG))?;
-        u32::try_from(index).ok()
-    }
-
-    /// Refuses a blob whose length differs from this layout's.
-    pub fn check_blob(&self, blob_size: u64) -> Result<(), AttachmentError> {
-        let expected = self.ciphertext_size();
-        if blob_size == expected { Ok(()) } else { Err(AttachmentError::BlobSize { expected, found: blob_size }) }
-    }
-
     pub(super) fn is_last(&self, index: u32) -> bool {
         index.checked_add(1) == Some(self.blocks)
     }

@@ -63,15 +63,6 @@ impl Decryptor {
         Ok(())
     }
 
-    /// Skips the next chunk: its `plaintext`, all of it, is there from an earlier attempt.
-    /// [`finish`](Self::finish) checks whether it was right.
-    pub fn skip_chunk(&mut self, plaintext: &[u8]) -> Result<(), AttachmentError> {
-        let index = self.expect_block(plaintext.len(), self.layout.chunk_bytes(self.next))?;
-        self.digest.update(plaintext);
-        self.next = index.saturating_add(1);
-        Ok(())
-    }
-
     fn expect_block(&self, found: usize, expected: usize) -> Result<u32, AttachmentError> {
         let index = self.next;
         if index >= self.layout.blocks() {

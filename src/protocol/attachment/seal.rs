@@ -1,6 +1,6 @@
 //! The sender's side: plaintext chunks in, blocks of the blob out.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::ops::Range;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey};
@@ -165,7 +165,7 @@ impl<R: Read> EncryptingReader<R> {
     }
 
     /// Appends the next block to `out` and returns its place in the blob; `None` after the last.
-    /// After an error the reader must be [rewound](Self::resume_at) before it is used again.
+    /// After an error the reader must not be used again.
     pub fn next_block(&mut self, out: &mut Vec<u8>) -> Result<Option<Range<u64>>, AttachmentError> {
         let layout = self.layout();
         let Some(range) = layout.block_range(self.next) else {
@@ -193,26 +193,5 @@ impl<R: Read> EncryptingReader<R> {
             return Err(AttachmentError::Changed { index: blocks });
         }
         self.encryptor.finish()
-    }
-}
-
-impl<R: Read + Seek> EncryptingReader<R> {
-    /// Continues where the network has stopped: at byte `offset` of the blob. Returns how many bytes of the next block
-    /// the network already has. An error beyond what was read so far.
-    pub fn resume_at(&mut self, offset: u64) -> Result<u64, AttachmentError> {
-        let layout = self.layout();
-        if offset > layout.ciphertext_size() {
-            return Err(AttachmentError::BlobSize { expected: layout.ciphertext_size(), found: offset });
-        }
-        let index = layout.block_at(offset).unwrap_or(layout.blocks());
-        let sealed = u32::try_from(self.encryptor.tags.len()).unwrap_or(u32::MAX);
-        if index > sealed {
-            return Err(AttachmentError::OutOfOrder { expected: sealed, found: index });
-        }
-        let chunk = layout.chunk_range(index).map_or(layout.plaintext_size(), |range| range.start);
-        self.source.seek(SeekFrom::Start(chunk)).map_err(AttachmentError::Read)?;
-        self.next = index;
-        let block = layout.block_range(index).map_or(offset, |range| range.start);
-        Ok(offset.saturating_sub(block))
     }
 }
