@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use retaind_core::fault::{Fault, Faulty, chain};
+use retaind_core::fault::{Fault, Faulty};
 use retaind_core::pause::Growth;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
@@ -390,7 +390,10 @@ impl Stages {
             }
         }
         if let Some(error) = &failed {
-            tracing::error!(error = %chain(error), "a stage failed, the bot stops");
+            // the error itself is logged once, by whoever ends the program
+            tracing::warn!(
+                "a stage failed: the bot makes safe what is in hand and stops; the reason follows at its end"
+            );
             tell(events, error.event(Phase::Running));
             if matches!(error, BotError::Gone(_)) {
                 // what is made safe now would be in files that no one finds: nothing more is acknowledged
