@@ -24,7 +24,7 @@ use aws_types::service_config::ServiceConfigKey;
 use std::time::Duration;
 use thiserror::Error;
 
-pub use error::{AwsError, Call, Remedy};
+pub use error::{AwsError, Call};
 
 /// Longest time to connect to a service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

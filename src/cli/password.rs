@@ -19,10 +19,10 @@ use crate::config::aws::SecretPlace;
 use crate::config::secret::Secret;
 use crate::config::{Config, StorePassword};
 use retaind_aws::secrets::{self, SecretText};
-use retaind_aws::{Aws, AwsError, Remedy};
+use retaind_aws::{Aws, AwsError};
 use retaind_bot::passwords::{Keeper, Maker, NotKept, Passwords, Source};
 use retaind_bot::run as bot;
-use retaind_core::fault::Fault;
+use retaind_core::fault::{Fault, Faulty as _};
 use retaind_report::events::{Event, Events};
 use tokio_util::sync::CancellationToken;
 
@@ -143,7 +143,7 @@ impl InSecret {
 fn refused(error: &AwsError) -> NotKept {
     NotKept {
         why: error.to_string(),
-        fault: if error.remedy() == Remedy::Wait { Fault::Temporary } else { Fault::Configuration },
+        fault: if error.is_temporary() { Fault::Temporary } else { Fault::Configuration },
     }
 }
 

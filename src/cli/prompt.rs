@@ -34,7 +34,7 @@ pub(super) enum NoPassword {
     )]
     Ended,
     /// The terminal does not work.
-    #[error("the password cannot be asked for at the terminal: {0}")]
+    #[error("the password cannot be asked for at the terminal")]
     Terminal(#[from] io::Error),
 }
 

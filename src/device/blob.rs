@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use futures_util::future::BoxFuture;
+use retaind_core::fault::{Fault, Faulty};
 use thiserror::Error;
 
 use super::connection::{Connection, ConnectionError};
@@ -37,6 +38,16 @@ pub enum BlobError {
     /// The system gave no randomness.
     #[error("the system gives no random bytes")]
     Random,
+}
+
+impl Faulty for BlobError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Connection(error) => error.fault(),
+            Self::Attachment(_) | Self::File { .. } => Fault::Configuration,
+            Self::Random => Fault::Internal,
+        }
+    }
 }
 
 impl BlobError {
