@@ -6,6 +6,14 @@
 //!
 //! Invariants: what AWS answers leaves this room as a typed value or as an [`AwsError`], never as a type of the SDK. No
 //! call retries without end in here: the caller knows what may be repeated.
+#![warn(
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub
+)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod cloudwatch;
 pub mod error;

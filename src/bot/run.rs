@@ -47,6 +47,8 @@ use retaind_core::clock::Clock;
 const COMMIT: &str = "commit";
 /// Stands for the name of a stage in the error about one that ended unasked.
 const ENDED_EARLY: &str = "one that should have gone on";
+/// Stages that report their end: commit and watchdog, each once.
+const REPORTING: usize = 2;
 /// Chunks between two stages: enough to form a batch while another one is synced.
 const CHUNKS_MAX: usize = 1024;
 /// How long the last acknowledgements may take, within the grace time: a silent network does not use it up.
@@ -307,7 +309,7 @@ struct DataPath {
 
 struct Stages {
     /// How commit and watchdog ended.
-    ended: mpsc::UnboundedReceiver<Result<(), BotError>>,
+    ended: mpsc::Receiver<Result<(), BotError>>,
     running: usize,
     stop: CancellationToken,
     source: JoinHandle<Result<(), Box<dyn Trouble>>>,
@@ -326,15 +328,15 @@ impl Stages {
     ) -> Result<Self, BotError> {
         let DataPath { committer, queue, bell, names, shipping, disk, rotate } = data_path;
         let Watched { stop, mut watching } = watched;
-        let (tell, ended) = mpsc::unbounded_channel();
+        let (tell, ended) = mpsc::channel(REPORTING);
         let (chunks, ready) = mpsc::channel(CHUNKS_MAX);
         let pulse = surroundings.pulses.add(COMMIT);
         let (runtime, committed) = (Handle::current(), tell.clone());
         let commit = move || {
             let work = move || Ok(committer.run(&runtime, ready, rotate, &pulse)?);
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-            // the receiver lives as long as the bot
-            let _ = committed.send(result.unwrap_or(Err(BotError::Stage(COMMIT))));
+            // there is a place for each of the two; the receiver lives as long as the bot
+            committed.try_send(result.unwrap_or(Err(BotError::Stage(COMMIT)))).ok();
         };
         thread::Builder::new().name(COMMIT.into()).spawn(commit).map_err(|_| BotError::Stage(COMMIT))?;
         tokio::spawn(async move {
@@ -342,7 +344,7 @@ impl Stages {
                 Some(Ok(watched)) => watched.map_err(BotError::from),
                 Some(Err(_)) | None => Err(BotError::Stage("watchdog")),
             };
-            let _ = tell.send(watched);
+            tell.try_send(watched).ok();
         });
         let counters = surroundings.counters.clone();
         let runner = Runner {
@@ -355,7 +357,7 @@ impl Stages {
         let rung = bell.clone();
         let shipped = tokio::spawn(async move { runner.run(&rung).await });
         let source = tokio::spawn(session.run(Bot { chunks, names, surroundings }, stop.clone()));
-        Ok(Self { ended, running: 2, stop, source, bell, shipping: shipped, grace: shipping.grace, counters })
+        Ok(Self { ended, running: REPORTING, stop, source, bell, shipping: shipped, grace: shipping.grace, counters })
     }
 
     async fn wait(mut self, stop: CancellationToken, events: &Events) -> Result<Shipped, BotError> {

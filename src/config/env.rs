@@ -1,6 +1,6 @@
 //! Every variable that the bot knows, in one table, and the only place that reads the environment.
 //!
-//! The table below is the documentation: the README's table and `retaind check` are made from it, and a test compares
+//! The table below is the documentation: that of `docs/settings.md` and `retaind check` are made from it, and a test compares
 //! them. Reading turns the process environment into [`Settings`]: texts with their origin, not yet understood. What they
 //! mean is [`super::load`]'s business.
 //!

@@ -111,13 +111,13 @@ impl Blobs for Connection {
         let length = u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX);
         let get = BlobGet { blob: blob.to_vec(), offset: start, length };
         Box::pin(async move {
-            match self.call(Request::BlobGet(get)).await? {
-                Answer::BlobRange(range) if range.bytes.is_empty() => {
-                    Err(AttachmentError::BlobSize { expected: end, found: range.size }.into())
-                }
-                Answer::BlobRange(range) => Ok(range.bytes),
-                _ => Err(ConnectionError::Protocol("range of a blob was not answered").into()),
+            let Answer::BlobRange(range) = self.call(Request::BlobGet(get)).await? else {
+                return Err(ConnectionError::Protocol("range of a blob was not answered").into());
+            };
+            if range.bytes.is_empty() {
+                return Err(AttachmentError::BlobSize { expected: end, found: range.size }.into());
             }
+            Ok(range.bytes)
         })
     }
 }

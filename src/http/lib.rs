@@ -7,6 +7,14 @@
 //! compression, cookies, proxies.
 
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub
+)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod client;
 pub mod server;

@@ -5,6 +5,14 @@
 //! the limits cost is counted and told.
 //!
 //! What waits to be told is in memory only: a killed bot has written it to its log, and nowhere else.
+#![warn(
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub
+)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod counters;
 pub mod events;

@@ -13,6 +13,15 @@
 //! Stopping goes from front to back: no more deliveries are taken; the workers drop what they have not begun (it is not
 //! acknowledged, so it comes again); downloads are aborted; what is ready is committed; the last acknowledgements go out.
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub
+)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::as_conversions))]
 
 pub mod change;
 pub mod decrypt;

@@ -11,6 +11,15 @@
 //!
 //! Not here: what the tables mean. Each room keeps its own.
 #![forbid(unsafe_code)]
+#![warn(
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub
+)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::as_conversions))]
 
 mod error;
 mod file;
