@@ -3,7 +3,15 @@
 //! `cargo bench --bench corpus -- FILE.jsonl.gz [ROOMS]`; takes long, because every nickname is a device with keys of its
 //! own and every join is a commit that the members verify.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing, missing_docs)]
-#![allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    reason = "these rules are for the product"
+)]
 
 use std::future::ready;
 use std::num::NonZeroUsize;

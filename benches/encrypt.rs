@@ -3,6 +3,15 @@
 //!
 //! Each figure is the best of several rounds, the rounds of all taken in turn, so that a noisy neighbour meets all.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    reason = "these rules are for the product"
+)]
 
 use std::hint::black_box;
 use std::time::Instant;

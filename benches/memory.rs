@@ -2,7 +2,15 @@
 //!
 //! `cargo bench --bench memory [-- GIB MESSAGES]`. The bot is the real program; network and devices are in this process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing, missing_docs)]
-#![allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    reason = "these rules are for the product"
+)]
 
 use std::fs::File;
 use std::io::Write;

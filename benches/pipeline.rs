@@ -3,7 +3,15 @@
 //! `cargo bench --bench pipeline [-- CONVERSATIONS MESSAGES | latency | drain]`. All ratios are against the raw cost of one signature
 //! verification and one AES-256-GCM open a message on all cores, measured in the same run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::indexing_slicing, missing_docs)]
-#![allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    reason = "these rules are for the product"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

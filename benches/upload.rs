@@ -11,7 +11,15 @@
     clippy::indexing_slicing,
     missing_docs
 )]
-#![allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    reason = "these rules are for the product"
+)]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use crate::support::openmls_device::{self, Keys, OpenMlsDevice, Pending, Seen, Use};
+use crate::support::raw::accepted;
 use crate::support::{BOT, Harness, text, user};
 
 const SUITE: u16 = 7;
@@ -314,7 +315,7 @@ impl Member<'_> {
     async fn try_send(&mut self, data: &[u8]) -> Result<u64, RefusalCode> {
         let message = self.conversation.encrypt(data);
         let send = SendApplication { send_id: random::<16>().unwrap().to_vec(), message };
-        let sent = self.foreign.connection.call_accepted(Request::SendApplication(send)).await;
+        let sent = accepted(&self.foreign.connection, Request::SendApplication(send)).await;
         sent.map_err(|error| error.refusal().unwrap())
     }
 
@@ -324,7 +325,7 @@ impl Member<'_> {
 
     async fn try_handshake(&self, message: Vec<u8>, welcome: Vec<u8>) -> Result<u64, RefusalCode> {
         let send = SendHandshake { send_id: random::<16>().unwrap().to_vec(), message, welcome };
-        let sent = self.foreign.connection.call_accepted(Request::SendHandshake(send)).await;
+        let sent = accepted(&self.foreign.connection, Request::SendHandshake(send)).await;
         sent.map_err(|error| error.refusal().unwrap())
     }
 

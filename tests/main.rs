@@ -1,5 +1,13 @@
 //! All integration tests in one binary, a module a promise.
-#![allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    reason = "these rules are for the product"
+)]
 
 mod aws;
 mod cli;

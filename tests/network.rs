@@ -3,23 +3,13 @@
 
 use std::path::Path;
 
-use retaind::device::connection::Connection;
 use retaind::device::mls::{Proposed, Received};
 use retaind::network::{Admin, Network, NetworkError, Options, Standing};
 use retaind::protocol::ids::ConversationId;
 use retaind::protocol::limits::BLOB_RANGE_BYTES_MAX;
 use retaind::protocol::wire::*;
 
-use crate::support::raw::{BOT, PATIENCE, Raw, Served, application, random, refusal, user};
-
-/// Sends a request that is answered by a place in a conversation.
-async fn accepted(connection: &Connection, request: Request) -> Result<u64, String> {
-    match connection.call(request).await {
-        Ok(Answer::Accepted(accepted)) => Ok(accepted.seq),
-        Ok(_) => Err("the answer is not `accepted`".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
+use crate::support::raw::{BOT, PATIENCE, Raw, Served, accepted, application, random, refusal, user};
 
 fn seqs(deliveries: &[Delivery]) -> Vec<u64> {
     deliveries.iter().map(|delivery| delivery.seq).collect()
@@ -423,7 +413,7 @@ async fn a_device_that_never_was_there_finds_everything_later() {
         alice.send(&mut session, "later").await.unwrap();
         ids.push(*session.conversation());
     }
-    let (connection, pushes) = Connection::open(&served.endpoint, 4096).await.unwrap();
+    let (connection, pushes) = retaind::device::connection::Connection::open(&served.endpoint, 4096).await.unwrap();
     let login = crate::support::raw::login(&connection, &bob.identity, &bob.secret);
     connection.call_done(Request::Login(login)).await.unwrap();
     (bob.connection, bob.pushes) = (connection, pushes);

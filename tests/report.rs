@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use retaind::aws::Aws;
 use retaind::aws::cloudwatch::{CloudWatch, Figure, FigureUnit};
 use retaind::aws::sns::Sns;
-use retaind::aws::{Aws, Remedy};
 use retaind::core::clock::{Clock, SystemClock};
+use retaind::core::fault::{self, Faulty as _};
 use retaind::network::Standing;
 use retaind::protocol::ids::ConversationKind;
 use retaind::report::counters::Counters;
@@ -192,12 +193,12 @@ async fn a_missing_permission_names_the_action_and_the_operator_can_mend_it() {
     let sns = Sns::new(&aws(&access), "eu-north-1", &topic.arn);
     let denied = sns.publish("{}", BOT, "1").await.unwrap_err();
     assert!(denied.to_string().contains("`sns:Publish`") && denied.to_string().contains(&topic.arn), "{denied}");
-    assert_eq!(denied.remedy(), Remedy::Operator);
+    assert_eq!(denied.fault(), fault::Fault::Configuration);
     let cloudwatch = CloudWatch::new(&aws(&access), REGION, NAMESPACE);
     let figure = Figure { name: "Logins", unit: FigureUnit::Count, value: 1, at_secs: now_secs() };
     let denied = cloudwatch.put(&[], &[figure]).await.unwrap_err();
     assert!(denied.to_string().contains("`cloudwatch:PutMetricData`"), "{denied}");
-    assert_eq!(denied.remedy(), Remedy::Operator);
+    assert_eq!(denied.fault(), fault::Fault::Configuration);
 
     // the guide's two actions and nothing more
     moto.set_policy("bot", &allow(&["sns:Publish", "cloudwatch:PutMetricData"])).await;

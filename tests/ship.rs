@@ -498,6 +498,6 @@ async fn objects_are_locked_as_asked() {
 fn errors_of_aws_say_who_can_mend_them() {
     let call = retaind::aws::Call::new("kms:GenerateDataKey", "arn:aws:kms:us-east-1:1:key/k");
     let denied = AwsError::Denied { call, message: "HTTP 400".into() };
-    assert_eq!(denied.remedy(), retaind::aws::Remedy::Operator);
+    assert_eq!(denied.fault(), fault::Fault::Configuration);
     assert!(denied.to_string().contains("`kms:GenerateDataKey` on `arn:aws:kms:us-east-1:1:key/k`"));
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use retaind_core::fault::{Fault, Faulty, chain};
 use thiserror::Error;
 
 /// Longest text of AWS that is quoted, in characters.
@@ -36,17 +37,6 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` on `{}`", self.action, self.resource)
     }
-}
-
-/// Who can fix it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
-    /// It goes away by itself: wait, then try again.
-    Wait,
-    /// Someone has to change a policy, a key, a bucket or a setting; then trying again helps.
-    Operator,
-    /// The same request is refused each time, whatever is changed around it.
-    Never,
 }
 
 /// Why a call was not carried out, as far as is known.
@@ -150,17 +140,6 @@ impl AwsError {
         self
     }
 
-    /// Who can fix it.
-    pub fn remedy(&self) -> Remedy {
-        match self {
-            Self::Throttled { .. } | Self::Away { .. } | Self::Credentials { .. } => Remedy::Wait,
-            Self::Denied { .. } | Self::WrongRegion { .. } | Self::Missing { .. } | Self::Refused { .. } => {
-                Remedy::Operator
-            }
-            Self::Precondition { .. } => Remedy::Never,
-        }
-    }
-
     /// May the call have been carried out although it failed?
     pub fn is_ambiguous(&self) -> bool {
         matches!(self, Self::Away { .. })
@@ -174,7 +153,8 @@ impl AwsError {
         let response = error.raw_response();
         let (code, message) = match error.as_service_error() {
             Some(service) => (service.code().unwrap_or_default(), service.message().unwrap_or_default().to_owned()),
-            None => ("", with_sources(error)),
+            // the SDK's own text is only "dispatch failure"
+            None => ("", chain(error).to_string()),
         };
         let status = response.map(|response| response.status().as_u16());
         let words = printable(code, CODE_CHARS_MAX);
@@ -214,10 +194,19 @@ impl AwsError {
     }
 }
 
-/// An error and its sources in one line; the SDK's `Display` alone is only "dispatch failure".
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |error| error.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+impl Faulty for AwsError {
+    fn fault(&self) -> Fault {
+        match self {
+            // credentials of a role are renewed without anybody's doing
+            Self::Throttled { .. } | Self::Away { .. } | Self::Credentials { .. } => Fault::Temporary,
+            // a policy, a key, a bucket or a setting; after that the same call works
+            Self::Denied { .. } | Self::WrongRegion { .. } | Self::Missing { .. } | Self::Refused { .. } => {
+                Fault::Configuration
+            }
+            // the same request is refused each time, whatever is changed around it
+            Self::Precondition { .. } => Fault::Item,
+        }
+    }
 }
 
 /// Removes line breaks, for the log.

@@ -1,7 +1,7 @@
 //! KMS: data keys for the archive's envelope.
 //!
 //! One call, `kms:GenerateDataKey`. Its answer leaves as a [`DataKey`] or not at all: without KMS nothing is encrypted,
-//! and the caller waits ([`AwsError::remedy`]); there is no other source of keys. A key that was made and never used is
+//! and the caller waits ([`Fault::Temporary`](retaind_core::fault::Fault)); there is no other source of keys. A key that was made and never used is
 //! only a counted call, so asking again is always right.
 //!
 //! What is wiped: the SDK's plaintext copy of the key. What cannot be: the bytes of the HTTP answer and of its TLS

@@ -7,7 +7,7 @@
 //! Invariants: what AWS answers leaves this room as a typed value or as an [`AwsError`], never as a type of the SDK. No
 //! call retries without end in here: the caller knows what may be repeated.
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes"))]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may do what clippy.toml reserves"))]
 
 pub mod cloudwatch;
 pub mod error;
@@ -26,7 +26,7 @@ use aws_types::service_config::ServiceConfigKey;
 use std::time::Duration;
 use thiserror::Error;
 
-pub use error::{AwsError, Call, Remedy};
+pub use error::{AwsError, Call};
 
 /// Longest time to connect to a service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -246,6 +246,8 @@ fn refused_is_permitted(error: AwsError) -> Outcome {
 fn name() -> String {
     let mut random = [0; NAME_BYTES];
     // without randomness the name still has our prefix: the upload is aborted, never completed
-    let _ = rand::fill(&mut random);
+    if rand::fill(&mut random).is_err() {
+        random = [0; NAME_BYTES];
+    }
     format!("{KEY_PREFIX}{}", HEXLOWER.encode(&random))
 }

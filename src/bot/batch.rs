@@ -78,7 +78,7 @@ impl RecordBuffer {
 
 /// An owned [`RecordContext`].
 #[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "as in `RecordContext`")]
+#[expect(missing_docs, reason = "as in `RecordContext`")]
 pub struct Context {
     pub network_id: Arc<str>,
     pub sender_network_id: Arc<str>,

@@ -58,7 +58,7 @@ impl Names {
     pub fn clean(&self) -> Result<usize, FilesError> {
         let mut unfinished = Vec::new();
         self.disk.list(&self.directory, &mut |name| {
-            if is_temporary(&name.to_string_lossy()) {
+            if has_temporary_name(&name.to_string_lossy()) {
                 unfinished.push(self.directory.join(name));
             }
         })?;
@@ -114,7 +114,7 @@ impl Names {
     }
 }
 
-fn is_temporary(name: &str) -> bool {
+fn has_temporary_name(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(".part")
 }
 

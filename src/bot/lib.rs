@@ -3,7 +3,7 @@
 //! [`source`] is the seam to the network, [`commit`] the one commit point, [`segment`] the message files, [`ship`] the way to
 //! the destination; [`run`] starts, watches and drains them.
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes"))]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may do what clippy.toml reserves"))]
 
 pub mod batch;
 pub mod commit;

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retaind_core::fault::{Fault, Faulty, chain};
+use retaind_core::fault::{Fault, Faulty};
 use retaind_core::pause::Growth;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
@@ -47,6 +47,8 @@ use retaind_core::task;
 const COMMIT: &str = "commit";
 /// Stands for the name of a stage in the error about one that ended unasked.
 const ENDED_EARLY: &str = "one that should have gone on";
+/// Stages that report their end: commit and watchdog, each once.
+const REPORTING: usize = 2;
 /// Chunks between two stages: enough to form a batch while another one is synced.
 const CHUNKS_MAX: usize = 1024;
 /// How long the last acknowledgements may take, within the grace time: a silent network does not use it up.
@@ -307,7 +309,7 @@ struct DataPath {
 
 struct Stages {
     /// How commit and watchdog ended.
-    ended: mpsc::UnboundedReceiver<Result<(), BotError>>,
+    ended: mpsc::Receiver<Result<(), BotError>>,
     running: usize,
     stop: CancellationToken,
     source: JoinHandle<Result<(), Box<dyn Trouble>>>,
@@ -326,15 +328,15 @@ impl Stages {
     ) -> Result<Self, BotError> {
         let DataPath { committer, queue, bell, names, shipping, disk, rotate } = data_path;
         let Watched { stop, mut watching } = watched;
-        let (tell, ended) = mpsc::unbounded_channel();
+        let (tell, ended) = mpsc::channel(REPORTING);
         let (chunks, ready) = mpsc::channel(CHUNKS_MAX);
         let pulse = surroundings.pulses.add(COMMIT);
         let (runtime, committed) = (Handle::current(), tell.clone());
         let commit = move || {
             let work = move || Ok(committer.run(&runtime, ready, rotate, &pulse)?);
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-            // the receiver lives as long as the bot
-            let _ = committed.send(result.unwrap_or(Err(BotError::Stage(COMMIT))));
+            // there is a place for each of the two; the receiver lives as long as the bot
+            committed.try_send(result.unwrap_or(Err(BotError::Stage(COMMIT)))).ok();
         };
         task::thread(COMMIT, commit).map_err(|_| BotError::Stage(COMMIT))?;
         task::spawn("watchdog", async move {
@@ -342,7 +344,7 @@ impl Stages {
                 Some(Ok(watched)) => watched.map_err(BotError::from),
                 Some(Err(_)) | None => Err(BotError::Stage("watchdog")),
             };
-            let _ = tell.send(watched);
+            tell.try_send(watched).ok();
         });
         let counters = surroundings.counters.clone();
         let runner = Runner {
@@ -355,7 +357,7 @@ impl Stages {
         let rung = bell.clone();
         let shipped = task::spawn("ship", async move { runner.run(&rung).await });
         let source = task::spawn("source", session.run(Bot { chunks, names, surroundings }, stop.clone()));
-        Ok(Self { ended, running: 2, stop, source, bell, shipping: shipped, grace: shipping.grace, counters })
+        Ok(Self { ended, running: REPORTING, stop, source, bell, shipping: shipped, grace: shipping.grace, counters })
     }
 
     async fn wait(mut self, stop: CancellationToken, events: &Events) -> Result<Shipped, BotError> {
@@ -390,7 +392,10 @@ impl Stages {
             }
         }
         if let Some(error) = &failed {
-            tracing::error!(error = %chain(error), "a stage failed, the bot stops");
+            // the error itself is logged once, by whoever ends the program
+            tracing::warn!(
+                "a stage failed: the bot makes safe what is in hand and stops; the reason follows at its end"
+            );
             tell(events, error.event(Phase::Running));
             if matches!(error, BotError::Gone(_)) {
                 // what is made safe now would be in files that no one finds: nothing more is acknowledged

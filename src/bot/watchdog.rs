@@ -296,12 +296,12 @@ fn fullest(disk: &dyn Disk, directories: &[PathBuf]) -> Result<Option<Room>, Gon
                 fullest = Some(Room { directory: directory.clone(), free_bytes });
             }
             Ok(_) => {}
-            Err(error) => match error.source.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle => {
-                    return Err(Gone { directory: directory.clone() });
-                }
-                _ => tracing::debug!(%error, "watchdog: free space"),
-            },
+            Err(error)
+                if matches!(error.source.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle) =>
+            {
+                return Err(Gone { directory: directory.clone() });
+            }
+            Err(error) => tracing::debug!(%error, "watchdog: free space"),
         }
     }
     Ok(fullest)

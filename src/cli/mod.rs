@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // help and version come this way as well, on standard output; a closed pipe is nobody's fault
-            let _ = error.print();
+            error.print().ok();
             return if error.use_stderr() { ExitCode::from(EXIT_CONFIGURATION) } else { ExitCode::SUCCESS };
         }
     };

@@ -255,7 +255,7 @@ pub(super) fn nearest_of(typed: &str, known: impl Iterator<Item = &'static str>)
 
 fn read_file(name: &str, path: &Path) -> Result<Given, Mistake> {
     let origin = Origin::File { name: name.to_owned(), path: path.to_owned() };
-    let bytes = read_bounded(path).map_err(|source| Mistake::ValueFile { at: origin.clone(), source })?;
+    let bytes = read_bounded(path).map_err(|why| Mistake::ValueFile { at: origin.clone(), why })?;
     if bytes.len() as u64 > VALUE_FILE_BYTES_MAX {
         return Err(Mistake::ValueFileTooLarge { at: origin });
     }

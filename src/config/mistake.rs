@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 
+use retaind_core::fault::{Fault, Faulty};
 use thiserror::Error;
 
 use super::env::Origin;
@@ -44,12 +45,12 @@ pub enum Mistake {
         at: Origin,
     },
     /// The file of a `<NAME>_FILE` cannot be read.
-    #[error("{at} cannot be read: {source}")]
+    #[error("{at} cannot be read: {why}")]
     ValueFile {
         /// Variable and file.
         at: Origin,
-        /// Why not. Printed here, because a list of mistakes has no chain of causes.
-        source: io::Error,
+        /// Why not. Printed here and not a source, because a list of mistakes has no chain of causes.
+        why: io::Error,
     },
     /// The file of a `<NAME>_FILE` is something else than a value.
     #[error("{at} is larger than {} KiB: it must hold nothing but the value", super::env::VALUE_FILE_BYTES_MAX / 1024)]
@@ -277,10 +278,13 @@ impl Mistakes {
     pub fn as_slice(&self) -> &[Mistake] {
         &self.0
     }
+}
 
-    /// Is there nothing to put right, and trying again may help?
-    pub fn may_pass(&self) -> bool {
-        self.0.iter().all(|mistake| matches!(mistake, Mistake::SecretAway { .. }))
+impl Faulty for Mistakes {
+    /// [`Fault::Temporary`] = nothing has to be put right: only the secret could not be read yet.
+    fn fault(&self) -> Fault {
+        let away = self.0.iter().all(|mistake| matches!(mistake, Mistake::SecretAway { .. }));
+        if away { Fault::Temporary } else { Fault::Configuration }
     }
 }
 
@@ -293,7 +297,7 @@ impl From<Vec<Mistake>> for Mistakes {
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            [one] if self.may_pass() => write!(f, "the configuration is not complete: {one}"),
+            [one] if self.is_temporary() => write!(f, "the configuration is not complete: {one}"),
             [one] => write!(f, "the configuration has a mistake: {one}"),
             all => {
                 write!(f, "the configuration has {} mistakes:", all.len())?;

@@ -1,7 +1,7 @@
 //! Pauses that grow, for whatever is tried again: how long to wait after a failure, and after the next one.
 //!
-//! Contract. After `n` failures in a row a pause lies between half and all of `first × factorⁿ`, and that product is never
-//! more than `longest`. Where in that half it lies is for the [`Dice`] to say: bots that lost the same network or bucket in
+//! Contract. The pause after the `n`th failure in a row lies between half and all of `first × factorⁿ⁻¹`, or of `longest`
+//! where that is less. Where in that half it lies is for the [`Dice`] to say: bots that lost the same network or bucket in
 //! one moment do not come back in one moment. After a success the next pause is short again. Nothing here overflows, fails
 //! or is zero, unless `first` is.
 //!

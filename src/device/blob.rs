@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use futures_util::future::BoxFuture;
+use retaind_core::fault::{Fault, Faulty};
 use thiserror::Error;
 
 use super::connection::{Connection, ConnectionError};
@@ -37,6 +38,16 @@ pub enum BlobError {
     /// The system gave no randomness.
     #[error("the system gives no random bytes")]
     Random,
+}
+
+impl Faulty for BlobError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Connection(error) => error.fault(),
+            Self::Attachment(_) | Self::File { .. } => Fault::Configuration,
+            Self::Random => Fault::Internal,
+        }
+    }
 }
 
 impl BlobError {
@@ -100,13 +111,13 @@ impl Blobs for Connection {
         let length = u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX);
         let get = BlobGet { blob: blob.to_vec(), offset: start, length };
         Box::pin(async move {
-            match self.call(Request::BlobGet(get)).await? {
-                Answer::BlobRange(range) if range.bytes.is_empty() => {
-                    Err(AttachmentError::BlobSize { expected: end, found: range.size }.into())
-                }
-                Answer::BlobRange(range) => Ok(range.bytes),
-                _ => Err(ConnectionError::Protocol("range of a blob was not answered").into()),
+            let Answer::BlobRange(range) = self.call(Request::BlobGet(get)).await? else {
+                return Err(ConnectionError::Protocol("range of a blob was not answered").into());
+            };
+            if range.bytes.is_empty() {
+                return Err(AttachmentError::BlobSize { expected: end, found: range.size }.into());
             }
+            Ok(range.bytes)
         })
     }
 }

@@ -106,21 +106,25 @@ impl ConnectionError {
     }
 }
 
+fn went_away(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::TimedOut
+    )
+}
+
 impl Faulty for ConnectionError {
     fn fault(&self) -> Fault {
         match self {
             Self::Unreachable { .. } | Self::Closed | Self::Timeout { .. } => Fault::Temporary,
             Self::Refused { code: RefusalCode::Unavailable, .. } => Fault::Temporary,
             // a network that goes away in the middle of a handshake says nothing wrong
-            Self::Tls { source, .. } => match source.kind() {
-                ErrorKind::UnexpectedEof
-                | ErrorKind::ConnectionReset
-                | ErrorKind::ConnectionAborted
-                | ErrorKind::BrokenPipe
-                | ErrorKind::TimedOut => Fault::Temporary,
-                _ => Fault::Configuration,
-            },
-            Self::Refused { .. } | Self::Endpoint(_) | Self::Protocol(_) => Fault::Configuration,
+            Self::Tls { source, .. } if went_away(source.kind()) => Fault::Temporary,
+            Self::Tls { .. } | Self::Refused { .. } | Self::Endpoint(_) | Self::Protocol(_) => Fault::Configuration,
         }
     }
 }
@@ -169,10 +173,11 @@ impl Connection {
         let info = NetworkInfo::default();
         let mut connection = Self { info, requests, waiting, next_id: AtomicU64::new(1), heard, tasks };
         let hello = connection.call(Request::Hello(Hello { version: WIRE_VERSION }));
-        connection.info = match tokio::time::timeout(CONNECT_TIMEOUT, hello).await.map_err(|_| timeout())?? {
-            Answer::NetworkInfo(info) => info,
-            _ => return Err(ConnectionError::Protocol("hello was not answered by what the network is")),
+        let answer = tokio::time::timeout(CONNECT_TIMEOUT, hello).await.map_err(|_| timeout())??;
+        let Answer::NetworkInfo(info) = answer else {
+            return Err(ConnectionError::Protocol("hello was not answered by what the network is"));
         };
+        connection.info = info;
         Ok((connection, pushed))
     }
 
@@ -212,21 +217,22 @@ impl Connection {
             });
         }
         self.requests.send(frame.into()).await.map_err(|_| ConnectionError::Closed)?;
-        match answer.await.map_err(|_| ConnectionError::Closed)? {
-            Answer::Refused(refused) => Err(ConnectionError::Refused {
+        let answer = answer.await.map_err(|_| ConnectionError::Closed)?;
+        if let Answer::Refused(refused) = answer {
+            return Err(ConnectionError::Refused {
                 code: RefusalCode::try_from(refused.code).unwrap_or(RefusalCode::Unspecified),
                 message: refused.message,
-            }),
-            answer => Ok(answer),
+            });
         }
+        Ok(answer)
     }
 
     /// Sends a request that is answered by [`Done`](retaind_protocol::wire::Done).
     pub async fn call_done(&self, request: Request) -> Result<(), ConnectionError> {
-        match self.call(request).await? {
-            Answer::Done(_) => Ok(()),
-            _ => Err(ConnectionError::Protocol("answer is not `done`")),
-        }
+        let Answer::Done(_) = self.call(request).await? else {
+            return Err(ConnectionError::Protocol("answer is not `done`"));
+        };
+        Ok(())
     }
 }
 

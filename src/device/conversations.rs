@@ -81,7 +81,15 @@ impl DeviceError {
     pub fn refusal(&self) -> Option<RefusalCode> {
         match self {
             Self::Connection(error) | Self::Account(AccountError::Connection(error)) => error.refusal(),
-            _ => None,
+            Self::Account(_)
+            | Self::Store(_)
+            | Self::Engine(_)
+            | Self::Content(_)
+            | Self::Id(_)
+            | Self::NotMember(_)
+            | Self::NoSuchMember { .. }
+            | Self::Contended(_)
+            | Self::Random => None,
         }
     }
 }
@@ -235,10 +243,10 @@ impl Device {
     }
 
     async fn ask_accepted(&mut self, request: Request) -> Result<u64, DeviceError> {
-        match self.ask(request).await? {
-            Answer::Accepted(accepted) => Ok(accepted.seq),
-            _ => Err(ConnectionError::Protocol("answer is not `accepted`").into()),
-        }
+        let Answer::Accepted(accepted) = self.ask(request).await? else {
+            return Err(ConnectionError::Protocol("answer is not `accepted`").into());
+        };
+        Ok(accepted.seq)
     }
 
     /// Subscribes to all messages of all conversations.
@@ -447,10 +455,10 @@ impl Device {
         if safe.is_empty() {
             return Ok(());
         }
-        match self.ask(safe.request()).await? {
-            Answer::Done(_) => Ok(()),
-            _ => Err(ConnectionError::Protocol("acknowledgement was not answered").into()),
-        }
+        let Answer::Done(_) = self.ask(safe.request()).await? else {
+            return Err(ConnectionError::Protocol("acknowledgement was not answered").into());
+        };
+        Ok(())
     }
 
     /// Conversations of this device on the network.

@@ -29,7 +29,7 @@ struct Signed {
 
 /// Where signatures are put aside. Shared by an engine and its sessions, which live on one thread.
 #[derive(Clone, Default)]
-pub struct Desk(Arc<Mutex<Option<Vec<Signed>>>>);
+pub(crate) struct Desk(Arc<Mutex<Option<Vec<Signed>>>>);
 
 impl Desk {
     fn with<R>(&self, f: impl FnOnce(&mut Option<Vec<Signed>>) -> R) -> R {
@@ -71,14 +71,14 @@ impl Deferred {
 
 /// AWS-LC, with signatures that can be put aside.
 #[derive(Clone)]
-pub struct Provider {
+pub(crate) struct Provider {
     inner: AwsLcCryptoProvider,
     desk: Desk,
 }
 
 impl Provider {
     /// A provider that puts signatures aside on `desk`.
-    pub fn new(desk: Desk) -> Self {
+    pub(crate) fn new(desk: Desk) -> Self {
         Self { inner: AwsLcCryptoProvider::new(), desk }
     }
 }
@@ -97,7 +97,7 @@ impl CryptoProvider for Provider {
 
 /// One cipher suite of [`Provider`].
 #[derive(Clone)]
-pub struct Suite {
+pub(crate) struct Suite {
     inner: Inner,
     desk: Desk,
 }

@@ -593,10 +593,12 @@ impl Session {
                     ProposalSender::External(_) => None,
                     ProposalSender::NewMember => return Err(EngineError::Unexpected("a stranger's proposal")),
                 };
-                let proposal = match &proposal.proposal {
-                    Proposal::Add(add) => Proposed::Add(self.verifier.identity_of(add.signing_identity())?),
-                    Proposal::Remove(remove) => Proposed::Remove(self.member(remove.to_remove())?),
-                    _ => Proposed::Other,
+                let proposal = if let Proposal::Add(add) = &proposal.proposal {
+                    Proposed::Add(self.verifier.identity_of(add.signing_identity())?)
+                } else if let Proposal::Remove(remove) = &proposal.proposal {
+                    Proposed::Remove(self.member(remove.to_remove())?)
+                } else {
+                    Proposed::Other
                 };
                 Ok(Received::Proposal { sender, proposal, epoch })
             }
@@ -693,10 +695,10 @@ impl Session {
     fn changes(&self, new: &NewEpoch) -> Result<(Vec<Identity>, Vec<Identity>), EngineError> {
         let (mut added, mut removed) = (Vec::new(), Vec::new());
         for info in &new.applied_proposals {
-            match &info.proposal {
-                Proposal::Add(add) => added.push(self.verifier.identity_of(add.signing_identity())?),
-                Proposal::Remove(remove) => removed.push(self.identity_in(new, remove.to_remove())?),
-                _ => {}
+            if let Proposal::Add(add) = &info.proposal {
+                added.push(self.verifier.identity_of(add.signing_identity())?);
+            } else if let Proposal::Remove(remove) = &info.proposal {
+                removed.push(self.identity_in(new, remove.to_remove())?);
             }
         }
         Ok((added, removed))

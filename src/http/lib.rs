@@ -7,7 +7,7 @@
 //! compression, cookies, proxies.
 
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes"))]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may do what clippy.toml reserves"))]
 
 pub mod client;
 pub mod server;

@@ -119,7 +119,7 @@ impl Server {
                     }
                 };
                 // a caller that is too slow has chosen to be
-                let _ = tokio::time::timeout(limits.connection_time, conversation).await;
+                tokio::time::timeout(limits.connection_time, conversation).await.ok();
                 drop(place);
             });
         }
@@ -128,7 +128,8 @@ impl Server {
 
 /// One connection whose handshake is done, to its end.
 pub async fn converse(service: Arc<impl Service>, limits: Limits, stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let _ = tokio::time::timeout(limits.connection_time, requests(service, limits, stream)).await;
+    // a caller that is too slow has chosen to be
+    tokio::time::timeout(limits.connection_time, requests(service, limits, stream)).await.ok();
 }
 
 async fn requests(service: Arc<impl Service>, limits: Limits, stream: impl AsyncRead + AsyncWrite + Unpin) {
@@ -152,7 +153,7 @@ async fn requests(service: Arc<impl Service>, limits: Limits, stream: impl Async
         .max_headers(limits.headers_max)
         .serve_connection(TokioIo::new(stream), answered);
     // a caller that breaks off has chosen to
-    let _ = connection.await;
+    connection.await.ok();
 }
 
 /// Why there is no body.

@@ -69,9 +69,9 @@ fn serving() -> (SocketAddr, Arc<Echo>) {
 
 async fn say(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> String {
     // a caller that is refused in the middle may not get rid of the rest
-    let _ = stream.write_all(bytes).await;
+    stream.write_all(bytes).await.ok();
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
+    stream.read_to_end(&mut answer).await.ok();
     String::from_utf8(answer).unwrap()
 }
 

@@ -55,6 +55,10 @@ pub(crate) async fn run(shared: Arc<Shared>, tcp: TcpStream, strangers: Stranger
         Err(_) => return tracing::info!("a connection was closed: it did not log in in time"),
     };
     let (reader, writer) = tokio::io::split(tls);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what waits is bounded by permits: one answer before log-in, then a budget of bytes, and the push window"
+    )]
     let (outbound, outgoing) = mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
     task::spawn_in(&mut tasks, "connection writer", write(writer, outgoing, close.clone()));
@@ -115,7 +119,10 @@ async fn greet<R: AsyncRead + Unpin>(
     outbound: &Outbound,
 ) -> Option<DeviceRow> {
     let mut stranger = Stranger::new().ok()?;
+    // a stranger that does not read its answers is not asked for more requests
+    let turn = Arc::new(Semaphore::new(1));
     loop {
+        let permit = Arc::clone(&turn).acquire_owned().await.ok()?;
         let (frame, _) = next(frames, outbound).await?;
         let (reply, device) = match frame.request {
             Some(Request::Hello(hello)) => (login::hello(shared, &mut stranger, &hello), None),
@@ -131,7 +138,7 @@ async fn greet<R: AsyncRead + Unpin>(
             None => (Err(Refusal::invalid("this request is not known to this network")), None),
         };
         let over = reply.as_ref().is_err_and(|refusal| refusal.code == RefusalCode::Version);
-        answer(outbound, frame.id, reply, None);
+        answer(outbound, frame.id, reply, Some(permit));
         if device.is_some() || over {
             return device;
         }

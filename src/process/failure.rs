@@ -3,64 +3,64 @@
 use std::error::Error;
 use std::fmt;
 
-use retaind_core::fault::{Chain, EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_TEMPORARY, Fault, Faulty, chain};
+use retaind_core::fault::{Chain, Fault, Faulty, chain};
 
-/// Why a subcommand failed, by what to do about it.
+/// Why a subcommand failed, and what to do about it.
 #[derive(Debug)]
-pub enum Failure {
-    /// Something must be put right first.
-    Configuration(Box<dyn Error + Send + Sync>),
-    /// It may work later.
-    Temporary(Box<dyn Error + Send + Sync>),
-    /// A defect.
-    Internal(Box<dyn Error + Send + Sync>),
+pub struct Failure {
+    fault: Fault,
+    error: Box<dyn Error + Send + Sync>,
 }
 
 impl Failure {
-    /// 78.
+    /// Something must be put right first: 78.
     pub fn configuration(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Configuration(error.into())
+        Self { fault: Fault::Configuration, error: error.into() }
     }
 
-    /// 75.
+    /// It may work later: 75.
     pub fn temporary(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Temporary(error.into())
+        Self { fault: Fault::Temporary, error: error.into() }
     }
 
-    /// 70.
+    /// A defect: 70.
     pub fn internal(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Internal(error.into())
+        Self { fault: Fault::Internal, error: error.into() }
     }
 
     /// By what the error itself says is to be done.
     pub fn of(error: impl Faulty + Send + Sync + 'static) -> Self {
-        match error.fault() {
-            Fault::Temporary | Fault::Item | Fault::Stop => Self::temporary(error),
-            Fault::Configuration => Self::configuration(error),
-            Fault::Internal => Self::internal(error),
-        }
+        Self { fault: error.fault(), error: error.into() }
+    }
+
+    /// What to do about it.
+    pub fn fault(&self) -> Fault {
+        self.fault
+    }
+
+    /// The same to do, with an error that says more.
+    #[must_use]
+    pub(crate) fn because<E: Error + Send + Sync + 'static>(
+        self,
+        of: impl FnOnce(Box<dyn Error + Send + Sync>) -> E,
+    ) -> Self {
+        Self { fault: self.fault, error: of(self.error).into() }
     }
 
     /// Writes the reason for the end into the log, in the log's own format; nothing where no log was started.
     pub fn log(&self) {
-        let (Self::Configuration(error) | Self::Temporary(error) | Self::Internal(error)) = self;
-        tracing::error!(code = self.code(), reason = %chain(&**error), "the program ends");
+        tracing::error!(code = self.code(), reason = %chain(&*self.error), "the program ends");
     }
 
     /// The exit code.
     pub fn code(&self) -> u8 {
-        match self {
-            Self::Configuration(_) => EXIT_CONFIGURATION,
-            Self::Temporary(_) => EXIT_TEMPORARY,
-            Self::Internal(_) => EXIT_INTERNAL,
-        }
+        self.fault.exit_code()
     }
 }
 
 impl fmt::Display for Failure {
     /// The error and what caused it, each once.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Configuration(error) | Self::Temporary(error) | Self::Internal(error)) = self;
-        Chain::in_lines(&**error).fmt(f)
+        Chain::in_lines(&*self.error).fmt(f)
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// Takes the address, so that one that is in use is told before anything is begun.
-    pub fn bind(config: &Config) -> Result<Self, Failure> {
+    pub(crate) fn bind(config: &Config) -> Result<Self, Failure> {
         let server = config.report.health.map(|address| {
             Server::bind(address).map_err(|error| {
                 let name = HEALTH.name;
@@ -47,7 +47,7 @@ impl Endpoint {
     }
 
     /// Begins to answer, as long as the runtime lives. `opinion`: the watchdog's.
-    pub fn start(
+    pub(crate) fn start(
         self,
         counters: Arc<Counters>,
         opinion: watch::Receiver<watchdog::Health>,

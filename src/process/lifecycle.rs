@@ -39,6 +39,7 @@ pub struct Signalled {
 
 /// Begins the grace time with the stop, and ends the process with it. Only what has hung in a place without a deadline of
 /// its own (a start that waits for a disk) is still there to be ended.
+#[expect(clippy::exit, reason = "what hangs in the system cannot be ended otherwise, and the next start recovers")]
 pub async fn end_in_time(stop: CancellationToken, grace: Grace) {
     stop.cancelled().await;
     grace.begin();
@@ -58,6 +59,7 @@ pub fn listen_with_logs() -> Result<Signalled, SignalError> {
     hear(Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?)
 }
 
+#[expect(clippy::exit, reason = "a second signal asks for just this")]
 fn hear(mut signals: Signals) -> Result<Signalled, SignalError> {
     let stop = CancellationToken::new();
     let (ask, rotate) = mpsc::channel(1);

@@ -16,14 +16,14 @@ use super::Failure;
 use super::prompt::{self, Entry, NoPassword};
 use super::settings;
 use retaind_aws::secrets::{self, SecretText};
-use retaind_aws::{Aws, AwsError, Remedy};
+use retaind_aws::{Aws, AwsError};
 use retaind_bot::passwords::{Keeper, Maker, NotKept, Passwords, Source};
 use retaind_bot::run as bot;
 use retaind_config::Config;
 use retaind_config::account::StorePassword;
 use retaind_config::aws::SecretPlace;
 use retaind_config::secret::Secret;
-use retaind_core::fault::Fault;
+use retaind_core::fault::{Fault, Faulty as _};
 use retaind_report::events::{Event, Events};
 use tokio_util::sync::CancellationToken;
 
@@ -144,7 +144,7 @@ impl InSecret {
 fn refused(error: &AwsError) -> NotKept {
     NotKept {
         why: error.to_string(),
-        fault: if error.remedy() == Remedy::Wait { Fault::Temporary } else { Fault::Configuration },
+        fault: if error.is_temporary() { Fault::Temporary } else { Fault::Configuration },
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) enum NoPassword {
     )]
     Ended,
     /// The terminal does not work.
-    #[error("the password cannot be asked for at the terminal: {0}")]
+    #[error("the password cannot be asked for at the terminal")]
     Terminal(#[from] io::Error),
 }
 
@@ -61,7 +61,7 @@ pub(crate) async fn ask(entry: Entry, stop: &CancellationToken) -> Result<Zeroiz
     // it may wait for ever in the system, so that nothing may wait for it
     task::thread("prompt", move || {
         // who asked may have been told to stop
-        let _ = tell.send(dialogue(entry));
+        tell.send(dialogue(entry)).ok();
     })?;
     tokio::select! {
         answer = &mut told => answer.unwrap_or(Err(NoPassword::Ended)),

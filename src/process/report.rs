@@ -31,7 +31,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Begins to tell what the configuration asks for. Asks AWS nothing yet.
-    pub fn start(config: &Config, aws: Option<&Aws>, counters: Arc<Counters>, runtime: &Runtime) -> Self {
+    pub(crate) fn start(config: &Config, aws: Option<&Aws>, counters: Arc<Counters>, runtime: &Runtime) -> Self {
         // what is started below are tasks
         let _tasks = runtime.enter();
         let settings = &config.aws;
@@ -61,7 +61,7 @@ impl Report {
     }
 
     /// Tells what is left, until a deadline; what does not fit is in the log.
-    pub async fn finish(self, until: Instant) {
+    pub(crate) async fn finish(self, until: Instant) {
         let Self { sending, measuring, asking, events: _ } = self;
         drop(asking);
         let within = until.saturating_duration_since(Instant::now());

@@ -7,11 +7,12 @@ use std::future::Future;
 use super::Failure;
 use retaind_aws::probe::{Outcome, Probe};
 use retaind_aws::secrets::{self, SecretText};
-use retaind_aws::{Aws, AwsError, Remedy, permissions};
+use retaind_aws::{Aws, AwsError, permissions};
 use retaind_config::layer::{Read, Request};
 use retaind_config::mistake::{Mistakes, Warning};
 use retaind_config::secret::Secret;
 use retaind_config::{self as config, Config, env};
+use retaind_core::fault::Faulty as _;
 
 /// What loading found, and what came of reading the secret, if one is named.
 pub struct Loaded {
@@ -39,7 +40,7 @@ pub(crate) fn load_or_fail() -> Result<(Config, Vec<Warning>), Failure> {
 
 /// What mistakes mean for who started the program.
 pub fn failure(mistakes: Mistakes) -> Failure {
-    if mistakes.may_pass() { Failure::temporary(mistakes) } else { Failure::configuration(mistakes) }
+    Failure::of(mistakes)
 }
 
 /// Access to AWS as this configuration wants it.
@@ -97,8 +98,5 @@ fn unread(error: &AwsError, region: &str) -> Read {
         | AwsError::Away { .. }
         | AwsError::Refused { .. } => error.to_string(),
     };
-    match error.remedy() {
-        Remedy::Wait => Read::Away(words),
-        Remedy::Operator | Remedy::Never => Read::Refused(words),
-    }
+    if error.is_temporary() { Read::Away(words) } else { Read::Refused(words) }
 }

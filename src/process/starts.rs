@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use retaind_bot::starts::{FAILED_MAX, History, Starts, millis};
 use retaind_core::clock::{Clock, SystemClock};
+use retaind_core::fault::Fault;
 use retaind_core::task;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
@@ -59,10 +60,10 @@ pub(crate) fn counted(
 
 /// Was anything asked that could be asked too often?
 fn counts(failure: &Failure, counters: &Counters) -> bool {
-    match failure {
-        Failure::Temporary(_) | Failure::Internal(_) => true,
+    match failure.fault() {
+        Fault::Temporary | Fault::Item | Fault::Stop | Fault::Internal => true,
         // refused by the network, and not found out here
-        Failure::Configuration(_) => counters.login_failures.get() > 0,
+        Fault::Configuration => counters.login_failures.get() > 0,
     }
 }
 
@@ -78,10 +79,5 @@ fn at_limit(failure: Failure, history: History) -> Failure {
         );
         return failure;
     }
-    let of = |why| Box::new(LimitReached { failed, why });
-    match failure {
-        Failure::Configuration(why) => Failure::Configuration(of(why)),
-        Failure::Temporary(why) => Failure::Temporary(of(why)),
-        Failure::Internal(why) => Failure::Internal(of(why)),
-    }
+    failure.because(|why| LimitReached { failed, why })
 }

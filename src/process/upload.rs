@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Failure;
+use retaind_aws::Aws;
 use retaind_aws::kms::Kms;
 use retaind_aws::probe::{self, Lock, Outcome, Place, Probe};
 use retaind_aws::s3::{Bucket, LegalHold, LockMode, ObjectLock, REQUEST_TIMEOUT};
-use retaind_aws::{Aws, Remedy};
 use retaind_bot::disk::Disk;
 use retaind_bot::run::Shipping;
 use retaind_bot::ship::s3::{PAUSES, S3Destination};
 use retaind_config::aws::{Aws as Settings, Upload};
 use retaind_core::clock::SystemClock;
+use retaind_core::fault::Faulty as _;
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
@@ -35,9 +36,8 @@ pub(crate) async fn check_locks(aws: Option<&Aws>, settings: &Settings) -> Resul
     let (Some(aws), Some(upload)) = (aws, &settings.upload) else { return Ok(()) };
     for probe in try_locks(aws, upload).await {
         if let Outcome::Fails(error) = probe.outcome {
-            let wait = error.remedy() == Remedy::Wait;
             let words = format!("objects cannot be locked as `RETAIND_OBJECT_LOCK_MODE` and its like ask: {error}");
-            return Err(if wait { Failure::temporary(words) } else { Failure::configuration(words) });
+            return Err(if error.is_temporary() { Failure::temporary(words) } else { Failure::configuration(words) });
         }
     }
     Ok(())

@@ -106,7 +106,7 @@ impl ServerFrame {
 
 /// All requests of a device.
 #[derive(Clone, PartialEq, Oneof)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "each variant is documented at the type that it holds")]
 pub enum Request {
     #[prost(message, tag = "2")]
     Hello(Hello),
@@ -152,7 +152,7 @@ pub enum Request {
 
 /// All answers and pushes of the network.
 #[derive(Clone, PartialEq, Oneof)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "each variant is documented at the type that it holds")]
 pub enum Answer {
     #[prost(message, tag = "2")]
     Refused(Refused),

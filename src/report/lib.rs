@@ -6,7 +6,7 @@
 //!
 //! What waits to be told is in memory only: a killed bot has written it to its log, and nowhere else.
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes"))]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may do what clippy.toml reserves"))]
 
 pub mod counters;
 pub mod events;

@@ -28,7 +28,8 @@ pub use self::table::{METRICS, Metric, Unit};
 use self::table::Totals;
 use super::counters::Counters;
 use super::origin::Origin;
-use retaind_aws::{AwsError, Remedy};
+use retaind_aws::AwsError;
+use retaind_core::fault::{Fault, Faulty as _};
 use retaind_core::pause::{Growth, Pause};
 use retaind_core::task;
 
@@ -181,12 +182,12 @@ impl Metrics {
         let Some(last) = batch.last() else { return Away::No };
         let error = match result {
             Ok(()) => None,
-            Err(error) => match error.remedy() {
-                Remedy::Wait | Remedy::Operator if !matches!(error, AwsError::Refused { .. }) => {
+            Err(error) => match error.fault() {
+                Fault::Temporary | Fault::Configuration if !matches!(error, AwsError::Refused { .. }) => {
                     tracing::warn!(waiting = self.kept.len(), %error, "metrics are not sent yet");
                     return Away::Yes;
                 }
-                Remedy::Wait | Remedy::Operator | Remedy::Never => Some(error),
+                Fault::Temporary | Fault::Configuration | Fault::Item | Fault::Stop | Fault::Internal => Some(error),
             },
         };
         // of these some may have been dropped while they were on their way

@@ -532,9 +532,10 @@ impl Worker {
             Ok(content) => {
                 context.message_id = content.message_id;
                 context.sent_at_micros = content.sent_at_micros;
-                match content.body {
-                    Body::File(_) => Read::File(context, content),
-                    _ => Read::Line(context, Line::Content(Box::new(content))),
+                if let Body::File(_) = content.body {
+                    Read::File(context, content)
+                } else {
+                    Read::Line(context, Line::Content(Box::new(content)))
                 }
             }
             Err(error) => {

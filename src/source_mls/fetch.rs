@@ -163,7 +163,7 @@ impl<B: Blobs> Fetcher<B> {
             && let Some(worker) = self.workers.get(worker_of(&conversation, workers))
         {
             // a worker that has ended is stopping
-            let _ = worker.send(Input::Resume(conversation)).await;
+            worker.send(Input::Resume(conversation)).await.ok();
         }
         Ok(())
     }

@@ -13,6 +13,8 @@
 //! Stopping goes from front to back: no more deliveries are taken; the workers drop what they have not begun (it is not
 //! acknowledged, so it comes again); downloads are aborted; what is ready is committed; the last acknowledgements go out.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may do what clippy.toml reserves"))]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::as_conversions))]
 
 pub mod change;
 pub mod decrypt;

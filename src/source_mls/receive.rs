@@ -218,7 +218,7 @@ impl Link {
         self.reconcile(&account.connection).await?;
         for worker in &self.workers {
             // a worker that has ended has failed, and the bot is stopping
-            let _ = worker.send(Input::Reconnected).await;
+            worker.send(Input::Reconnected).await.ok();
         }
         let subscribe = Subscribe {
             window_messages: u32::try_from(WINDOW_MESSAGES).unwrap_or(u32::MAX),
@@ -232,7 +232,7 @@ impl Link {
         tracing::info!(address = self.endpoint.address, "receives from the network");
         if let Some(ready) = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // the waiting task may have given up
-            let _ = ready.send(account.identity.clone());
+            ready.send(account.identity.clone()).ok();
         }
         self.receive(&mut account, &engine, stop).await
     }

@@ -99,7 +99,7 @@ impl Source for Mls {
     fn log_in(self: Box<Self>, log_in: LogIn, stop: CancellationToken) -> Work<Option<Box<dyn Session>>> {
         async move {
             let started = self.start(log_in, stop).await.map_err(boxed)?;
-            Ok(started.map(|session| Box::new(session) as Box<dyn Session>))
+            Ok(started.map(|session| -> Box<dyn Session> { Box::new(session) }))
         }
         .boxed()
     }
@@ -176,7 +176,7 @@ struct Stages {
     stop: CancellationToken,
     stopping: Arc<AtomicBool>,
     /// Threads that decrypt, and how they end.
-    workers: mpsc::UnboundedReceiver<Ended>,
+    workers: mpsc::Receiver<Ended>,
     working: usize,
     wake: Vec<mpsc::Sender<Input>>,
     tasks: JoinSet<Ended>,
@@ -198,8 +198,8 @@ impl Stages {
             events: around.events.clone(),
             recall: recall.clone(),
         };
-        let (tell, workers) = mpsc::unbounded_channel();
         let working = mls.workers.max(1);
+        let (tell, workers) = mpsc::channel(working);
         let mut wake = Vec::with_capacity(working);
         for _ in 0..working {
             let reader = {
@@ -213,8 +213,8 @@ impl Stages {
             let work = move || {
                 let work = move || Ok(worker.run(receiver, &outputs, &stopping, &pulse)?);
                 let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-                // the waiting task may have given up
-                let _ = tell.send(result.unwrap_or(Err(MlsError::Stage(DECRYPT))));
+                // there is a place for each worker; the waiting task may have given up
+                tell.try_send(result.unwrap_or(Err(MlsError::Stage(DECRYPT)))).ok();
             };
             task::thread(DECRYPT, work).map_err(|_| MlsError::Stage(DECRYPT))?;
             wake.push(sender);
@@ -268,7 +268,7 @@ impl Stages {
         self.stop.cancel();
         for worker in self.wake.drain(..) {
             // a worker with a full queue checks `stopping` anyway
-            let _ = worker.try_send(Input::Reconnected);
+            worker.try_send(Input::Reconnected).ok();
         }
         while self.working > 0 {
             let Some(ended) = self.workers.recv().await else { break };

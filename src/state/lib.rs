@@ -11,6 +11,8 @@
 //!
 //! Not here: what the tables mean. Each room keeps its own.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests may do what clippy.toml reserves"))]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects, clippy::as_conversions))]
 
 mod error;
 mod file;

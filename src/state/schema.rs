@@ -33,7 +33,7 @@ use thiserror::Error;
 /// Most copies of one version beside a file: more than one means that someone went back to that version.
 const COPIES_MAX: u32 = 9;
 /// Bytes compared at a time.
-const COMPARE_BYTES: usize = 64 * 1024;
+const COMPARE_BYTES: u64 = 64 * 1024;
 /// How long to wait for another process that holds the file.
 const BUSY: Duration = Duration::from_secs(30);
 
@@ -204,8 +204,8 @@ fn same(one: &Path, other: &Path) -> io::Result<bool> {
     loop {
         left.clear();
         right.clear();
-        one.by_ref().take(COMPARE_BYTES as u64).read_to_end(&mut left)?;
-        other.by_ref().take(COMPARE_BYTES as u64).read_to_end(&mut right)?;
+        one.by_ref().take(COMPARE_BYTES).read_to_end(&mut left)?;
+        other.by_ref().take(COMPARE_BYTES).read_to_end(&mut right)?;
         if left != right {
             return Ok(false);
         }

@@ -237,7 +237,7 @@ impl Store {
     pub fn extend(&self, schema: &str) -> Result<(), StoreError> {
         self.connection.execute_batch(&format!("BEGIN IMMEDIATE; {schema} COMMIT;")).map_err(|e| {
             // a failed batch leaves its transaction open
-            let _ = self.connection.execute_batch("ROLLBACK");
+            self.connection.execute_batch("ROLLBACK").ok();
             self.failed("written", e)
         })
     }

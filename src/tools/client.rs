@@ -40,10 +40,9 @@ async fn client(arguments: Arguments, out: &mut (dyn Write + Send)) -> Result<()
     let Arguments { state, password_file, json, patience, command } = arguments;
     let mut screen = Screen { out, form: if json { Form::Json } else { Form::Text } };
     let patience = Duration::from_secs(patience);
-    let command = match command {
-        Command::Replay(arguments) => return replay::run(arguments, patience, &mut screen).await,
-        command => command,
-    };
+    if let Command::Replay(arguments) = command {
+        return replay::run(arguments, patience, &mut screen).await;
+    }
     let state =
         state.ok_or_else(|| Failure::configuration("`--state DIR` is needed: where this device keeps its keys"))?;
     let password = session::password(password_file.as_deref(), env::client_password)?;

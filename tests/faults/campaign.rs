@@ -8,7 +8,15 @@
 //! cargo run --release --example campaign -- --table            the first two with 10,000 seeds, written into docs/proof.md
 //! ```
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
-#![allow(clippy::disallowed_methods, reason = "a test starts threads and tasks as it likes")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::let_underscore_must_use,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    reason = "these rules are for the product"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -31,6 +31,14 @@ pub const BOT_PASSWORD: &str = "a password for the bot";
 /// Longer than anything here takes; a test that reaches it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Sends a request that is answered by a place in a conversation.
+pub async fn accepted(connection: &Connection, request: Request) -> Result<u64, ConnectionError> {
+    match connection.call(request).await? {
+        Answer::Accepted(accepted) => Ok(accepted.seq),
+        _ => Err(ConnectionError::Protocol("answer is not `accepted`")),
+    }
+}
+
 pub fn user(name: &str) -> UserName {
     UserName::new(name).unwrap()
 }
@@ -148,7 +156,7 @@ impl Raw {
     /// Sends this as it is; returns its place.
     pub async fn throw(&self, message: &[u8]) -> u64 {
         let send = SendApplication { send_id: random::<16>().to_vec(), message: message.to_vec() };
-        self.connection.call_accepted(Request::SendApplication(send)).await.unwrap()
+        accepted(&self.connection, Request::SendApplication(send)).await.unwrap()
     }
 
     pub async fn claim(&self, users: &[&str]) -> Result<Vec<ClaimedKeyPackage>, ConnectionError> {
@@ -177,13 +185,13 @@ impl Raw {
     pub async fn create(&self, users: &[&str]) -> Session {
         let (mut session, create) = self.draft(users).await;
         let commit = create.commit.clone();
-        assert_eq!(self.connection.call_accepted(Request::CreateConversation(create)).await.unwrap(), 1);
+        assert_eq!(accepted(&self.connection, Request::CreateConversation(create)).await.unwrap(), 1);
         session.receive(&commit).unwrap();
         session
     }
 
     pub async fn send(&self, session: &mut Session, text: &str) -> Result<u64, ConnectionError> {
-        self.connection.call_accepted(Request::SendApplication(application(session, text))).await
+        accepted(&self.connection, Request::SendApplication(application(session, text))).await
     }
 
     /// Commits and takes the commit in, if the network does.
@@ -203,7 +211,7 @@ impl Raw {
     pub async fn handshake(&self, message: &[u8], welcome: &[u8]) -> Result<u64, ConnectionError> {
         let send =
             SendHandshake { send_id: random::<16>().to_vec(), message: message.to_vec(), welcome: welcome.to_vec() };
-        self.connection.call_accepted(Request::SendHandshake(send)).await
+        accepted(&self.connection, Request::SendHandshake(send)).await
     }
 
     pub async fn fetch(&self, id: &ConversationId, after_seq: u64) -> Result<Deliveries, ConnectionError> {

@@ -82,35 +82,35 @@ pub(super) const V2_TAG_BITS: &str = "128";
 /// Names of user metadata, without the `x-amz-meta-` that they travel with.
 pub(super) mod name {
     /// V3: the suite.
-    pub const SUITE: &str = "x-amz-c";
+    pub(crate) const SUITE: &str = "x-amz-c";
     /// V3: how the key is wrapped.
-    pub const WRAPPING: &str = "x-amz-w";
+    pub(crate) const WRAPPING: &str = "x-amz-w";
     /// V3: the wrapped key.
-    pub const KEY: &str = "x-amz-3";
+    pub(crate) const KEY: &str = "x-amz-3";
     /// V3: message id.
-    pub const ID: &str = "x-amz-i";
+    pub(crate) const ID: &str = "x-amz-i";
     /// V3: commitment to the key.
-    pub const COMMITMENT: &str = "x-amz-d";
+    pub(crate) const COMMITMENT: &str = "x-amz-d";
     /// V3: encryption context.
-    pub const CONTEXT: &str = "x-amz-t";
+    pub(crate) const CONTEXT: &str = "x-amz-t";
 
     /// V2: the wrapped key.
-    pub const V2_KEY: &str = "x-amz-key-v2";
+    pub(crate) const V2_KEY: &str = "x-amz-key-v2";
     /// V2: how the key is wrapped.
-    pub const V2_WRAPPING: &str = "x-amz-wrap-alg";
+    pub(crate) const V2_WRAPPING: &str = "x-amz-wrap-alg";
     /// V2: how the content is encrypted.
-    pub const V2_CONTENT: &str = "x-amz-cek-alg";
+    pub(crate) const V2_CONTENT: &str = "x-amz-cek-alg";
     /// V2: bits of the tag.
-    pub const V2_TAG: &str = "x-amz-tag-len";
+    pub(crate) const V2_TAG: &str = "x-amz-tag-len";
     /// V2: IV.
-    pub const V2_IV: &str = "x-amz-iv";
+    pub(crate) const V2_IV: &str = "x-amz-iv";
     /// V2: encryption context.
-    pub const V2_CONTEXT: &str = "x-amz-matdesc";
+    pub(crate) const V2_CONTEXT: &str = "x-amz-matdesc";
     /// Bytes in clear; written in V2 only.
-    pub const PLAINTEXT_LEN: &str = "x-amz-unencrypted-content-length";
+    pub(crate) const PLAINTEXT_LEN: &str = "x-amz-unencrypted-content-length";
 
     /// V1: the wrapped key. Its objects are not authenticated, and not read.
-    pub const V1_KEY: &str = "x-amz-key";
+    pub(crate) const V1_KEY: &str = "x-amz-key";
     /// Says that an object is the instruction file of another one.
-    pub const INSTRUCTIONS: &str = "x-amz-crypto-instr-file";
+    pub(crate) const INSTRUCTIONS: &str = "x-amz-crypto-instr-file";
 }

@@ -202,10 +202,8 @@ impl Record<'_> {
     pub fn msgtype(&self) -> u32 {
         use retaind_protocol::content::kind;
         match &self.body {
-            RecordBody::Content { content, .. } => match &content.body {
-                Body::Unknown { .. } => MSGTYPE_UNREADABLE,
-                body => body.kind(),
-            },
+            RecordBody::Content { content, .. } if matches!(content.body, Body::Unknown { .. }) => MSGTYPE_UNREADABLE,
+            RecordBody::Content { content, .. } => content.body.kind(),
             RecordBody::Membership { .. } => kind::MEMBERS_MODIFIED,
             RecordBody::Left { .. } => kind::USER_LEFT,
             RecordBody::KeyEvent { .. } => MSGTYPE_KEY_EVENT,

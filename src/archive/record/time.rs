@@ -12,13 +12,14 @@ const MICROS_MIN: i64 = -62_135_596_800_000_000;
 /// 9999-12-30 21:59:59.999999, the last moment that `jiff` has in every time zone.
 const MICROS_MAX: i64 = 253_402_207_199_999_999;
 const MICROS_PER_SEC: i64 = 1_000_000;
+/// The same, for times without their sign.
+const PER_SEC: u64 = MICROS_PER_SEC.unsigned_abs();
 
 /// `1691176258.000000`: seconds since 1970 with six decimals, exact for every value.
 pub(super) fn decimal(micros: i64) -> String {
     let sign = if micros < 0 { "-" } else { "" };
     let micros = micros.unsigned_abs();
-    let per_sec = MICROS_PER_SEC.unsigned_abs();
-    format!("{sign}{}.{:06}", micros / per_sec, micros % per_sec)
+    format!("{sign}{}.{:06}", micros / PER_SEC, micros % PER_SEC)
 }
 
 /// `8/4/23 7:10 PM`.

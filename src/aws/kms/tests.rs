@@ -11,7 +11,7 @@ use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::Remedy;
+use retaind_core::fault::{Fault, Faulty as _};
 
 const KEY: &str = "arn:aws:kms:eu-west-3:111122223333:key/12345678-1234-abcd-a617-abababababab";
 const CONTEXT: Context = ("aws:x-amz-cek-alg", "115");
@@ -96,19 +96,19 @@ async fn an_answer_that_is_no_data_key_is_an_error_and_shows_no_byte_of_it() {
 
 #[tokio::test]
 async fn each_refusal_of_kms_says_who_can_mend_it() {
-    for (status, code, remedy) in [
-        ("400 Bad Request", "AccessDeniedException", Remedy::Operator),
-        ("400 Bad Request", "NotFoundException", Remedy::Operator),
-        ("400 Bad Request", "DisabledException", Remedy::Operator),
-        ("400 Bad Request", "KMSInvalidStateException", Remedy::Operator),
-        ("400 Bad Request", "ThrottlingException", Remedy::Wait),
-        ("400 Bad Request", "ExpiredTokenException", Remedy::Wait),
-        ("500 Internal Server Error", "KeyUnavailableException", Remedy::Wait),
-        ("500 Internal Server Error", "KMSInternalException", Remedy::Wait),
-        ("503 Service Unavailable", "DependencyTimeoutException", Remedy::Wait),
+    for (status, code, fault) in [
+        ("400 Bad Request", "AccessDeniedException", Fault::Configuration),
+        ("400 Bad Request", "NotFoundException", Fault::Configuration),
+        ("400 Bad Request", "DisabledException", Fault::Configuration),
+        ("400 Bad Request", "KMSInvalidStateException", Fault::Configuration),
+        ("400 Bad Request", "ThrottlingException", Fault::Temporary),
+        ("400 Bad Request", "ExpiredTokenException", Fault::Temporary),
+        ("500 Internal Server Error", "KeyUnavailableException", Fault::Temporary),
+        ("500 Internal Server Error", "KMSInternalException", Fault::Temporary),
+        ("503 Service Unavailable", "DependencyTimeoutException", Fault::Temporary),
     ] {
         let error = ask(status, json!({"__type": code, "message": "no"})).await.err().unwrap();
-        assert_eq!(error.remedy(), remedy, "{error}");
+        assert_eq!(error.fault(), fault, "{error}");
         assert!(error.to_string().contains(code), "{error}");
         assert!(error.to_string().starts_with(&format!("`kms:GenerateDataKey` on `{KEY}`")), "{error}");
     }
@@ -120,5 +120,5 @@ async fn without_kms_there_is_no_key_but_something_to_wait_for() {
     let url = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
     let error = kms(&url).await.generate_data_key(CONTEXT).await.err().unwrap();
-    assert_eq!(error.remedy(), Remedy::Wait, "{error}");
+    assert_eq!(error.fault(), Fault::Temporary, "{error}");
 }

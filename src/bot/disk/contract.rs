@@ -4,8 +4,14 @@
 //!
 //! A promise that is broken panics. An error of the disk that the contract does not call for is returned instead, so that a
 //! disk that fails its k-th call can be held to it, too: that error, and no other, must come out.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::as_conversions, clippy::arithmetic_side_effects)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test, and each crate uses a part"
+)]
+#![allow(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "a test's own numbers are small")]
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,7 +23,7 @@ use super::{Disk, DiskCall, DiskError, DiskFile, DiskReader};
 const LARGE_BYTES: usize = 300_001;
 
 /// Everything but what is left after a loss of power. `dir` is an empty directory of this disk.
-pub fn holds(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+pub(crate) fn holds(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
     a_file_is_made_once_and_opened_only_if_it_is_there(disk, dir)?;
     what_is_appended_is_read_back_in_any_pieces(disk, dir)?;
     a_reader_sees_what_comes_later_and_what_is_cut(disk, dir)?;
@@ -30,7 +36,7 @@ pub fn holds(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
 }
 
 /// What is synced is there after a loss of power, for which `lose_power` is called. `dir` is an empty directory of this disk.
-pub fn is_durable(disk: &dyn Disk, dir: &Path, lose_power: &mut dyn FnMut()) -> Result<(), DiskError> {
+pub(crate) fn is_durable(disk: &dyn Disk, dir: &Path, lose_power: &mut dyn FnMut()) -> Result<(), DiskError> {
     let (kept, moved) = (dir.join("kept"), dir.join("moved"));
     let bytes = pattern(LARGE_BYTES);
     let mut file = disk.create_new(&kept)?;

@@ -221,11 +221,14 @@ fn a_full_or_failing_disk_is_one_clear_error_at_whichever_call_and_leaves_nothin
             }
             failures += 1;
             let failed = result.unwrap_err();
-            let (words, fault) = match error().kind() {
-                io::ErrorKind::StorageFull => (" is full: free some space, or set `", Fault::Temporary),
-                io::ErrorKind::PermissionDenied => (" cannot be written: give it to the user", Fault::Configuration),
+            let kind = error().kind();
+            let (words, fault) = if kind == io::ErrorKind::StorageFull {
+                (" is full: free some space, or set `", Fault::Temporary)
+            } else if kind == io::ErrorKind::PermissionDenied {
+                (" cannot be written: give it to the user", Fault::Configuration)
+            } else {
                 // whose directory it is has nothing to do with it
-                _ => (" cannot be used, does its disk work? if it goes on, set `", Fault::Temporary),
+                (" cannot be used, does its disk work? if it goes on, set `", Fault::Temporary)
             };
             assert!(failed.to_string().contains(words), "call {call}: {failed}");
             assert_eq!(failed.fault(), fault);

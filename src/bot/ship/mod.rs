@@ -38,8 +38,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use retaind_aws::{AwsError, Remedy};
-use retaind_core::fault::{Fault, Faulty};
+use retaind_aws::AwsError;
+use retaind_core::fault::{Fault, Faulty, chain};
 
 pub use bell::Bell;
 pub use local::LocalDestination;
@@ -246,8 +246,7 @@ pub enum ShipError {
 impl ShipError {
     /// The error and its sources in one line.
     pub fn with_sources(&self) -> String {
-        let sources = std::iter::successors(std::error::Error::source(self), |e| e.source());
-        sources.fold(self.to_string(), |text, source| format!("{text}: {source}"))
+        chain(self).to_string()
     }
 
     /// Failures of one kind have one cause; the name of the item is no part of it.
@@ -266,15 +265,13 @@ impl ShipError {
         }
     }
 
-    /// Does somebody have to do something before it can get better?
+    /// Are operators notified? Not the same question as what the runner does ([`Faulty::fault`]): it keeps trying a
+    /// destination that refuses, and somebody has to change something before that can work.
     pub fn needs_operator(&self) -> bool {
         match self {
-            Self::Disk { .. } => false,
-            Self::Destination { source, .. } => match source.remedy() {
-                Remedy::Wait => false,
-                Remedy::Operator | Remedy::Never => true,
-            },
-            Self::Missing { .. }
+            Self::Destination { source, .. } => !source.is_temporary(),
+            Self::Disk { .. }
+            | Self::Missing { .. }
             | Self::Altered { .. }
             | Self::Damaged { .. }
             | Self::Taken { .. }
@@ -282,7 +279,7 @@ impl ShipError {
             | Self::Refused { .. }
             | Self::Random
             | Self::Encrypt { .. }
-            | Self::Queue(_) => true,
+            | Self::Queue(_) => !self.is_temporary(),
         }
     }
 

@@ -26,9 +26,12 @@ pub struct Outgoing {
 impl Outgoing {
     /// Opens the file of `item`. Refused where it is missing or has another length than was committed.
     pub fn open(disk: &dyn Disk, item: &ShipItem) -> Result<Self, ShipError> {
-        let failed = |error: DiskError| match error.source.kind() {
-            io::ErrorKind::NotFound => ShipError::Missing { what: item.label() },
-            _ => ShipError::Disk { what: item.label(), source: error.source },
+        let failed = |error: DiskError| {
+            if error.source.kind() == io::ErrorKind::NotFound {
+                ShipError::Missing { what: item.label() }
+            } else {
+                ShipError::Disk { what: item.label(), source: error.source }
+            }
         };
         let mut file = disk.open_read(&item.path).map_err(failed)?;
         let found = file.length().map_err(failed)?;

@@ -36,9 +36,10 @@ use super::{
 use crate::disk::Disk;
 use retaind_archive::encrypt::cipher::AT_ONCE_BYTES_MAX;
 use retaind_archive::encrypt::{EncryptError, Format, Sealer, overwrite_stack, sealed_len};
+use retaind_aws::AwsError;
 use retaind_aws::kms::Kms;
 use retaind_aws::s3::{Bucket, NewObject, OBJECT_BYTES_MAX, PARTS_MAX, Part};
-use retaind_aws::{AwsError, Remedy};
+use retaind_core::fault::Faulty as _;
 use retaind_core::pause::{Growth, Pause};
 use retaind_core::task;
 
@@ -213,7 +214,7 @@ impl Attempt<'_> {
                 Err(AwsError::Missing { .. }) if lost => return Err(Failed::Gone),
                 Err(error) => {
                     lost |= error.is_ambiguous();
-                    if tries >= TRIES_MAX || error.remedy() != Remedy::Wait {
+                    if tries >= TRIES_MAX || !error.is_temporary() {
                         return Err(Failed::Aws(error, if lost { Doubt::Earlier } else { Doubt::None }));
                     }
                     tokio::time::sleep(pause.grow()).await;
@@ -299,7 +300,7 @@ impl Attempt<'_> {
     async fn abort(&self, key: &str, upload: &str) -> Result<(), ShipError> {
         match self.s3.bucket.abort(key, upload).await {
             Ok(()) | Err(AwsError::Missing { .. }) => {}
-            Err(error) if error.remedy() == Remedy::Wait => return Err(self.away(error)),
+            Err(error) if error.is_temporary() => return Err(self.away(error)),
             Err(error) => {
                 tracing::info!(%error, "parts of an unfinished upload stay until the bucket's lifecycle rule")
             }
@@ -359,7 +360,7 @@ where
     loop {
         tries = tries.saturating_add(1);
         match send().await {
-            Err(error) if tries < TRIES_MAX && error.remedy() == Remedy::Wait => {
+            Err(error) if tries < TRIES_MAX && error.is_temporary() => {
                 tokio::time::sleep(pause.grow()).await;
             }
             result => return result,

@@ -13,7 +13,7 @@ pub(super) struct Jump {
 
 impl Jump {
     /// `at`: the monotonic clock.
-    pub fn observe(&mut self, at: Duration, wall_micros: i64, limits: &Limits) -> Option<Verdict> {
+    pub(crate) fn observe(&mut self, at: Duration, wall_micros: i64, limits: &Limits) -> Option<Verdict> {
         let at = i64::try_from(at.as_micros()).unwrap_or(i64::MAX);
         let base = wall_micros.saturating_sub(at);
         let expected_micros = self.base_micros.get_or_insert(base).saturating_add(at);

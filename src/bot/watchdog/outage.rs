@@ -13,7 +13,7 @@ pub(super) struct Outage {
 }
 
 impl Outage {
-    pub fn observe(&mut self, now: Duration, network: Network, limits: &Limits, verdicts: &mut Vec<Verdict>) {
+    pub(crate) fn observe(&mut self, now: Duration, network: Network, limits: &Limits, verdicts: &mut Vec<Verdict>) {
         match network {
             Network::Connected => {
                 if let Some(began) = self.began.filter(|_| self.warned) {
@@ -37,7 +37,7 @@ impl Outage {
     }
 
     /// Failures of the present outage; 0 while connected.
-    pub fn failures(&self) -> u32 {
+    pub(crate) fn failures(&self) -> u32 {
         self.failures
     }
 }

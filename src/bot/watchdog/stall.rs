@@ -19,7 +19,7 @@ struct Seen {
 }
 
 impl Stall {
-    pub fn observe(
+    pub(crate) fn observe(
         &mut self,
         now: Duration,
         stages: &[(&'static str, Beat)],
@@ -48,12 +48,12 @@ impl Stall {
     }
 
     /// Starts all over: nothing can be concluded from a stage that waits for the disk.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.seen.clear();
     }
 
     /// The worst of all stages.
-    pub fn pipeline(&self) -> Pipeline {
+    pub(crate) fn pipeline(&self) -> Pipeline {
         self.seen.iter().map(|seen| seen.told).max().unwrap_or_default()
     }
 }

@@ -1,4 +1,10 @@
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "helpers of tests, on numbers that are written here"
+)]
 
 use super::*;
 use crate::disk::RealDisk;
@@ -177,11 +183,9 @@ fn a_clock_that_is_set_is_said_once_with_both_values_and_a_slow_one_is_not() {
         );
         let jumps: Vec<(u32, i64)> = verdicts
             .into_iter()
-            .map(|(minute, verdict)| match verdict {
-                Verdict::ClockJumped { expected_micros, wall_micros } => {
-                    (minute, (wall_micros - expected_micros) / SECOND)
-                }
-                other => panic!("{other:?}"),
+            .map(|(minute, verdict)| {
+                let Verdict::ClockJumped { expected_micros, wall_micros } = verdict else { panic!("{verdict:?}") };
+                (minute, (wall_micros - expected_micros) / SECOND)
             })
             .collect();
         assert_eq!(jumps, expected, "{offsets:?}");

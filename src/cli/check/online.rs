@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use crate::cli::Failure;
+use retaind_aws::AwsError;
 use retaind_aws::probe::{self, Outcome, Probe};
-use retaind_aws::{AwsError, Remedy};
 use retaind_config::aws::{Aws as Settings, Metrics};
+use retaind_core::fault::Faulty as _;
 use retaind_process::{settings, upload};
 
 /// Tries what the configuration asks for, but the secret, which has been read.
@@ -125,6 +126,6 @@ pub(super) fn verdict(probes: &[Probe]) -> Result<(), Failure> {
     }
     let actions: Vec<String> = failed.iter().map(|(probe, _)| format!("`{}`", probe.call.action)).collect();
     let words = format!("{} of {} AWS permissions do not work: {}", failed.len(), probes.len(), actions.join(", "));
-    let passes = failed.iter().all(|(_, error)| error.remedy() == Remedy::Wait);
+    let passes = failed.iter().all(|(_, error)| error.is_temporary());
     Err(if passes { Failure::temporary(words) } else { Failure::configuration(words) })
 }

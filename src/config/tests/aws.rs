@@ -2,6 +2,7 @@
 
 use super::super::aws::{Format, Image, LegalHold, Lock, LockMode, Retention as Locked};
 use super::*;
+use retaind_core::fault::Faulty as _;
 
 const SECRET: (&str, &str) = ("AWS_SECRET_NAME", "wickr/bot");
 
@@ -198,7 +199,7 @@ fn mistakes_of_environment_and_secret_are_told_at_once_each_with_its_origin() {
     let read =
         text(r#"{"s3_bucket_name": "B", "s3_region": "Ohio", "kms_master_key_arn": "", "kms_region": "eu-west-3"}"#);
     let error = with_secret(&[("WICKRIO_COMP_FILESIZE", "0"), ("RETAIND_STAT", "/srv")], read).unwrap_err();
-    assert!(!error.may_pass());
+    assert!(!error.is_temporary());
     assert_eq!(
         error.to_string(),
         "\
@@ -217,16 +218,16 @@ fn a_secret_that_is_away_is_temporary_unless_something_else_is_wrong() {
     // what is missing here may stand in the secret
     let folder = ("WICKRIO_S3_FOLDER_NAME", "folder");
     let error = with_secret(&[folder], away()).unwrap_err();
-    assert!(error.may_pass());
+    assert!(error.is_temporary());
     assert_eq!(
         error.to_string(),
         "the configuration is not complete: the secret that `AWS_SECRET_NAME` names could not be read: no answer"
     );
     let error = with_secret(&[folder, ("WICKRIO_COMP_FILESIZE", "0")], away()).unwrap_err();
-    assert!(!error.may_pass());
+    assert!(!error.is_temporary());
     assert!(error.to_string().starts_with("the configuration has 2 mistakes:"), "{error}");
     let error = with_secret(&[folder], Read::Refused("denied".to_owned())).unwrap_err();
-    assert!(!error.may_pass());
+    assert!(!error.is_temporary());
     assert_eq!(
         error.to_string(),
         "the configuration has a mistake: the secret that `AWS_SECRET_NAME` names cannot be read: denied"

@@ -162,6 +162,7 @@ pub(crate) fn observe(
 }
 
 /// Applies a commit of `device` to a copy of `group`.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of MLS grow; what is not named here is not allowed")]
 pub(crate) fn commit(
     keys: &Keys,
     group: &Group,
@@ -217,6 +218,7 @@ pub(crate) fn commit(
 }
 
 /// Takes a proposal of `device` into a copy of `group`. Returns the device that it would remove, if any.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of MLS grow; what is not named here is not allowed")]
 pub(crate) fn propose(
     keys: &Keys,
     group: &Group,
@@ -279,6 +281,7 @@ pub(crate) fn propose_add(group: &mut Group, key_package: &[u8]) -> Result<Vec<u
 }
 
 /// Does a proposal to add that device wait already?
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of MLS grow; what is not named here is not allowed")]
 pub(crate) fn is_proposed(keys: &Keys, group: &Group, device: &DeviceId) -> bool {
     group.get_cached_proposals().iter().any(|cached| match cached.proposal() {
         Proposal::Add(add) => identity(keys, add.signing_identity()).is_ok_and(|added| added.device == *device),
@@ -307,6 +310,7 @@ fn check_sender(keys: &Keys, group: &Group, leaf: u32, device: &DeviceId) -> Res
 }
 
 /// Pre-shared keys could shut the bot out, re-initialization and external joins would leave the network's rules.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of MLS grow; what is not named here is not allowed")]
 fn check_kind(proposal: &Proposal) -> Result<(), Refusal> {
     match proposal {
         Proposal::Add(_) | Proposal::Update(_) | Proposal::Remove(_) | Proposal::GroupContextExtensions(_) => Ok(()),
@@ -342,6 +346,7 @@ fn check_welcome(welcome: &[u8], packages: &HashSet<Vec<u8>>) -> Result<(), Refu
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the errors of MLS are many, and a device needs to know of two")]
 fn refused_commit(error: &MlsError) -> Refusal {
     match error {
         MlsError::InvalidEpoch => {

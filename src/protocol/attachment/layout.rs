@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::{ATTACHMENT_BYTES_MAX, ATTACHMENT_CHUNK_BYTES, AttachmentError, HEADER_BYTES, MAGIC, TAG_BYTES, VERSION};
 
-#[allow(clippy::as_conversions, reason = "constants far below 2^32, and `From` is not const")]
+#[expect(clippy::as_conversions, reason = "constants far below 2^32, and `From` is not const")]
 mod wide {
     pub(super) const CHUNK: u64 = super::ATTACHMENT_CHUNK_BYTES as u64;
     pub(super) const TAG: u64 = super::TAG_BYTES as u64;

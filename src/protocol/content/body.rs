@@ -95,7 +95,7 @@ pub struct SavedItem {
 
 /// Actions on a saved item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[expect(missing_docs, reason = "the names say it, and the numbers are of the wire")]
 pub enum SavedItemAction {
     Create,
     Upload,

@@ -14,9 +14,10 @@ impl Content {
     /// # Errors
     /// The errors with which [`Content::decode`] would refuse them.
     pub fn encode(&self) -> Result<Vec<u8>, ContentError> {
-        let (version, mut body) = match &self.body {
-            Body::Unknown { version, bytes, .. } => (*version, Zeroizing::new(bytes.clone())),
-            body => (CONTENT_VERSION, encode_body(body)),
+        let (version, mut body) = if let Body::Unknown { version, bytes, .. } = &self.body {
+            (*version, Zeroizing::new(bytes.clone()))
+        } else {
+            (CONTENT_VERSION, encode_body(&self.body))
         };
         let mut envelope = Envelope {
             version,

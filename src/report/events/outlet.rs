@@ -21,7 +21,7 @@ pub(super) struct Outlet {
 
 impl Outlet {
     /// Takes an event, unless the outlet closes.
-    pub fn put(&self, event: Pending) {
+    pub(crate) fn put(&self, event: Pending) {
         if !self.is_closing() {
             self.queue().put(event, Instant::now());
             self.changed.notify_one();
@@ -29,13 +29,13 @@ impl Outlet {
     }
 
     /// Takes an event that comes after all others: what is known of storms is told before it.
-    pub fn put_last(&self, event: Pending) {
+    pub(crate) fn put_last(&self, event: Pending) {
         self.queue().close_all_windows();
         self.put(event);
     }
 
     /// The next event to be told; `None` once the outlet closes and nothing is left. One task asks.
-    pub async fn next(&self, now_micros: impl Fn() -> i64) -> Option<Pending> {
+    pub(crate) async fn next(&self, now_micros: impl Fn() -> i64) -> Option<Pending> {
         loop {
             let window = {
                 let mut queue = self.queue();
@@ -67,26 +67,26 @@ impl Outlet {
     }
 
     /// What [`Outlet::next`] gave is told.
-    pub fn told(&self) {
+    pub(crate) fn told(&self) {
         self.in_hand.store(0, Ordering::Release);
     }
 
     /// Events that are not told yet.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.queue().len().saturating_add(self.in_hand.load(Ordering::Acquire))
     }
 
     /// Takes no more events; those that it has are told without pauses.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closing.cancel();
     }
 
-    pub fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         self.closing.is_cancelled()
     }
 
     /// Waits until it closes.
-    pub async fn closing(&self) {
+    pub(crate) async fn closing(&self) {
         self.closing.cancelled().await;
     }
 

@@ -38,7 +38,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub fn new(event: Event, at_micros: i64) -> Self {
+    pub(crate) fn new(event: Event, at_micros: i64) -> Self {
         let row = event.row();
         let versions = if let Event::UpdatesAvailable { versions } = event { versions } else { Vec::new() };
         Self { row, versions, at_micros, occurrences: None }
@@ -67,7 +67,7 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Takes an event, at most by dropping another.
-    pub fn put(&mut self, mut event: Pending, now: Instant) {
+    pub(crate) fn put(&mut self, mut event: Pending, now: Instant) {
         self.close_windows(now);
         if self.fold(&event) {
             return;
@@ -85,7 +85,7 @@ impl Queue {
     }
 
     /// The next to be told, and how many events it speaks of.
-    pub fn take(&mut self, now: Instant, at_micros: i64) -> Option<(Pending, u64)> {
+    pub(crate) fn take(&mut self, now: Instant, at_micros: i64) -> Option<(Pending, u64)> {
         self.close_windows(now);
         if self.dropped > 0 {
             let count = std::mem::take(&mut self.dropped);
@@ -97,19 +97,19 @@ impl Queue {
     }
 
     /// When [`Queue::take`] may have something that it has not now.
-    pub fn next_window(&self) -> Option<Instant> {
+    pub(crate) fn next_window(&self) -> Option<Instant> {
         self.windows.front().map(|window| window.ends)
     }
 
     /// Tells of all storms what is known now; equal events after this are new ones.
-    pub fn close_all_windows(&mut self) {
+    pub(crate) fn close_all_windows(&mut self) {
         for window in std::mem::take(&mut self.windows) {
             self.tell(&window);
         }
     }
 
     /// Events that are not told yet.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         let waiting = self.waiting.iter().map(Pending::weight);
         let counted = self.windows.iter().map(|window| window.more);
         waiting.chain(counted).fold(self.dropped, u64::saturating_add)

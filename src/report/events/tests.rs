@@ -190,10 +190,8 @@ fn every_event_is_exactly_this_json() {
     let codes: std::collections::BTreeSet<&str> = all.iter().map(|(_, _, code, _)| *code).collect();
     assert_eq!(codes.len(), all.len(), "codes are unique");
     for (event, severity, code, text) in all {
-        let versions = match event {
-            Event::UpdatesAvailable { .. } => r#","versions":["5.116.10.01"]"#,
-            _ => "",
-        };
+        let has_versions = matches!(event, Event::UpdatesAvailable { .. });
+        let versions = if has_versions { r#","versions":["5.116.10.01"]"# } else { "" };
         let expected = format!(
             r#"{{"complianceBot":"compliance_1234567890_bot","dateTime":"2022-10-12T13:05:39","device":"0123456789abcdef0123456789abcdef","dockerImage":"wickr/bot-compliance-cloud","dockerTag":"5.116.13.01","eventCode":"{code}","message":"{text}","notificationType":"Bot Event","severity":"{severity}"{versions}}}"#
         );

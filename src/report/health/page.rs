@@ -1,7 +1,5 @@
 //! What is answered, as text. Pure.
 
-use std::fmt::Write;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Found, Queue, Reading, Reason};
@@ -155,16 +153,15 @@ struct Page(String);
 impl Page {
     /// The name of a family with a unit ends with it, as OpenMetrics wants.
     fn family(&mut self, name: &str, kind: &str, unit: Option<&str>, help: &str) {
-        // writing into a string cannot fail
-        let _ = writeln!(self.0, "# TYPE {PREFIX}{name} {kind}");
+        self.0.push_str(&format!("# TYPE {PREFIX}{name} {kind}\n"));
         if let Some(unit) = unit {
-            let _ = writeln!(self.0, "# UNIT {PREFIX}{name} {unit}");
+            self.0.push_str(&format!("# UNIT {PREFIX}{name} {unit}\n"));
         }
-        let _ = writeln!(self.0, "# HELP {PREFIX}{name} {help}");
+        self.0.push_str(&format!("# HELP {PREFIX}{name} {help}\n"));
     }
 
     fn sample(&mut self, name: &str, labels: &str, value: u64) {
-        let _ = writeln!(self.0, "{PREFIX}{name}{labels} {value}");
+        self.0.push_str(&format!("{PREFIX}{name}{labels} {value}\n"));
     }
 
     fn gauge(&mut self, name: &str, unit: Option<&str>, help: &str, value: u64) {

@@ -17,7 +17,7 @@ pub(super) const LAST_TIME: Duration = Duration::from_secs(1);
 /// Says `text` on standard error, and waits until it is there.
 pub fn say(text: String) {
     // whoever does not read in time has chosen to
-    let _ = written(text).recv_timeout(LAST_TIME);
+    written(text).recv_timeout(LAST_TIME).ok();
 }
 
 /// Says `text` on standard error, and waits for nothing.
@@ -27,15 +27,15 @@ pub(super) fn report(text: String) {
 
 /// Something comes when it is written, or nothing ever will.
 fn written(text: String) -> mpsc::Receiver<()> {
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(1);
     let write = move || {
         // there is no other place to say that this one is gone
-        let _ = io::stderr().write_all(text.as_bytes());
+        io::stderr().write_all(text.as_bytes()).ok();
         // nobody may be waiting
-        let _ = tell.send(());
+        tell.send(()).ok();
     };
     // no thread is left: then the words are lost, but the exit code is not
-    let _ = task::thread("last words", write);
+    task::thread("last words", write).ok();
     told
 }
 
@@ -57,8 +57,9 @@ pub fn hear_panics() {
 fn words(thread: &str, info: &PanicHookInfo<'_>) -> String {
     // empty unless `RUST_BACKTRACE` asks for it
     let trace = std::backtrace::Backtrace::capture();
-    match trace.status() {
-        std::backtrace::BacktraceStatus::Captured => format!("\nthread '{thread}' {info}\n{trace}\n"),
-        _ => format!("\nthread '{thread}' {info}\n"),
+    if trace.status() == std::backtrace::BacktraceStatus::Captured {
+        format!("\nthread '{thread}' {info}\n{trace}\n")
+    } else {
+        format!("\nthread '{thread}' {info}\n")
     }
 }

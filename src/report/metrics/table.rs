@@ -60,7 +60,7 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    pub fn of(counters: &Counters) -> Self {
+    pub(crate) fn of(counters: &Counters) -> Self {
         // ended first: a log-in that ends between the two looks counts as in force, and not as less than none
         let ended = counters.logins_ended.get();
         let counts = METRICS.each_ref().map(|metric| (metric.total)(counters));
@@ -68,7 +68,7 @@ impl Totals {
     }
 
     /// The values of an interval that began at `before`.
-    pub fn since(&self, before: &Self) -> [u64; METRICS.len()] {
+    pub(crate) fn since(&self, before: &Self) -> [u64; METRICS.len()] {
         let mut values = self.counts;
         for ((value, before_), metric) in values.iter_mut().zip(&before.counts).zip(&METRICS) {
             *value = value.saturating_sub(*before_);

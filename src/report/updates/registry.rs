@@ -86,7 +86,7 @@ pub enum RegistryError {
 }
 
 /// All tags of a repository, at most [`TAGS_MAX`], in the registry's order.
-pub async fn tags(repository: &Repository) -> Result<Vec<String>, RegistryError> {
+pub(crate) async fn tags(repository: &Repository) -> Result<Vec<String>, RegistryError> {
     let mut registry =
         Registry { client: Client::new(LIMITS, "application/json"), asked: Asked { repository, authorization: None } };
     let Repository { scheme, authority, name } = repository;

@@ -212,7 +212,7 @@ fn killed_at_any_instant_the_file_is_old_or_new() {
     for kill in 0..KILLS {
         for name in names(home.path()).iter().filter(|name| name.starts_with("bot.db")) {
             for end in ["", "-wal", "-shm"] {
-                let _ = fs::remove_file(home.path().join(format!("{name}{end}")));
+                fs::remove_file(home.path().join(format!("{name}{end}"))).ok();
             }
         }
         fs::copy(&made, &path).unwrap();

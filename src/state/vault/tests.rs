@@ -1,5 +1,5 @@
 //! What the vault promises, against a second implementation's bytes and against an attacker's.
-#![allow(clippy::arithmetic_side_effects, clippy::as_conversions)]
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "a test's own numbers are small")]
 
 use std::collections::HashSet;
 

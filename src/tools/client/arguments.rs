@@ -28,7 +28,6 @@ pub struct Arguments {
 
 /// One variant a command.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "the fields' documentation is their help text, where the name does not say it all")]
 pub enum Command {
     /// Make this state a new device, with an invite as `retaind network invite` prints it
     Register { invite: String },
@@ -176,7 +175,6 @@ pub struct Life {
 
 /// Group conversations.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "the fields' documentation is their help text")]
 pub enum Group {
     /// Start one
     Create {
@@ -187,7 +185,6 @@ pub enum Group {
 
 /// Rooms. `add`, `remove` and `leave` work for groups as well.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "the fields' documentation is their help text")]
 pub enum Room {
     /// Make a room
     Create {
@@ -250,7 +247,6 @@ pub enum Room {
 
 /// Calls.
 #[derive(Debug, Subcommand)]
-#[allow(missing_docs, reason = "the fields' documentation is their help text")]
 pub enum Call {
     /// A call starts
     Start {
@@ -300,7 +296,6 @@ pub struct Route {
 
 /// Steps of comparing keys.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-#[allow(missing_docs)]
 pub enum Step {
     Request,
     ResponseAndRequest,
@@ -311,7 +306,6 @@ pub enum Step {
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-#[allow(missing_docs)]
 pub enum Outcome {
     Completed,
     Missed,
@@ -320,7 +314,6 @@ pub enum Outcome {
 
 /// What can be done to a saved item.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-#[allow(missing_docs)]
 pub enum ItemAction {
     Create,
     Upload,

@@ -56,7 +56,7 @@ fn factor(text: &str) -> Result<f64, String> {
 }
 
 /// Runs it.
-pub async fn run(arguments: Arguments, patience: Duration, screen: &mut Screen<'_>) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: Arguments, patience: Duration, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let corpus = Corpus::File(arguments.file.clone());
     let invites = match (&arguments.invites, &arguments.network_state) {
         (Some(file), _) => Source::File(Mutex::new(read_invites(file)?)),
@@ -71,13 +71,13 @@ pub async fn run(arguments: Arguments, patience: Duration, screen: &mut Screen<'
         audience: arguments.audience,
         patience: Patience::lasting(patience),
     };
-    let bar = ProgressBar::new(corpus.events().map_err(|error| failure(error.into()))?);
+    let bar = ProgressBar::new(corpus.events().map_err(|error| Failure::of(ReplayError::from(error)))?);
     // a bar that cannot be styled is a plain bar
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} {per_sec} {eta}") {
         bar.set_style(style);
     }
     let ticks = bar.clone();
-    let report = replay(&corpus, options, invites, Arc::new(move |_| ticks.inc(1))).await.map_err(failure);
+    let report = replay(&corpus, options, invites, Arc::new(move |_| ticks.inc(1))).await.map_err(Failure::of);
     bar.finish_and_clear();
     let report = report?;
     for room in &report.rooms {
@@ -97,16 +97,6 @@ pub async fn run(arguments: Arguments, patience: Duration, screen: &mut Screen<'
         "texts_of_absent": redundant.texts_of_absent, "leaves_of_last": redundant.leaves_of_last,
     });
     screen.line("replayed", fields).map_err(Failure::temporary)
-}
-
-fn failure(error: ReplayError) -> Failure {
-    match &error {
-        error_ if error_.is_temporary() => Failure::temporary(error),
-        ReplayError::Corpus(_) | ReplayError::NoInvite { .. } | ReplayError::Device { .. } => {
-            Failure::configuration(error)
-        }
-        ReplayError::Vault(_) | ReplayError::Interrupted | ReplayError::Deserted { .. } => Failure::internal(error),
-    }
 }
 
 enum Source {

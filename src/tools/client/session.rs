@@ -246,13 +246,7 @@ impl<'a> Session<'a> {
         kind: AttachmentKind,
         life: &Life,
     ) -> Result<(), Failure> {
-        let attachment = blob::upload(self.device.connection(), path, kind).await.map_err(|error| match &error {
-            blob::BlobError::Connection(connection) if connection.is_temporary() => Failure::temporary(error),
-            blob::BlobError::Connection(_) | blob::BlobError::Attachment(_) | blob::BlobError::File { .. } => {
-                Failure::configuration(error)
-            }
-            blob::BlobError::Random => Failure::internal(error),
-        })?;
+        let attachment = blob::upload(self.device.connection(), path, kind).await.map_err(Failure::of)?;
         self.send(conversation, Body::File(attachment), life).await
     }
 
@@ -345,7 +339,8 @@ pub(super) fn now_micros() -> i64 {
     SystemClock.now_micros()
 }
 
-/// By what to do about it.
+/// What an error of a device means for who started a client. Not [`DeviceError`]'s own [`Faulty::fault`] alone: a bot is started
+/// again over a damaged state, which tells more; a person at a terminal has to put it right first.
 fn failure(error: DeviceError) -> Failure {
     match &error {
         error_ if error_.is_temporary() => Failure::temporary(error),

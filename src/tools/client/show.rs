@@ -18,7 +18,7 @@ use retaind_protocol::ids::{ConversationId, MessageId};
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// For people.
     Text,
     /// For programs.
@@ -26,7 +26,7 @@ pub enum Form {
 }
 
 /// Where lines go.
-pub struct Screen<'a> {
+pub(crate) struct Screen<'a> {
     /// Standard output, or a test's buffer.
     pub out: &'a mut (dyn Write + Send),
     /// How they look.
@@ -35,7 +35,7 @@ pub struct Screen<'a> {
 
 impl Screen<'_> {
     /// One line: `name`, then the fields.
-    pub fn line(&mut self, name: &str, fields: Value) -> io::Result<()> {
+    pub(crate) fn line(&mut self, name: &str, fields: Value) -> io::Result<()> {
         let Value::Object(mut fields) = fields else { return Ok(()) };
         match self.form {
             Form::Json => {
@@ -54,7 +54,13 @@ impl Screen<'_> {
     }
 
     /// A message that was sent.
-    pub fn sent(&mut self, conversation: &ConversationId, message: &MessageId, seq: u64, kind: u32) -> io::Result<()> {
+    pub(crate) fn sent(
+        &mut self,
+        conversation: &ConversationId,
+        message: &MessageId,
+        seq: u64,
+        kind: u32,
+    ) -> io::Result<()> {
         let fields = json!({
             "conversation": conversation.as_str(), "message_id": message.to_string(), "seq": seq, "msgtype": kind,
         });
@@ -62,7 +68,7 @@ impl Screen<'_> {
     }
 
     /// Something that arrived.
-    pub fn event(&mut self, event: &Event) -> io::Result<()> {
+    pub(crate) fn event(&mut self, event: &Event) -> io::Result<()> {
         let (name, mut fields) = match &event.what {
             What::Joined(members) => ("joined", Map::from_iter([("members".to_owned(), users(members))])),
             What::Message { sender, content } => {

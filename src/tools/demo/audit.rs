@@ -87,7 +87,7 @@ pub(super) struct Archive {
 
 impl Archive {
     /// Reads all message files of one directory and the attachments that they name in the other.
-    pub fn read(messages: &Path, attachments: &Path) -> Result<Self, AuditError> {
+    pub(crate) fn read(messages: &Path, attachments: &Path) -> Result<Self, AuditError> {
         let mut archive = Self::default();
         for entry in fs::read_dir(messages).map_err(|source| failed(messages, source))? {
             let path = entry.map_err(|source| failed(messages, source))?.path();
@@ -175,7 +175,7 @@ pub(super) struct Differences(Vec<String>);
 
 impl Differences {
     /// `Err` if there are any.
-    pub fn verdict(self) -> Result<(), Self> {
+    pub(crate) fn verdict(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 }

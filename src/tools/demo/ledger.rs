@@ -40,7 +40,7 @@ pub(super) struct ExpectedFile {
 
 impl Expected {
     /// A record without a message of somebody's: a handshake.
-    pub fn handshake(msgtype: u32) -> Self {
+    pub(crate) fn handshake(msgtype: u32) -> Self {
         Self { msgtype, message: None, text: None, file: None }
     }
 }
@@ -63,12 +63,12 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Nothing yet; `bar` moves with every message.
-    pub fn new(bar: ProgressBar) -> Self {
+    pub(crate) fn new(bar: ProgressBar) -> Self {
         Self { accepted: Arc::default(), bar }
     }
 
     /// The network has accepted something at `place`.
-    pub fn accepted(&self, place: Place, expected: Expected) {
+    pub(crate) fn accepted(&self, place: Place, expected: Expected) {
         self.bar.inc(1);
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         if accepted.places.insert(place, expected).is_some() {
@@ -77,12 +77,12 @@ impl Ledger {
     }
 
     /// All so far.
-    pub fn all(&self) -> Accepted {
+    pub(crate) fn all(&self) -> Accepted {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Writes down what a replay sends.
-    pub fn observer(&self) -> Observer {
+    pub(crate) fn observer(&self) -> Observer {
         let ledger = self.clone();
         Arc::new(move |sent: &Sent<'_>| {
             let expected = match &sent.what {

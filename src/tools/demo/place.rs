@@ -33,7 +33,7 @@ pub(super) struct Place {
 
 impl Place {
     /// In `given`, or in a fresh folder among the temporary ones.
-    pub fn make(given: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn make(given: Option<&Path>) -> Result<Self, Failure> {
         let failed = |path: &Path, error: io::Error| {
             let path = path.display();
             Failure::configuration(format!(

@@ -64,7 +64,7 @@ struct Said {
 
 impl<'a> Scenes<'a> {
     /// On `network`, with words from `lines`.
-    pub fn new(
+    pub(crate) fn new(
         network: &'a Network,
         endpoint: &'a Endpoint,
         ledger: &'a Ledger,
@@ -79,7 +79,7 @@ impl<'a> Scenes<'a> {
     }
 
     /// Plays all of them.
-    pub async fn play(mut self) -> Result<(), Failure> {
+    pub(crate) async fn play(mut self) -> Result<(), Failure> {
         let [one, two, three, four] = PLAYERS;
         let (mut one, mut two) = (self.enter(one).await?, self.enter(two).await?);
         let (mut three, mut four) = (self.enter(three).await?, self.enter(four).await?);
@@ -304,10 +304,7 @@ impl<'a> Scenes<'a> {
         sync(device, conversation).await?;
         let id = MessageId::new(random().map_err(Failure::internal)?);
         let sent_at_micros = now();
-        let text = match &body {
-            Body::Text(text) => Some(text.text.clone()),
-            _ => None,
-        };
+        let text = if let Body::Text(text) = &body { Some(text.text.clone()) } else { None };
         let expected = Expected { message: Some(id), text, ..Expected::handshake(body.kind()) };
         let content = Content { message_id: id, sent_at_micros, ttl: None, bor: 0, body };
         let seq = device.send(conversation, &content).await.map_err(Failure::internal)?;

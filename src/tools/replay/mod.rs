@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::task::JoinSet;
 
-use retaind_core::fault::Faulty as _;
+use retaind_core::fault::{Fault, Faulty};
 use retaind_core::task;
 use retaind_device::conversations::DeviceError;
 use retaind_device::patience::Patience;
@@ -91,14 +91,12 @@ pub enum ReplayError {
     },
 }
 
-impl ReplayError {
-    /// May it succeed later without anybody changing anything?
-    pub fn is_temporary(&self) -> bool {
+impl Faulty for ReplayError {
+    fn fault(&self) -> Fault {
         match self {
-            Self::Device { source, .. } => source.is_temporary(),
-            Self::Corpus(_) | Self::NoInvite { .. } | Self::Vault(_) | Self::Interrupted | Self::Deserted { .. } => {
-                false
-            }
+            Self::Device { source, .. } if source.is_temporary() => Fault::Temporary,
+            Self::Corpus(_) | Self::NoInvite { .. } | Self::Device { .. } => Fault::Configuration,
+            Self::Vault(_) | Self::Interrupted | Self::Deserted { .. } => Fault::Internal,
         }
     }
 }

@@ -91,7 +91,7 @@ impl Redundant {
 }
 
 /// Plans a room.
-pub fn plan(room: Room, grouping: Grouping) -> Plan {
+pub(crate) fn plan(room: Room, grouping: Grouping) -> Plan {
     let mut users: Vec<UserName> = room.users().into_iter().collect();
     users.sort_unstable();
     let mut initial = initial(&room.events);

@@ -12,6 +12,7 @@ use hyper::header::{HeaderMap, HeaderValue, LINK};
 use retaind::archive::data_key::{DataKey, PlainKey, WRAPPED_BYTES_MAX};
 use retaind::archive::encrypt::{Envelope, Format, Opener, Sealer};
 use retaind::aws::error::{AwsError, Call};
+use retaind::core::fault::Faulty as _;
 use retaind::report::counters::Counters;
 use retaind::report::health::{Answer, Found, Health, Look, server};
 use retaind::report::status::Opinion;
@@ -105,7 +106,7 @@ pub fn aws_error(bytes: &[u8]) -> Fate {
     let text = error.to_string();
     assert!(!text.contains(char::is_control), "more than a line of a log");
     assert!(text.len() < 4096);
-    let _ = (error.remedy(), error.is_ambiguous());
+    let _ = (error.fault(), error.is_ambiguous());
     Fate::Taken
 }
 

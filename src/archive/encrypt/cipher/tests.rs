@@ -1,5 +1,5 @@
 //! Both ways beside each other, beside `aes-gcm` itself, and against whoever alters what they made.
-#![allow(clippy::arithmetic_side_effects, clippy::as_conversions)]
+#![allow(clippy::arithmetic_side_effects, clippy::as_conversions, reason = "a test's own numbers are small")]
 
 use aes_gcm::aead::{Aead, Payload};
 use proptest::prelude::*;
