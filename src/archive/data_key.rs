@@ -8,7 +8,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// Bytes of a data key (AES-256).
-pub const DATA_KEY_BYTES: usize = 32;
+pub(crate) const DATA_KEY_BYTES: usize = 32;
 /// Largest wrapped key that is accepted. KMS's have about 200 bytes; in base64 this fills two thirds of the 2 KB that
 /// S3 allows for an object's metadata.
 pub const WRAPPED_BYTES_MAX: usize = 1024;

@@ -109,7 +109,7 @@ pub static PUT_OBJECT: Permission = Permission {
 };
 
 /// A data key for each object. The condition names the encryption contexts of the two formats.
-pub static DATA_KEY: Permission = Permission {
+pub(crate) static DATA_KEY: Permission = Permission {
     feature: Feature::Kms,
     sid: "Encrypt",
     action: "kms:GenerateDataKey",
@@ -119,7 +119,7 @@ pub static DATA_KEY: Permission = Permission {
 };
 
 /// Publishing events.
-pub static PUBLISH: Permission = Permission {
+pub(crate) static PUBLISH: Permission = Permission {
     feature: Feature::Sns,
     sid: "PublishEvents",
     action: "sns:Publish",
@@ -129,7 +129,7 @@ pub static PUBLISH: Permission = Permission {
 };
 
 /// Publishing metrics. CloudWatch knows no resource here; the namespace is what can be fixed.
-pub static PUT_METRICS: Permission = Permission {
+pub(crate) static PUT_METRICS: Permission = Permission {
     feature: Feature::CloudWatch,
     sid: "PublishMetrics",
     action: "cloudwatch:PutMetricData",
@@ -139,7 +139,7 @@ pub static PUT_METRICS: Permission = Permission {
 };
 
 /// Locking an object while it is put.
-pub static PUT_RETENTION: Permission = Permission {
+pub(crate) static PUT_RETENTION: Permission = Permission {
     feature: Feature::ObjectLock,
     sid: "LockObjects",
     action: "s3:PutObjectRetention",
@@ -149,7 +149,7 @@ pub static PUT_RETENTION: Permission = Permission {
 };
 
 /// Holding an object while it is put.
-pub static PUT_LEGAL_HOLD: Permission = Permission {
+pub(crate) static PUT_LEGAL_HOLD: Permission = Permission {
     feature: Feature::ObjectLock,
     sid: "HoldObjects",
     action: "s3:PutObjectLegalHold",
@@ -159,7 +159,7 @@ pub static PUT_LEGAL_HOLD: Permission = Permission {
 };
 
 /// Reading whether a bucket allows locks; only `retaind check --online` does.
-pub static GET_LOCK_CONFIGURATION: Permission = Permission {
+pub(crate) static GET_LOCK_CONFIGURATION: Permission = Permission {
     feature: Feature::ObjectLock,
     sid: "SeeWhetherTheBucketLocks",
     action: "s3:GetBucketObjectLockConfiguration",
@@ -169,7 +169,7 @@ pub static GET_LOCK_CONFIGURATION: Permission = Permission {
 };
 
 /// Storing the generated password in the secret.
-pub static PUT_SECRET: Permission = Permission {
+pub(crate) static PUT_SECRET: Permission = Permission {
     feature: Feature::StorePassword,
     sid: "StorePassword",
     action: "secretsmanager:PutSecretValue",

@@ -24,7 +24,7 @@ use super::permissions::{self, Permission};
 use super::{Aws, AwsError, Call, s3};
 
 /// Prefix of the names of uploads that are begun and aborted.
-pub const KEY_PREFIX: &str = ".retaind-check-";
+pub(crate) const KEY_PREFIX: &str = ".retaind-check-";
 /// The namespace of the bot's metrics, which a policy may require.
 const NAMESPACE: &str = "WickrIO";
 /// A subject that no notification can have: SNS allows fewer than 100 characters.

@@ -124,7 +124,7 @@ impl DiskError {
     }
 
     /// Is there no space left (disk or quota)? Then waiting for space helps, and nothing else is wrong.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 }

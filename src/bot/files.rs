@@ -45,12 +45,12 @@ impl Names {
     }
 
     /// From now on gives out only names later than this millisecond since 1970.
-    pub fn go_on_after(&self, millis: i64) {
+    pub(crate) fn go_on_after(&self, millis: i64) {
         self.latest_millis.fetch_max(millis, Ordering::AcqRel);
     }
 
     /// The latest millisecond since 1970 for which a name was given out. To be committed with the files.
-    pub fn latest_millis(&self) -> i64 {
+    pub(crate) fn latest_millis(&self) -> i64 {
         self.latest_millis.load(Ordering::Acquire)
     }
 

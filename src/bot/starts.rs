@@ -35,7 +35,7 @@ use retaind_report::counters::Counters;
 /// Failed starts in a row after which the bot reports a lasting problem; supervisors are configured with the same number.
 pub const FAILED_MAX: u32 = 5;
 /// A bot that has received nothing counts as started this long after its log-in.
-pub const WORKS_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const WORKS_AFTER: Duration = Duration::from_secs(60);
 const FILE: &str = "starts.json";
 /// Pause after the first failed start; doubled by each further one.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);

@@ -100,7 +100,7 @@ fn segment_row(row: &Row<'_>) -> rusqlite::Result<SegmentRow> {
 }
 
 /// Stores segments whose files have their final names, and queues the sealed ones for shipping.
-pub fn settle_segments(tx: &Writer<'_>, directory: &Path, rows: &[SegmentRow]) -> Result<(), StoreError> {
+pub(crate) fn settle_segments(tx: &Writer<'_>, directory: &Path, rows: &[SegmentRow]) -> Result<(), StoreError> {
     put_segments(tx, rows)?;
     for row in rows.iter().filter(|row| row.state == SegmentState::Sealed) {
         if let Some(name) = &row.sealed_name {
@@ -111,12 +111,12 @@ pub fn settle_segments(tx: &Writer<'_>, directory: &Path, rows: &[SegmentRow]) -
 }
 
 /// Queues files of an earlier bot whose state is gone, as sealed segments are.
-pub fn enqueue_found(tx: &Writer<'_>, directory: &Path, files: &[FoundFile]) -> Result<(), StoreError> {
+pub(crate) fn enqueue_found(tx: &Writer<'_>, directory: &Path, files: &[FoundFile]) -> Result<(), StoreError> {
     files.iter().try_for_each(|file| enqueue(tx, ShipKind::Message, directory, &file.name, file.length, None))
 }
 
 /// Stores segments as they are after this transaction.
-pub fn put_segments(tx: &Writer<'_>, rows: &[SegmentRow]) -> Result<(), StoreError> {
+pub(crate) fn put_segments(tx: &Writer<'_>, rows: &[SegmentRow]) -> Result<(), StoreError> {
     for row in rows {
         let state = match row.state {
             SegmentState::Open => "open",
@@ -142,19 +142,19 @@ pub fn put_segments(tx: &Writer<'_>, rows: &[SegmentRow]) -> Result<(), StoreErr
 }
 
 /// Files whose names are committed but perhaps not given to them yet.
-pub fn unsettled_files(store: &Store) -> Result<Vec<WrittenFile>, StoreError> {
+pub(crate) fn unsettled_files(store: &Store) -> Result<Vec<WrittenFile>, StoreError> {
     store.rows("SELECT name, temporary, length, sha256 FROM unsettled_file", |row| {
         Ok(WrittenFile { name: row.get(0)?, temporary: row.get(1)?, length: row.get(2)?, sha256: row.get(3)? })
     })
 }
 
 /// The latest millisecond since 1970 for which an attachment was named; `None`: no attachment was named yet.
-pub fn latest_name_millis(store: &Store) -> Result<Option<i64>, StoreError> {
+pub(crate) fn latest_name_millis(store: &Store) -> Result<Option<i64>, StoreError> {
     Ok(store.rows("SELECT millis FROM latest_name", |row| row.get(0))?.pop())
 }
 
 /// Commits the names of these files, none later than `latest_millis`, in this transaction.
-pub fn put_files(tx: &Writer<'_>, files: &[WrittenFile], latest_millis: i64) -> Result<(), StoreError> {
+pub(crate) fn put_files(tx: &Writer<'_>, files: &[WrittenFile], latest_millis: i64) -> Result<(), StoreError> {
     if !files.is_empty() {
         tx.execute("INSERT OR REPLACE INTO latest_name VALUES (1, ?1)", [latest_millis])?;
     }
@@ -165,7 +165,7 @@ pub fn put_files(tx: &Writer<'_>, files: &[WrittenFile], latest_millis: i64) -> 
 }
 
 /// These files have their names: queues them for shipping.
-pub fn settle_files(tx: &Writer<'_>, directory: &Path, files: &[WrittenFile]) -> Result<(), StoreError> {
+pub(crate) fn settle_files(tx: &Writer<'_>, directory: &Path, files: &[WrittenFile]) -> Result<(), StoreError> {
     files.iter().try_for_each(|file| {
         tx.execute("DELETE FROM unsettled_file WHERE name=?1", [&file.name])?;
         enqueue(tx, ShipKind::File, directory, &file.name, file.length, Some(&file.sha256))

@@ -23,7 +23,7 @@ use crate::{account, aws, files, network, process, report};
 
 /// Longest value that a `<NAME>_FILE` may hold, in bytes. The longest that makes sense is an ARN of 2 KiB; the limit
 /// keeps a wrong path (a device, a log) from filling the memory.
-pub const VALUE_FILE_BYTES_MAX: u64 = 64 * 1024;
+pub(crate) const VALUE_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Names that start like this are ours, and must be in the table.
 const PREFIXES: [&str; 2] = ["WICKRIO_", "RETAIND_"];
@@ -39,7 +39,7 @@ pub static VARIABLES: LazyLock<Vec<&'static Variable>> = LazyLock::new(|| {
 
 /// The password of a `retaind client`'s state. Not the bot's, so not in the table; known here all the same, so that a
 /// bot that is started beside a client does not take it for a mistake.
-pub static CLIENT_PASSWORD: Variable = Variable {
+pub(crate) static CLIENT_PASSWORD: Variable = Variable {
     name: "RETAIND_CLIENT_PASSWORD",
     aliases: &[],
     default: Fallback::Nothing,

@@ -76,11 +76,6 @@ pub fn load(
     understand(Reader::new(settings, mistakes), read_secret)
 }
 
-/// What is logged: for programs that need nothing else from the environment.
-pub fn load_log_filter(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<String, Mistakes> {
-    load_one(vars, &report::LOG, report::log_filter)
-}
-
 /// Where the bot of this environment can be asked how it is; `None`: nowhere.
 pub fn load_health(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Option<SocketAddr>, Mistakes> {
     load_one(vars, &report::HEALTH, report::unless_off(report::health))

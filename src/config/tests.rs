@@ -470,10 +470,11 @@ fn a_higher_layer_hides_a_lower_one_only_where_it_says_something() {
 }
 
 #[test]
-fn the_log_filter_is_read_alone_where_nothing_else_is_needed() {
-    assert_eq!(load_log_filter(vars(&[("WICKRIO_NONSENSE", "1")])).unwrap(), "info");
-    assert_eq!(load_log_filter(vars(&[("RUST_LOG", "debug")])).unwrap(), "debug");
-    load_log_filter(vars(&[("RUST_LOG", "retaind=loud")])).unwrap_err();
+fn the_health_endpoint_is_read_alone_where_nothing_else_is_needed() {
+    let default = Some("127.0.0.1:9464".parse().unwrap());
+    assert_eq!(load_health(vars(&[("WICKRIO_NONSENSE", "1")])).unwrap(), default);
+    assert_eq!(load_health(vars(&[("RETAIND_HEALTH", "off")])).unwrap(), None);
+    load_health(vars(&[("RETAIND_HEALTH", "everywhere")])).unwrap_err();
 }
 
 #[test]

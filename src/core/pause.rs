@@ -16,7 +16,7 @@ pub struct Dice(fn() -> u8);
 
 impl Dice {
     /// The random generator of the process. Should it fail, pauses are as long as they may be.
-    pub const SYSTEM: Self = Self(|| {
+    pub(crate) const SYSTEM: Self = Self(|| {
         let mut roll = [u8::MAX];
         match aws_lc_rs::rand::fill(&mut roll) {
             Ok(()) => u8::from_ne_bytes(roll),

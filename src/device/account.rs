@@ -24,7 +24,7 @@ use retaind_protocol::wire::{
 /// Key packages made at a time when the network runs low.
 pub const KEY_PACKAGES_BATCH: usize = 50;
 /// Below this number left on the network, more are made.
-pub const KEY_PACKAGES_LOW: u32 = 20;
+pub(crate) const KEY_PACKAGES_LOW: u32 = 20;
 
 /// Why a device could not register or log in.
 #[derive(Debug, Error)]

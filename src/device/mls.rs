@@ -226,7 +226,7 @@ pub fn sign(suite: u16, secret: &[u8], data: &[u8]) -> Result<Vec<u8>, EngineErr
 }
 
 /// Does this program speak `suite`?
-pub fn suite_is_supported(suite: u16) -> bool {
+pub(crate) fn suite_is_supported(suite: u16) -> bool {
     provider(suite).is_ok()
 }
 
@@ -649,7 +649,7 @@ impl Session {
     }
 
     /// Is there a commit that awaits the network's answer?
-    pub fn has_pending_commit(&self) -> bool {
+    pub(crate) fn has_pending_commit(&self) -> bool {
         self.group.has_pending_commit()
     }
 

@@ -27,7 +27,7 @@ impl Safe {
     }
 
     /// One place of one conversation, if the state holds it.
-    pub fn stored_through(store: &Store, conversation: &ConversationId, seq: u64) -> Result<Self, StoreError> {
+    pub(crate) fn stored_through(store: &Store, conversation: &ConversationId, seq: u64) -> Result<Self, StoreError> {
         let stored = store.cursor(conversation)?.filter(|cursor| *cursor >= seq);
         Ok(Self(stored.map(|_| (*conversation, seq)).into_iter().collect()))
     }

@@ -87,7 +87,7 @@ impl Server {
     }
 
     /// The same, after a handshake: a connection whose handshake fails is closed.
-    pub async fn serve_after<S, F>(
+    pub(crate) async fn serve_after<S, F>(
         self,
         handshake: impl Fn(TcpStream) -> F,
         name: &'static str,

@@ -40,7 +40,7 @@ pub struct Signalled {
 /// Begins the grace time with the stop, and ends the process with it. Only what has hung in a place without a deadline of
 /// its own (a start that waits for a disk) is still there to be ended.
 #[expect(clippy::exit, reason = "what hangs in the system cannot be ended otherwise, and the next start recovers")]
-pub async fn end_in_time(stop: CancellationToken, grace: Grace) {
+pub(crate) async fn end_in_time(stop: CancellationToken, grace: Grace) {
     stop.cancelled().await;
     grace.begin();
     tokio::time::sleep_until(grace.until(Part::End)).await;
@@ -55,7 +55,7 @@ pub fn listen() -> Result<Signalled, SignalError> {
 }
 
 /// The same, for a program that may have log files: SIGHUP does not end it.
-pub fn listen_with_logs() -> Result<Signalled, SignalError> {
+pub(crate) fn listen_with_logs() -> Result<Signalled, SignalError> {
     hear(Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?)
 }
 

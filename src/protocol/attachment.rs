@@ -53,7 +53,7 @@ pub use open::{DecryptingWriter, Decryptor, Verified};
 pub use seal::{EncryptingReader, Encryptor, Sealed};
 
 /// Length of an attachment's key (AES-256) in bytes.
-pub const ATTACHMENT_KEY_BYTES: usize = 32;
+pub(crate) const ATTACHMENT_KEY_BYTES: usize = 32;
 /// Length of the tag after each chunk in bytes.
 const TAG_BYTES: usize = 16;
 /// Length of the header before the first chunk in bytes.

@@ -19,7 +19,7 @@ use super::limits::LIST_ITEMS_MAX;
 /// A conversation that fills a frame has some 24,000 devices and twice as many nodes.
 pub const ITEMS_MAX: usize = 2 * LIST_ITEMS_MAX;
 /// Most extensions of one list; RFC 9420 has five, this program uses three.
-pub const EXTENSIONS_MAX: usize = 64;
+pub(crate) const EXTENSIONS_MAX: usize = 64;
 
 /// Why a message is refused before it is unpacked.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]

@@ -78,7 +78,7 @@ pub struct Counters {
 
 impl Counters {
     /// Messages received and not yet on stable storage.
-    pub fn messages_in_hand(&self) -> u64 {
+    pub(crate) fn messages_in_hand(&self) -> u64 {
         // settled first: what is settled between the two looks counts as in hand, and not as less than nothing
         let settled = self.messages_settled.get();
         self.messages_received.get().saturating_sub(settled)

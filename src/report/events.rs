@@ -20,7 +20,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-pub use self::queue::{EVENTS_WAITING_MAX, TEXTS_MAX, WINDOW};
+pub use self::queue::WINDOW;
 pub use self::sender::{Notification, Publish, Sender, Sending};
 pub use self::table::{Event, MESSAGE_CHARS_MAX, Row, Severity};
 

@@ -38,7 +38,7 @@ use self::last::LAST_TIME;
 use self::queue::{Lost, Outlet, Queue};
 
 /// Least time between two warnings that lines were dropped.
-pub const WARN_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// The log of this process, as tracing's default is the process's.
 static LOG: OnceLock<Log> = OnceLock::new();

@@ -34,13 +34,13 @@ use retaind_core::pause::{Growth, Pause};
 use retaind_core::task;
 
 /// How often figures are made.
-pub const INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
 /// CloudWatch refuses times that lie two weeks back; an hour is left for clocks that differ.
 const AGE_SECS_MAX: i64 = 14 * 24 * 3600 - 3600;
 /// CloudWatch refuses times that lie two hours ahead; a clock that was set back makes such.
 const AHEAD_SECS_MAX: i64 = 3600;
 /// Intervals that wait: two weeks, 2.5 MB.
-pub const INTERVALS_MAX: usize = 14 * 24 * 60;
+pub(crate) const INTERVALS_MAX: usize = 14 * 24 * 60;
 /// Intervals sent at once: 480 values, of the 1,000 (and the 1 MB, at some 600 bytes each) that one request may hold.
 pub const INTERVALS_SENT_MAX: usize = 40;
 /// First pause while the bot stops and CloudWatch does not answer: there is little time left.

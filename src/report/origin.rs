@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 /// Stands for a device or network that is not known yet.
-pub const UNKNOWN: &str = "unknown";
+pub(crate) const UNKNOWN: &str = "unknown";
 
 /// Name of the image when none is configured.
 const IMAGE: &str = "retaind";

@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 pub use self::reference::Repository;
-pub use self::registry::{RegistryError, TAGS_BODY_BYTES_MAX, TAGS_MAX};
+pub use self::registry::{RegistryError, TAGS_BODY_BYTES_MAX};
 pub use self::version::Version;
 
 use super::events::{Event, Events};
@@ -33,9 +33,9 @@ use retaind_core::task;
 /// Between two questions.
 pub const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest time for one question with all its pages, redirects and tokens.
-pub const CHECK_TIME: Duration = Duration::from_secs(120);
+pub(crate) const CHECK_TIME: Duration = Duration::from_secs(120);
 /// Versions in an event; the newest. Who is further behind needs no longer list.
-pub const VERSIONS_MAX: usize = 20;
+pub(crate) const VERSIONS_MAX: usize = 20;
 
 /// An image that has a version, and a registry to ask about it.
 #[derive(Debug, Clone)]

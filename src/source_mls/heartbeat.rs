@@ -30,7 +30,7 @@ impl Default for Heartbeat {
 
 impl Heartbeat {
     /// Asks until the other end is dead.
-    pub async fn until_dead(self, connection: &Connection) {
+    pub(crate) async fn until_dead(self, connection: &Connection) {
         // the smallest request there is: a count, which changes nothing
         let ask = || connection.call(Request::CountKeyPackages(CountKeyPackages {}));
         self.until_silent(ask, || connection.frames_heard()).await;

@@ -46,15 +46,13 @@ use lru::LruCache;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-pub use header::{
-    ARGON2_LANES, ARGON2_LANES_MAX, ARGON2_MEMORY_KIB, ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES, ARGON2_PASSES_MAX,
-    PASSWORD_BYTES_MAX, VaultHeader,
-};
+pub(crate) use header::PASSWORD_BYTES_MAX;
+pub use header::VaultHeader;
 
 /// Largest value that can be sealed. The state of an MLS group with 100,000 members is some tens of MiB.
 pub const VALUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes by which a sealed value is longer than its plaintext.
-pub const SEAL_OVERHEAD_BYTES: usize = 1 + SALT_BYTES + COUNTER_BYTES + TAG_BYTES;
+pub(crate) const SEAL_OVERHEAD_BYTES: usize = 1 + SALT_BYTES + COUNTER_BYTES + TAG_BYTES;
 
 const VERSION: u8 = 1;
 const KEY_BYTES: usize = 32;
@@ -157,7 +155,7 @@ impl Vault {
     }
 
     /// Makes a header that `new_password` opens; the one that it replaces must be destroyed.
-    pub fn rewrap(&self, new_password: &[u8]) -> Result<VaultHeader, VaultError> {
+    pub(crate) fn rewrap(&self, new_password: &[u8]) -> Result<VaultHeader, VaultError> {
         VaultHeader::wrap(new_password, &self.data_key)
     }
 

@@ -34,9 +34,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// Bytes of a tag.
 pub const TAG_BYTES: usize = 16;
 /// Bytes of an IV.
-pub const IV_BYTES: usize = 12;
+pub(crate) const IV_BYTES: usize = 12;
 /// Longest message: the standard's 2^32 - 2 blocks, after which the 32-bit counter would come round.
-pub const GCM_BYTES_MAX: u64 = (1 << 36) - 32;
+pub(crate) const GCM_BYTES_MAX: u64 = (1 << 36) - 32;
 
 const BLOCK_BYTES: usize = 16;
 /// Encrypted and hashed in turn: what CTR has written GHASH finds in the fastest cache.

@@ -17,7 +17,7 @@ use super::error::SegmentError;
 use retaind_archive::names::is_base_name;
 
 /// Highest number of a message file: a million files a day for 2,700 years, and SQLite holds it.
-pub const NUMBER_MAX: u64 = 999_999_999_999;
+pub(crate) const NUMBER_MAX: u64 = 999_999_999_999;
 
 const TIME_SHAPE: &str = "ddddddddTdddddd.dddZ";
 

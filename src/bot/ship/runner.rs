@@ -23,7 +23,7 @@ use retaind_core::task;
 /// Files on their way at the same time: enough for the latency of many small ones.
 pub const LANES: usize = 8;
 /// How often parked items come up again.
-pub const PARKED_AGAIN: Duration = Duration::from_secs(60 * 60);
+pub(crate) const PARKED_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Shipped files removed between two looks at the queue.
 const REMOVED_AT_ONCE: usize = 256;
 

@@ -31,14 +31,14 @@ impl Pulse {
     }
 
     /// The pulse now.
-    pub fn beat(&self) -> Beat {
+    pub(crate) fn beat(&self) -> Beat {
         Beat(self.0.load(Ordering::Acquire))
     }
 }
 
 impl Beat {
     /// Has the stage something in hand?
-    pub fn is_at_work(self) -> bool {
+    pub(crate) fn is_at_work(self) -> bool {
         self.0 & 1 == 1
     }
 }

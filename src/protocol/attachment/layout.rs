@@ -51,7 +51,7 @@ impl Layout {
     }
 
     /// Place of chunk `index` in the file; `None` after the last.
-    pub fn chunk_range(&self, index: u32) -> Option<Range<u64>> {
+    pub(crate) fn chunk_range(&self, index: u32) -> Option<Range<u64>> {
         if index >= self.blocks {
             return None;
         }
@@ -61,7 +61,7 @@ impl Layout {
 
     /// Place of block `index` in the blob (block 0 with the header); `None` after the last. At most
     /// [`ATTACHMENT_CHUNK_BYTES`] and 32 bytes long.
-    pub fn block_range(&self, index: u32) -> Option<Range<u64>> {
+    pub(crate) fn block_range(&self, index: u32) -> Option<Range<u64>> {
         let chunk = self.chunk_range(index)?;
         let before = TAG.saturating_mul(u64::from(index));
         let start = if index == 0 { 0 } else { HEADER.saturating_add(chunk.start).saturating_add(before) };

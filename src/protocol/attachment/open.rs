@@ -38,7 +38,7 @@ impl Decryptor {
 
     /// Opens the next block, all of it, and appends its plaintext to `out`. On an error `out` is as before and the
     /// same block may be fetched and tried again.
-    pub fn open_block(&mut self, block: &[u8], out: &mut Vec<u8>) -> Result<(), AttachmentError> {
+    pub(crate) fn open_block(&mut self, block: &[u8], out: &mut Vec<u8>) -> Result<(), AttachmentError> {
         let index = self.expect_block(block.len(), self.layout.block_bytes(self.next))?;
         let sealed = if index == 0 { self.check_header(block)? } else { block };
         let (ciphertext, tag) =

@@ -42,7 +42,12 @@ impl Encryptor {
     ///
     /// `index` is the next one, or one that was sealed before: then `plaintext` must be the same, else
     /// [`AttachmentError::Changed`].
-    pub fn seal_chunk(&mut self, index: u32, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), AttachmentError> {
+    pub(crate) fn seal_chunk(
+        &mut self,
+        index: u32,
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), AttachmentError> {
         let position = usize::try_from(index).unwrap_or(usize::MAX);
         if position > self.tags.len() || index >= self.layout.blocks() {
             let expected = u32::try_from(self.tags.len()).unwrap_or(u32::MAX);

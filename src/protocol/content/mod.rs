@@ -35,7 +35,7 @@ pub use body::*;
 pub use salvage::{Salvage, salvage, without_keys};
 
 /// Newest version of bodies that this program writes and understands.
-pub const CONTENT_VERSION: u32 = 1;
+pub(crate) const CONTENT_VERSION: u32 = 1;
 
 /// The numbers of the kinds: `msgtype` in records.
 #[expect(missing_docs, reason = "the names say it; docs/archive.md has the table")]

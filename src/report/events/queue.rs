@@ -18,11 +18,11 @@ use tokio::time::Instant;
 use super::table::{Event, Row, Severity};
 
 /// Notifications that wait while SNS is slow or away: at most 4 KiB each, so 4 MiB.
-pub const EVENTS_WAITING_MAX: usize = 1024;
+pub(crate) const EVENTS_WAITING_MAX: usize = 1024;
 /// Within this time equal events are one storm. A person who is told once a minute knows enough.
 pub const WINDOW: Duration = Duration::from_secs(60);
 /// Different texts of one code that are told in full in one window.
-pub const TEXTS_MAX: usize = 16;
+pub(crate) const TEXTS_MAX: usize = 16;
 /// The text that the others share.
 const MORE: &str = "More events of this kind, each with another text: see the log";
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
+use super::queue::{EVENTS_WAITING_MAX, TEXTS_MAX};
 use super::*;
 use retaind_aws::{AwsError, Call};
 use retaind_protocol::ids::{ConversationId, ConversationKind};

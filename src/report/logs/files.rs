@@ -20,11 +20,11 @@ use thiserror::Error;
 use super::queue::{Lost, Outlet};
 
 /// Files, the one that is written among them.
-pub const FILES_MAX: usize = 5;
+pub(crate) const FILES_MAX: usize = 5;
 /// Bytes after which the next file begins: with the others, what a small volume bears beside the archive.
 pub const FILE_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// Name of the file that is written.
-pub const FILE_NAME: &str = "retaind.log";
+pub(crate) const FILE_NAME: &str = "retaind.log";
 /// Pause before a file that could not be written is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// Only the bot's user reads its log; whoever wants another mode makes the directory first.

@@ -33,7 +33,7 @@ const PAGE_TAGS: usize = 1000;
 /// Pages, so that one that leads to itself ends.
 const PAGES_MAX: usize = 100;
 /// Tags in all; further ones are not looked at.
-pub const TAGS_MAX: usize = 50_000;
+pub(crate) const TAGS_MAX: usize = 50_000;
 /// Redirects of one request.
 const REDIRECTS_MAX: usize = 5;
 

@@ -15,17 +15,17 @@ use super::{DataKey, KEY_BYTES, SALT_BYTES, TAG_BYTES, VERSION, VaultError, ciph
 
 /// Memory of Argon2id. With two passes and one lane this is the least that OWASP advises for passwords: some tens of
 /// milliseconds on a small machine, once a start, and no strain on a host that runs many devices.
-pub const ARGON2_MEMORY_KIB: u32 = 19 * 1024;
+pub(crate) const ARGON2_MEMORY_KIB: u32 = 19 * 1024;
 /// Passes of Argon2id over its memory: see [`ARGON2_MEMORY_KIB`].
-pub const ARGON2_PASSES: u32 = 2;
+pub(crate) const ARGON2_PASSES: u32 = 2;
 /// Lanes of Argon2id: one, so that the cost is the same on every machine.
-pub const ARGON2_LANES: u32 = 1;
+pub(crate) const ARGON2_LANES: u32 = 1;
 /// Most memory that a header may ask for, KiB: a damaged or hostile header cannot exhaust the machine.
-pub const ARGON2_MEMORY_KIB_MAX: u32 = 1024 * 1024;
+pub(crate) const ARGON2_MEMORY_KIB_MAX: u32 = 1024 * 1024;
 /// Most passes that a header may ask for.
-pub const ARGON2_PASSES_MAX: u32 = 64;
+pub(crate) const ARGON2_PASSES_MAX: u32 = 64;
 /// Most lanes that a header may ask for.
-pub const ARGON2_LANES_MAX: u32 = 16;
+pub(crate) const ARGON2_LANES_MAX: u32 = 16;
 // bytes of a password; Argon2 would take 4 GiB, which no one types
 pub use retaind_protocol::limits::PASSWORD_BYTES_MAX;
 /// Longest header that is read; one has 112 bytes.

@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 
 use super::header::Cost;
+use super::header::{ARGON2_LANES_MAX, ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX};
 use super::*;
 
 const PASSWORD: &[u8] = b"correct horse battery staple";

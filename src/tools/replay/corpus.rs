@@ -116,7 +116,7 @@ enum LineKind {
 /// The user name of a nickname. Names hold no white space and no control characters: those, and `%` itself, become `%`
 /// and two hex digits for each byte of their UTF-8. So two nicknames never share a user name, and [`UserName`]s that
 /// need nothing stay as they are.
-pub fn user_name(nickname: &str) -> Result<UserName, IdError> {
+pub(crate) fn user_name(nickname: &str) -> Result<UserName, IdError> {
     let mut name = String::with_capacity(nickname.len());
     for character in nickname.chars() {
         if character == '%' || character.is_control() || character.is_whitespace() {

@@ -100,7 +100,7 @@ impl ReplayReport {
     }
 
     /// Bytes of texts of all rooms.
-    pub fn text_bytes(&self) -> u64 {
+    pub(crate) fn text_bytes(&self) -> u64 {
         self.rooms.iter().map(|room| room.text_bytes).sum()
     }
 
