@@ -38,6 +38,7 @@ mod standin;
 mod starts;
 mod stop;
 mod support;
+mod tidy;
 mod trouble;
 mod updates;
 mod upgrade;

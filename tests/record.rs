@@ -1,7 +1,7 @@
 //! A record's line, byte for byte.
 //!
 //! Each file in `tests/golden/records` holds the line (or lines) of one type; `cases` makes them. `RETAIND_BLESS=1` writes
-//! them anew: do so on purpose only, and read the difference. Where the publisher of the format gives an example, the
+//! them again: do so on purpose only, and read the difference. Where the publisher of the format gives an example, the
 //! golden has its values, and is compared with the example too.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 

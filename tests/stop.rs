@@ -236,7 +236,7 @@ async fn a_bot_that_waits_for_its_network_stops_at_once() {
     drop(away);
 }
 
-/// The word that wakes a worker at a stop may be taken by a turn that is at work already. What goes on afterwards depends on
+/// The wake-up of a worker at a stop may be taken by a turn that is at work already. What goes on afterwards depends on
 /// nobody: the worker's own output keeps open what the next word would come from.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_at_work_when_the_stop_comes_waits_for_no_second_word() {

@@ -116,8 +116,11 @@ async fn a_volume_that_is_gone_is_named_and_once_it_is_back_everything_is_there_
     program.signal("USR1");
     let (code, log) = program.ends().await;
     assert_eq!(code, Some(75), "{log}");
-    let error = log.split_once("error: ").unwrap().1;
+    let (log, error) = log.split_once("error: ").unwrap();
     assert!(error.contains(harness.messages().to_str().unwrap()), "{error}");
+    let reason = error.lines().next().unwrap();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("ERROR") && line.contains(reason)).collect();
+    assert!(matches!(told[..], [one] if one.contains("the program ends")), "the reason is logged once: {log}");
     // started without it: an empty directory is no substitute for what was acknowledged
     say(&mut alice, &room, 5..10).await;
     let (code, log) = ends(&mut bot(&harness)).await;

@@ -1,4 +1,4 @@
-//! What no stage can notice of itself is noticed, said and mended; and meanwhile nothing is lost or doubled.
+//! What no stage can notice of itself is noticed, reported and corrected; and meanwhile nothing is lost or doubled.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,7 +110,7 @@ async fn an_outage_is_told_and_a_try_that_hangs_is_begun_anew() {
     let restarts = health.borrow().restarts;
     bot.stop().await.unwrap();
     assert!(now_warnings > warnings);
-    assert_eq!(failures, restarts, "each failure is counted and begins the connection anew");
+    assert_eq!(failures, restarts, "each failure is counted and opens the connection again");
     let down = heard.of("switchboard_down").await;
     assert!(!down.is_empty() && down.len() as u64 <= failures, "{down:?}");
     assert_archived(&harness, &room, 10);

@@ -18,12 +18,13 @@ pub mod s3;
 pub mod secrets;
 pub mod sns;
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::service_config::ServiceConfigKey;
-use std::time::Duration;
 use thiserror::Error;
 
 pub use error::{AwsError, Call};

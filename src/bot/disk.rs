@@ -82,7 +82,7 @@ impl fmt::Display for DiskCall {
             Self::SyncDir => "sync the directory",
             Self::List => "list the directory",
             Self::FreeBytes => "find the free space of",
-            Self::Renew => "write anew",
+            Self::Renew => "rewrite",
         })
     }
 }
@@ -252,7 +252,7 @@ impl Disk for RealDisk {
     }
 }
 
-/// What a file that is written anew is called until it takes the old one's place.
+/// What a file that is rewritten is called until it takes the old one's place.
 pub fn renewed(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".renewed");

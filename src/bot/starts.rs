@@ -106,7 +106,7 @@ impl Starts {
             Ok(Ok(history)) => history,
             Err(error) if error.kind() == io::ErrorKind::NotFound => History::default(),
             Ok(Err(_)) | Err(_) => {
-                tracing::warn!(path = %path.display(), "the count of failed starts cannot be read and begins anew");
+                tracing::warn!(path = %path.display(), "the count of failed starts cannot be read and starts at zero");
                 History::default()
             }
         }

@@ -18,7 +18,7 @@ const DISK_LOW_MIB_MAX: u64 = u64::MAX / BYTES_PER_MIB;
 
 variables! {
     WATCHDOG_MINUTES: "RETAIND_WATCHDOG_MINUTES", Fallback::Text("15"), Public,
-        "minutes after which a network that stays away is a failure (an event, and the connection begins anew), and again after each further so many; 1 to 1440";
+        "minutes after which a network that stays away is a failure (an event, and the connection is opened again), and again after each further so many; 1 to 1440";
     DISK_LOW: "RETAIND_DISK_LOW", Fallback::Text("1024"), Public,
         "MiB of free disk space below which operators are told; below an eighth of it no more messages are taken until there is room; 0 = neither";
     GRACE: "RETAIND_GRACE_SECONDS", Fallback::Text("8"), Public,

@@ -108,7 +108,7 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("WICKRIO_BOT_NAME", "archive@example.org"),
         ("WICKRIO_BOT_PASSWORD", "first-password"),
         ("WICKRIO_ROTATE_PASSWORD", "second-password"),
-        // the default: `secret` bears no password beside it
+        // the default: `secret` tolerates no password beside it
         ("RETAIND_STORE_PASSWORD", "terminal"),
         ("WICKRIO_COMP_MESGDEST", "/srv/messages"),
         ("WICKRIO_COMP_FILEDEST", "/srv/attachments"),

@@ -648,11 +648,6 @@ impl Session {
         self.group.clear_pending_commit();
     }
 
-    /// Is there a commit that awaits the network's answer?
-    pub(crate) fn has_pending_commit(&self) -> bool {
-        self.group.has_pending_commit()
-    }
-
     /// Proposes that this device be removed; another member has to commit it.
     pub fn propose_leave(&mut self) -> Result<Vec<u8>, EngineError> {
         self.saved = None;

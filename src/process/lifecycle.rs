@@ -3,7 +3,7 @@
 //! SIGTERM and SIGINT ask for a stop: the bot drains and exits with 0. A second one cuts the drain short: the process
 //! ends at once, with the code of a temporary failure, and the next start recovers as from a crash. So does the end of the
 //! grace time, whatever hangs ([`end_in_time`]): better told and with the right code than killed. SIGUSR1 rotates
-//! the message file now. SIGHUP opens the log file anew; a program without one ends by it, as the terminal that sends it
+//! the message file now. SIGHUP opens the log file again; a program without one ends by it, as the terminal that sends it
 //! expects.
 
 use std::time::{Duration, Instant};

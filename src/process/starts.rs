@@ -16,7 +16,7 @@ use retaind_core::task;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
 
-/// Waiting alone does not mend it.
+/// Waiting alone does not help.
 #[derive(Debug, Error)]
 #[error(
     "{failed} starts in a row have failed (the limit is {FAILED_MAX}): put right what caused it, see the log for the earlier ones, \

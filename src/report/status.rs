@@ -1,4 +1,4 @@
-//! How the bot stands at this moment, for who asks after its health. Told by the stages and by the watchdog, read by
+//! How the bot stands at this moment, for whoever reads its health. Told by the stages and by the watchdog, read by
 //! [`super::health`].
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

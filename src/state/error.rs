@@ -43,14 +43,14 @@ pub enum StoreError {
     /// A row is not what was written: its guard does not match.
     #[error(
         "state is damaged: a row of `{0}` is not as it was written, by a fault of the disk or of the memory; nothing was \
-         acknowledged or changed on its word; restore the newest copy of the state directory, or begin anew as another device \
+         acknowledged or changed on its word; restore the newest copy of the state directory, or start again as another device \
          with an empty one"
     )]
     Damaged(&'static str),
     /// The file is empty.
     #[error(
         "state `{path}` is empty: it was cut, or the disk lost what it had confirmed; restore the state directory from a copy, or \
-         remove the file to begin anew as another device"
+         remove the file to start again as another device"
     )]
     Empty {
         /// Path of the file.

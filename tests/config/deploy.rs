@@ -137,7 +137,7 @@ fn the_template_runs_the_script_for_ec2_word_by_word() {
         return;
     }
     let data = &our_template()["Resources"]["Host"]["Properties"]["UserData"]["Fn::Base64"]["Fn::Join"][1];
-    assert_eq!(data[1], body, "write it anew with `RETAIND_BLESS=1 cargo nextest run config`");
+    assert_eq!(data[1], body, "write it again with `RETAIND_BLESS=1 cargo nextest run config`");
     // the head sets exactly the names that the script's own head sets
     let names = |text: &str| -> Vec<String> {
         let lines = text.lines().filter_map(|line| line.strip_prefix("readonly "));

@@ -10,7 +10,7 @@
 //! | `fuzz/run` | for as long as one likes: the same functions under `cargo fuzz` |
 //!
 //! The corpus is `corpus/<name of the decoder>/`: `valid-…` are made by the program's own encoders (`seeds`; `RETAIND_BLESS=1`
-//! makes them anew, with new keys) and must be taken, `hostile-…` are written by hand in `seeds`, `found-…` once broke something,
+//! makes them again, with new keys) and must be taken, `hostile-…` are written by hand in `seeds`, `found-…` once broke something,
 //! and the rest is what fuzzing found to reach further.
 //!
 //! No decoder of its own yet, because there is none in the program: signed manifests, requests of the admin API. Out of reach from

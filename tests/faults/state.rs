@@ -16,7 +16,7 @@ async fn a_welcome_whose_key_cannot_be_read_waits_and_is_not_taken_for_one_to_a_
     let path = options.state.clone();
     let bot = Bot::start(options).await;
     let state = Connection::open(path).unwrap();
-    // what a disk that gives nothing back looks like to who asks for a key
+    // what a disk that gives nothing back looks like to a caller that needs a key
     state.execute_batch("ALTER TABLE key_package RENAME TO out_of_reach").unwrap();
     let mut alice = harness.device("alice").await;
     let room = alice.create(ConversationKind::Room, &[]).await.unwrap();

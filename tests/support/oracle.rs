@@ -3,7 +3,7 @@
 //! byte for byte.
 //!
 //! One checker for replays, random traffic, killed processes and simulations; [`Archive`] is what it reads. It is tested
-//! itself by bots that are built wrongly (`tests/faults/broken.rs`).
+//! itself by bots that are built wrongly (`tests/faults/simulation.rs`).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

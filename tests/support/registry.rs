@@ -145,7 +145,7 @@ async fn serve(
     let head = String::from_utf8(head).unwrap();
     let reply = answer(&head, own);
     heard.lock().unwrap().push(head);
-    // who asks may have heard enough
+    // the caller may have heard enough
     match reply {
         Reply::Bytes(bytes) => {
             let _ = stream.write_all(&bytes).await;

@@ -446,7 +446,7 @@ async fn receive(
         around.counters.logins.add(1);
         around.network.send_replace(watchdog::Network::Connected);
         loop {
-            let anew = async {
+            let again = async {
                 if health.wait_for(|health| health.restarts != restarts).await.is_err() {
                     // no watchdog: the bot is stopping
                     std::future::pending::<()>().await;
@@ -456,7 +456,7 @@ async fn receive(
             let delivery = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                () = anew => break,
+                () = again => break,
                 delivery = next(network, &mut delivered, &mut room, intake.wrong) => delivery,
             };
             around.counters.messages_received.add(1);

@@ -44,7 +44,7 @@ pub enum EncryptError {
 }
 
 impl Faulty for EncryptError {
-    /// What the caller may do. After [`Fault::Temporary`] the object is begun anew, with a new data key.
+    /// What the caller may do. After [`Fault::Temporary`] the object is started again, with a new data key.
     fn fault(&self) -> Fault {
         match self {
             Self::Randomness => Fault::Temporary,

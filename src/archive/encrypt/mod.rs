@@ -26,7 +26,7 @@
 //!
 //! # Crash
 //!
-//! Nothing here is durable. A sealer that is lost takes its key along; the object is begun anew.
+//! Nothing here is durable. A sealer that is lost takes its key along; the object is started again.
 //!
 //! # Not here
 //!

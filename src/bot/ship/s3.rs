@@ -13,7 +13,7 @@
 //! stranger's, and the item is parked.
 //!
 //! **A crash** leaves an attempt in the ledger and perhaps parts without an object. The next attempt aborts them (where
-//! `s3:AbortMultipartUpload` is missing, the bucket's lifecycle rule does) and begins anew, with a new data key: changed
+//! `s3:AbortMultipartUpload` is missing, the bucket's lifecycle rule does) and starts again, with a new data key: changed
 //! content never meets a used one.
 //!
 //! Not here: when to try again after a failure ([`super::runner`]).
@@ -334,7 +334,7 @@ impl Attempt<'_> {
                 Ok(Stored::of(self.item()))
             }
             Ok(_) | Err(_) => {
-                let odd = self.s3.bucket.odd("an upload has ended without an answer; it is begun anew");
+                let odd = self.s3.bucket.odd("an upload has ended without an answer; it is started again");
                 Err(self.aws(odd, Doubt::Earlier))
             }
         }

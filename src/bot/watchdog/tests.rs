@@ -70,7 +70,7 @@ fn an_outage_is_a_warning_then_a_failure_after_each_further_period() {
             ..well(Duration::ZERO)
         }));
         assert_eq!(verdicts, expected, "{course}");
-        assert_eq!(health.restarts, restarts as u64, "each failure begins the connection anew: {course}");
+        assert_eq!(health.restarts, restarts as u64, "each failure opens the connection again: {course}");
         let ends_down = course.ends_with('d') && restarts > 0;
         assert_eq!(health.network_failures == 0, !ends_down, "{course}");
         assert_eq!((health.pipeline, health.space != Space::Critical), (Pipeline::Moves, true), "{course}");

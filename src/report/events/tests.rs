@@ -226,14 +226,14 @@ async fn the_first_of_a_storm_is_told_at_once_and_the_others_as_one_when_its_win
     assert_eq!((at, first.get("occurrences")), (start, None));
     let (at, others) = stage.next().await;
     assert_eq!((at - start, &others["occurrences"]), (WINDOW, &Value::from(999)));
-    // it goes on in the next window, ends, and begins anew
+    // it goes on in the next window, ends, and starts again
     stage.events.raise(Event::UnknownFallbackKey { conversation: conversation(), seq: 1 });
     let (at, again) = stage.next().await;
     assert_eq!((at - start, &again["occurrences"]), (2 * WINDOW, &Value::from(1)));
     tokio::time::sleep(2 * WINDOW).await;
     stage.events.raise(Event::UnknownFallbackKey { conversation: conversation(), seq: 1 });
-    let (at, anew) = stage.next().await;
-    assert_eq!((at, anew.get("occurrences")), (Instant::now(), None));
+    let (at, again) = stage.next().await;
+    assert_eq!((at, again.get("occurrences")), (Instant::now(), None));
     assert_eq!(stage.rest().await, []);
 }
 

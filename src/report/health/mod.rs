@@ -7,7 +7,7 @@
 //! Nothing else is answered, and nothing can be changed. No name of a person, conversation or file is in an answer; they
 //! need no password for that reason, and listen on loopback unless told otherwise.
 //!
-//! Invariant: who asks can neither stop nor slow the data path. Requests, connections and their time are bounded
+//! Invariant: a caller can neither stop nor slow the data path. Requests, connections and their time are bounded
 //! ([`server`]), and one look at disks and state is under way at a time, on a thread where it may block, and is waited for
 //! only so long. What cannot be found out is left out of the figures, and a reason not to be ready.
 //!

@@ -21,7 +21,7 @@ use super::queue::{Lost, Outlet};
 
 /// Files, the one that is written among them.
 pub(crate) const FILES_MAX: usize = 5;
-/// Bytes after which the next file begins: with the others, what a small volume bears beside the archive.
+/// Bytes after which the next file begins: with the others, what a small volume has room for beside the archive.
 pub const FILE_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// Name of the file that is written.
 pub(crate) const FILE_NAME: &str = "retaind.log";

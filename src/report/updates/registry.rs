@@ -1,6 +1,6 @@
 //! The registry: `GET /v2/<name>/tags/list` of the OCI distribution specification, page by page, as a stranger.
 //!
-//! A registry that wants to know who asks answers 401 and names a place where anybody gets a token
+//! A registry that wants to know its callers answers 401 and names a place where anybody gets a token
 //! (`WWW-Authenticate: Bearer realm="…",service="…",scope="…"`); that is done once. Everything that it answers is a stranger's:
 //! heads, bodies, pages, tags, redirects and times have limits, and a registry on the internet cannot send the bot to plain
 //! HTTP or to this host. A token goes to the registry that asked for it and nowhere else.

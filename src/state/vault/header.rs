@@ -27,7 +27,7 @@ pub(crate) const ARGON2_PASSES_MAX: u32 = 64;
 /// Most lanes that a header may ask for.
 pub(crate) const ARGON2_LANES_MAX: u32 = 16;
 // bytes of a password; Argon2 would take 4 GiB, which no one types
-pub use retaind_protocol::limits::PASSWORD_BYTES_MAX;
+pub(crate) use retaind_protocol::limits::PASSWORD_BYTES_MAX;
 /// Longest header that is read; one has 112 bytes.
 const HEADER_BYTES_MAX: usize = 512;
 

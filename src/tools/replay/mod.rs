@@ -18,7 +18,7 @@
 //! - One device a nickname, in however many rooms it appears. It is registered when its first room needs it, connected
 //!   while it acts, and dropped after its last room, so that memory follows the rooms under way, not the corpus.
 //! - Whoever acts is a member. Where the log contradicts itself (a leave of somebody who is not there), the plan says
-//!   what was left out and what was mended ([`Redundant`]); nothing is dropped in silence.
+//!   what was left out and what was corrected ([`Redundant`]); nothing is dropped in silence.
 //!
 //! Devices here live in memory: a replay that is killed cannot be taken up again.
 
@@ -43,7 +43,7 @@ use retaind_protocol::ids::{IdError, UserName};
 use retaind_state::vault::VaultError;
 
 pub use cast::{Cast, Invites};
-pub use corpus::{Corpus, CorpusError, Event, Room, Rooms, What, user_name};
+pub use corpus::{Corpus, CorpusError, Event, Room, Rooms, What};
 pub use plan::{Grouping, Plan, Redundant, Step};
 pub use report::{ReplayReport, RoomReport, Sent, SentWhat};
 

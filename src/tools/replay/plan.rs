@@ -1,7 +1,7 @@
 //! What to do for the events of a room: who is there from the start, who says what, who comes and goes.
 //!
 //! Pure. A log starts in the middle of a conversation and misses things, so a plan is made of the whole room: whoever
-//! acts before having joined was there from the start. What contradicts the membership so far is left out or mended,
+//! acts before having joined was there from the start. What contradicts the membership so far is left out or corrected,
 //! and counted.
 
 use std::collections::HashSet;

@@ -308,7 +308,7 @@ async fn a_sealed_file_that_was_cut_to_nothing_is_named_and_becomes_no_object() 
     is_not_shipped(|path| fs::write(path, b"").unwrap(), "has 0 bytes, but").await;
 }
 
-/// A crash left the file of the day with no byte in it, and the archive began it anew as if nothing had been there. Here
+/// A crash left the file of the day with no byte in it, and the archive began it again as if nothing had been there. Here
 /// a bot whose open file is shorter than what was committed does not start, says so, and takes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_file_that_was_cut_to_nothing_stops_the_bot_before_it_takes_anything() {

@@ -3,7 +3,7 @@
 //!
 //! It holds the bot's state as it was when it had registered, all that the network delivered to it since (MLS messages, some of
 //! them damaged afterwards), the blobs (one of them damaged, one of them left out), and for each message the digest of what
-//! must be archived. `RETAIND_BLESS=1 cargo nextest run recording` makes it anew; seeds mean other lives then.
+//! must be archived. `RETAIND_BLESS=1 cargo nextest run recording` makes it again; seeds mean other lives then.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::HashMap;
@@ -89,7 +89,7 @@ impl Recording {
         KEPT.get_or_init(read).clone()
     }
 
-    /// What the model of a source receives, and its state before: made anew by each process, the same each time.
+    /// What the model of a source receives, and its state before: made by each process, the same each time.
     pub fn of_model() -> Arc<Self> {
         static MADE: OnceLock<Arc<Recording>> = OnceLock::new();
         MADE.get_or_init(|| Arc::new(Self::make_of_model())).clone()

@@ -355,7 +355,7 @@ unsafe extern "C" fn unlock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int
         return ffi::SQLITE_OK;
     }
     let mut sim = open.disk.sim();
-    // a machine that started anew has forgotten all locks
+    // a machine that was restarted has forgotten all locks
     if let Some(locks) = sim.locks.get_mut(&open.file) {
         locks.reserved = locks.reserved.filter(|holder| *holder != open.owner);
         locks.exclusive = locks.exclusive.filter(|holder| *holder != open.owner);
