@@ -48,6 +48,7 @@
 //! | room | what | knows |
 //! |---|---|---|
 //! | [`core`] | what to do about an error, the wall clock, pauses between tries | – |
+//! | [`task`] | the one way to start a task or thread: with a name | – |
 //! | [`http`] | HTTP/1.1 with limits on both sides: server and client, which know nothing of what is asked | – |
 //! | [`protocol`] | what devices and network share: pure values | – |
 //! | [`archive`] | the archive's formats: records, names of attachments, the encryption envelope; pure | core, protocol |
@@ -114,5 +115,6 @@ pub use retaind_protocol as protocol;
 pub use retaind_report as report;
 pub use retaind_source_mls as source_mls;
 pub use retaind_state as state;
+pub use retaind_task as task;
 #[cfg(feature = "tools")]
 pub use retaind_tools::{self as tools, replay};

@@ -41,7 +41,7 @@ use crate::source::{Bot, LogIn, Phase, Pulses, Session, Source, Surroundings, Tr
 use crate::state::{self, Queue};
 use crate::watchdog::{self, Gone, Halt, Network, Stalled, Watchdog};
 use retaind_core::clock::Clock;
-use retaind_core::task;
+use retaind_task as task;
 
 /// Name of the committing stage for the watchdog and errors.
 const COMMIT: &str = "commit";

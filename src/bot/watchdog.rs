@@ -61,7 +61,7 @@ pub use self::space::Room;
 use super::disk::Disk;
 use super::source::Pulses;
 use retaind_core::clock::{Clock, SystemClock};
-use retaind_core::task;
+use retaind_task as task;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
 

@@ -2,20 +2,20 @@
 //!
 //! Exit codes for scripts and containers: 0 ready, 75 not ready (or there is no bot), 78 wrong configuration.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::Failure;
 use retaind_config::{self as config, env};
+use retaind_http::client::{Client, ClientError, HeaderMap, Limits, Rules, Uri};
 use retaind_report::health::Answer;
 
-/// How long a connection may take.
-const CONNECT_TIME: Duration = Duration::from_secs(3);
-/// How long the bot may take for each part of its answer; it closes after five seconds itself.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// Bytes of an answer; one has less than two KiB.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+/// The bot closes after five seconds itself, and its answer has less than two KiB.
+const LIMITS: Limits =
+    Limits { head_bytes_max: 16 * 1024, headers_max: 32, request_time: Duration::from_secs(10), redirects_max: 0 };
+/// Bytes of an answer's body.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Runs it.
 pub fn run() -> Result<(), Failure> {
@@ -23,15 +23,7 @@ pub fn run() -> Result<(), Failure> {
         Failure::configuration("`RETAIND_HEALTH` is `off`: the bot cannot be asked; set it to an address and a port")
     })?;
     let address = reachable(address);
-    let answer = ask(address).map_err(|error| {
-        Failure::temporary(format!(
-            "no bot answers on `{address}` (RETAIND_HEALTH), does it run there, and with the same setting: {error}"
-        ))
-    })?;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let answer: Answer = serde_json::from_str(body).map_err(|_| {
-        Failure::temporary(format!("what answers on `{address}` (RETAIND_HEALTH) is not a bot of this version"))
-    })?;
+    let answer: Answer = serde_json::from_slice(&ask(address)?).map_err(|_| no_bot(address))?;
     print(&answer, &mut io::stdout().lock()).map_err(Failure::temporary)?;
     if answer.ready { Ok(()) } else { Err(Failure::temporary("the bot is not ready")) }
 }
@@ -46,16 +38,37 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn ask(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIME)?;
-    stream.set_read_timeout(Some(ANSWER_TIME))?;
-    stream.set_write_timeout(Some(ANSWER_TIME))?;
-    // in one piece: a formatter would send it in several
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer)?;
-    Ok(answer)
+/// The bot's own address, whether it is loopback or not, and nothing that it leads to.
+struct Own(IpAddr);
+
+impl Rules for Own {
+    fn permits(&self, _: &Uri) -> bool {
+        true
+    }
+
+    fn headers(&self, _: &Uri) -> HeaderMap {
+        HeaderMap::new()
+    }
+
+    fn permits_plain(&self, address: IpAddr) -> bool {
+        address == self.0
+    }
+}
+
+fn ask(address: SocketAddr) -> Result<Vec<u8>, Failure> {
+    let uri = format!("http://{address}/readyz").parse().map_err(Failure::internal)?;
+    let mut client = Client::new(LIMITS, "application/json");
+    let asked = retaind_process::runtime()?.block_on(client.get(&uri, &Own(address.ip()), ANSWER_BYTES_MAX));
+    asked.map(|answer| answer.body).map_err(|error| match error {
+        ClientError::Answer(_) | ClientError::Astray => no_bot(address),
+        ClientError::Unreachable(_) | ClientError::Slow => Failure::temporary(format!(
+            "no bot answers on `{address}` (RETAIND_HEALTH), does it run there, and with the same setting: {error}"
+        )),
+    })
+}
+
+fn no_bot(address: SocketAddr) -> Failure {
+    Failure::temporary(format!("what answers on `{address}` (RETAIND_HEALTH) is not a bot of this version"))
 }
 
 fn print(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {

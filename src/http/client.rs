@@ -2,20 +2,23 @@
 //!
 //! Everything that comes back is a stranger's: its head, its body, its time and its redirects have [`Limits`], and each
 //! address that it leads to goes through the caller's [`Rules`] before it is asked. Plain HTTP goes to this host and nowhere
-//! else, whatever the rules say: a name that leads elsewhere is not asked unencrypted.
+//! else, unless the rules name an address: a name that leads elsewhere is not asked unencrypted.
 //!
 //! TLS has the system's roots, which are loaded when the first request needs them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, HOST, HeaderMap, LOCATION, USER_AGENT};
-use hyper::{Request, StatusCode, Uri};
+pub use hyper::Uri;
+pub use hyper::header::HeaderMap;
+use hyper::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use retaind_core::task;
+use retaind_task as task;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -43,6 +46,10 @@ pub trait Rules {
     fn permits(&self, uri: &Uri) -> bool;
     /// Headers of its own for this request: a credential goes only to whom it is for.
     fn headers(&self, uri: &Uri) -> HeaderMap;
+    /// May plain HTTP go to this address?
+    fn permits_plain(&self, address: IpAddr) -> bool {
+        address.is_loopback()
+    }
 }
 
 /// Why there is no answer.
@@ -113,7 +120,7 @@ impl Client {
         let secure = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let addresses = tokio::net::lookup_host((host.as_str(), port)).await.map_err(unreachable)?;
-        let addresses: Vec<_> = addresses.filter(|address| secure || address.ip().is_loopback()).collect();
+        let addresses: Vec<_> = addresses.filter(|address| secure || rules.permits_plain(address.ip())).collect();
         let stream = TcpStream::connect(addresses.as_slice()).await.map_err(unreachable)?;
         let request = self.request(uri, rules)?;
         if !secure {

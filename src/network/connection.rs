@@ -25,7 +25,7 @@ use super::hub::{Outbound, Outgoing, Peer};
 use super::login::{self, Stranger};
 use super::requests::Session;
 use super::server::Strangers;
-use retaind_core::task;
+use retaind_task as task;
 use retaind_protocol::limits::{FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN};
 use retaind_protocol::wire::{Answer, ClientFrame, RefusalCode, Request, ServerFrame};
 

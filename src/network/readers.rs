@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use super::error::ChangeError;
 use super::ledger::{Ledger, LedgerReader, View};
 use crate::error::Refusal;
-use retaind_core::task;
+use retaind_task as task;
 
 /// Reads at the same time. More would only wait for the same disk and cores.
 const READERS_MAX: usize = 4;

@@ -18,7 +18,7 @@ use super::error::{NetworkError, Refusal};
 use super::hub::{Outbound, Subscriber};
 use super::writer::Reply;
 use super::{Shared, push};
-use retaind_core::task;
+use retaind_task as task;
 use retaind_protocol::limits::{BLOB_RANGE_BYTES_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX, LIST_ITEMS_MAX};
 use retaind_protocol::wire::{
     Account, Acknowledge, Answer, BlobFinish, BlobPut, ClientFrame, CreateConversation, Done, PublishKeyPackages,

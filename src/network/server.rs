@@ -17,7 +17,7 @@ use super::delivery::retention;
 use super::directory::Policy;
 use super::error::NetworkError;
 use super::{Shared, connection};
-use retaind_core::task;
+use retaind_task as task;
 
 /// Connections at the same time: each costs some file descriptors' worth of kernel memory and a few tasks.
 const CONNECTIONS_MAX: usize = 16_384;

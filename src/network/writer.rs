@@ -18,7 +18,7 @@ use super::clock::Moment;
 use super::error::{NetworkError, Refusal};
 use super::execute::{Executed, Executor};
 use super::ledger::LedgerWriter;
-use retaind_core::task;
+use retaind_task as task;
 
 /// Requests that may wait; the senders of more wait themselves.
 const JOBS_WAITING_MAX: usize = 2048;

@@ -14,7 +14,7 @@ use retaind_bot::watchdog;
 use retaind_config::Config;
 use retaind_config::report::HEALTH;
 use retaind_core::clock::SystemClock;
-use retaind_core::task;
+use retaind_task as task;
 use retaind_report::counters::Counters;
 use retaind_report::health::server::Server;
 use retaind_report::health::{Directory, Found, Health, Look, Queue};

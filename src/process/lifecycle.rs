@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use retaind_bot::grace::{Grace, Part};
-use retaind_core::task;
+use retaind_task as task;
 use retaind_report::logs;
 
 /// Exit code of a drain that was cut short (`EX_TEMPFAIL`).

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use retaind_core::task;
+use retaind_task as task;
 use retaind_protocol::limits::PASSWORD_BYTES_MAX;
 use retaind_report::logs;
 

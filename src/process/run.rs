@@ -31,7 +31,7 @@ use retaind_config::env::Variable;
 use retaind_config::network::{self, Network as NetworkConfig};
 use retaind_config::{Config, files};
 use retaind_core::clock::SystemClock;
-use retaind_core::task;
+use retaind_task as task;
 use retaind_device::store::STEPS;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_report::counters::Counters;

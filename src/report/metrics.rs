@@ -31,7 +31,7 @@ use super::origin::Origin;
 use retaind_aws::AwsError;
 use retaind_core::fault::{Fault, Faulty as _};
 use retaind_core::pause::{Growth, Pause};
-use retaind_core::task;
+use retaind_task as task;
 
 /// How often figures are made.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(60);

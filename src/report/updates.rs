@@ -28,7 +28,7 @@ pub use self::version::Version;
 
 use super::events::{Event, Events};
 use super::origin::Image;
-use retaind_core::task;
+use retaind_task as task;
 
 /// Between two questions.
 pub const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);

@@ -14,7 +14,7 @@ use retaind_bot::files::{FilesError, Names};
 use retaind_bot::source::Chunk;
 use retaind_bot::watchdog::{Health, Pulse};
 use retaind_core::pause::{Growth, Pause};
-use retaind_core::task;
+use retaind_task as task;
 use retaind_device::blob::{BlobError, Blobs, download_step};
 use retaind_device::connection::Connection;
 use retaind_protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use retaind_bot::passwords::{self, By, Maker, Opened, Passwords};
-use retaind_core::task;
+use retaind_task as task;
 use retaind_device::account::{self, AccountError, LoggedIn, Proof};
 use retaind_device::connection::ConnectionError;
 use retaind_protocol::endpoint::Endpoint;

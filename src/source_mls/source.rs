@@ -9,7 +9,7 @@ use retaind_bot::passwords::Opened;
 use retaind_bot::source::{Bot, LogIn, Session, Source, Surroundings, Trouble, Work};
 use retaind_core::fault::{Faulty as _, chain};
 use retaind_core::pause::{Growth, Pause};
-use retaind_core::task;
+use retaind_task as task;
 use retaind_device::account::{self, AccountError, LoggedIn};
 use retaind_device::store::{DeviceState as _, STEPS};
 use retaind_protocol::credential::{Identity, Verifier};

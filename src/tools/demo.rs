@@ -42,7 +42,7 @@ use retaind_bot::ship::Shipped;
 use retaind_bot::watchdog;
 use retaind_config::network::Retention;
 use retaind_core::clock::SystemClock;
-use retaind_core::task;
+use retaind_task as task;
 use retaind_device::conversations::random;
 use retaind_process::Failure;
 use retaind_process::embedded::Embedded;

@@ -18,7 +18,7 @@ use super::{Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, Ship
 use crate::disk::Disk;
 use retaind_core::fault::{Fault, Faulty};
 use retaind_core::pause::{Growth, Pause};
-use retaind_core::task;
+use retaind_task as task;
 
 /// Files on their way at the same time: enough for the latency of many small ones.
 pub const LANES: usize = 8;

@@ -41,7 +41,7 @@ use retaind_aws::kms::Kms;
 use retaind_aws::s3::{Bucket, NewObject, OBJECT_BYTES_MAX, PARTS_MAX, Part};
 use retaind_core::fault::Faulty as _;
 use retaind_core::pause::{Growth, Pause};
-use retaind_core::task;
+use retaind_task as task;
 
 /// Bytes of file content in memory, over all lanes.
 const BUFFER_BYTES: usize = 48 * 1024 * 1024;

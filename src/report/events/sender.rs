@@ -16,7 +16,7 @@ use super::queue::Pending;
 use super::{Events, notification};
 use retaind_aws::AwsError;
 use retaind_core::pause::{Growth, Pause};
-use retaind_core::task;
+use retaind_task as task;
 
 /// First pause before a notification is tried again.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);

@@ -32,7 +32,7 @@ pub use self::page::Answer;
 use super::counters::Counters;
 use super::logs::{self, Dropped};
 use super::status::{Opinion, Pipeline, Receiving, Space, Stages, Standing};
-use retaind_core::task;
+use retaind_task as task;
 
 /// How long a look at disks and state is waited for: less than a connection may take.
 const LOOK_TIME: Duration = Duration::from_secs(2);

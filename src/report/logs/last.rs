@@ -3,7 +3,7 @@
 //! Invariant: nothing here waits longer than [`LAST_TIME`]. Standard error may be the same pipe as standard output, and
 //! nobody may read it.
 
-use retaind_core::task;
+use retaind_task as task;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::mpsc;

@@ -36,7 +36,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 
 use retaind_core::fault::{Fault, Faulty};
-use retaind_core::task;
+use retaind_task as task;
 use retaind_device::conversations::DeviceError;
 use retaind_device::patience::Patience;
 use retaind_protocol::ids::{IdError, UserName};

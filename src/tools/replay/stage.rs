@@ -16,7 +16,7 @@ use super::plan::{Plan, Redundant, Step};
 use super::report::{RoomReport, Sent, SentWhat};
 use super::{Observer, Options, Pace, ReplayError, Timestamps};
 use retaind_core::clock::{Clock, SystemClock};
-use retaind_core::task;
+use retaind_task as task;
 use retaind_device::conversations::{DeviceError, Reading};
 use retaind_protocol::content::{Body, Content, RoomState, Text, changemask};
 use retaind_protocol::ids::{ConversationKind, UserName};

@@ -4,6 +4,7 @@
 //! names, so its name is kept beside each poll of it: [`current`] is what the panic hook asks.
 //!
 //! Not here: what a stage that ends does to the others. Whoever starts it waits for it and decides.
+#![forbid(unsafe_code)]
 
 use std::cell::Cell;
 use std::future::poll_fn;
