@@ -61,9 +61,9 @@ pub use self::space::Room;
 use super::disk::Disk;
 use super::source::Pulses;
 use retaind_core::clock::{Clock, SystemClock};
-use retaind_task as task;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
+use retaind_task as task;
 
 const SECONDS_PER_MINUTE: u64 = 60;
 const MINUTE: Duration = Duration::from_secs(SECONDS_PER_MINUTE);

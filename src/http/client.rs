@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
+pub use hyper::Uri;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-pub use hyper::Uri;
 pub use hyper::header::HeaderMap;
 use hyper::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
 use hyper::{Request, StatusCode};

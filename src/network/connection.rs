@@ -25,9 +25,9 @@ use super::hub::{Outbound, Outgoing, Peer};
 use super::login::{self, Stranger};
 use super::requests::Session;
 use super::server::Strangers;
-use retaind_task as task;
 use retaind_protocol::limits::{FRAME_BYTES_MAX, FRAME_BYTES_MAX_BEFORE_LOGIN};
 use retaind_protocol::wire::{Answer, ClientFrame, RefusalCode, Request, ServerFrame};
+use retaind_task as task;
 
 /// From the first byte to a logged-in device, the slow check of a bot's password included.
 const LOGIN_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);

@@ -11,11 +11,11 @@ use super::directory::register::Claim;
 use super::directory::{DeviceRow, password};
 use super::error::{NetworkError, Refusal};
 use super::keys::{proves, random};
-use retaind_task as task;
 use retaind_protocol::ids::{DeviceId, UserName};
 use retaind_protocol::wire::{
     Answer, Hello, LOGIN_LABEL, Login, NetworkInfo, REGISTER_LABEL, RefusalCode, Register, Registered, WIRE_VERSION,
 };
+use retaind_task as task;
 
 /// Somebody who has not logged in.
 pub(crate) struct Stranger {

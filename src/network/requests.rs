@@ -18,12 +18,12 @@ use super::error::{NetworkError, Refusal};
 use super::hub::{Outbound, Subscriber};
 use super::writer::Reply;
 use super::{Shared, push};
-use retaind_task as task;
 use retaind_protocol::limits::{BLOB_RANGE_BYTES_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX, LIST_ITEMS_MAX};
 use retaind_protocol::wire::{
     Account, Acknowledge, Answer, BlobFinish, BlobPut, ClientFrame, CreateConversation, Done, PublishKeyPackages,
     RefusalCode, Request, SendHandshake, Subscribe,
 };
+use retaind_task as task;
 
 /// A handshake must fit a frame again when it is delivered, with the names around it.
 const HANDSHAKE_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;

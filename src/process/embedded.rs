@@ -14,10 +14,10 @@ use retaind_bot::grace::Part;
 use retaind_bot::run::{self as bot, Options, Orders};
 use retaind_bot::ship::Shipped;
 use retaind_config::network::Retention;
-use retaind_task as task;
 use retaind_network::{Network, NetworkError};
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::ids::UserName;
+use retaind_task as task;
 
 /// A network that has its address and waits to be served.
 pub struct Embedded {

@@ -14,11 +14,11 @@ use retaind_bot::watchdog;
 use retaind_config::Config;
 use retaind_config::report::HEALTH;
 use retaind_core::clock::SystemClock;
-use retaind_task as task;
 use retaind_report::counters::Counters;
 use retaind_report::health::server::Server;
 use retaind_report::health::{Directory, Found, Health, Look, Queue};
 use retaind_report::status::Opinion;
+use retaind_task as task;
 
 /// The endpoint, if there is one.
 pub(crate) struct Endpoint {

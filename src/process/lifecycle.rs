@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use retaind_bot::grace::{Grace, Part};
-use retaind_task as task;
 use retaind_report::logs;
+use retaind_task as task;
 
 /// Exit code of a drain that was cut short (`EX_TEMPFAIL`).
 const EXIT_CUT_SHORT: i32 = 75;

@@ -15,9 +15,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use retaind_task as task;
 use retaind_protocol::limits::PASSWORD_BYTES_MAX;
 use retaind_report::logs;
+use retaind_task as task;
 
 const ENTER: &str = "Enter the password:";
 const ENTER_AGAIN: &str = "Re-enter the password:";

@@ -31,12 +31,12 @@ use retaind_config::env::Variable;
 use retaind_config::network::{self, Network as NetworkConfig};
 use retaind_config::{Config, files};
 use retaind_core::clock::SystemClock;
-use retaind_task as task;
 use retaind_device::store::STEPS;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_report::counters::Counters;
 use retaind_report::events::Events;
 use retaind_source_mls::Mls;
+use retaind_task as task;
 
 /// The bot's state file, below the state directory.
 pub(crate) const STATE_FILE: &str = "bot.db";

@@ -12,9 +12,9 @@ use super::Failure;
 use retaind_bot::starts::{FAILED_MAX, History, Starts, millis};
 use retaind_core::clock::{Clock, SystemClock};
 use retaind_core::fault::Fault;
-use retaind_task as task;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
+use retaind_task as task;
 
 /// Waiting alone does not help.
 #[derive(Debug, Error)]

@@ -14,13 +14,13 @@ use retaind_bot::files::{FilesError, Names};
 use retaind_bot::source::Chunk;
 use retaind_bot::watchdog::{Health, Pulse};
 use retaind_core::pause::{Growth, Pause};
-use retaind_task as task;
 use retaind_device::blob::{BlobError, Blobs, download_step};
 use retaind_device::connection::Connection;
 use retaind_protocol::attachment::{AttachmentError, DecryptingWriter, Decryptor, Verified};
 use retaind_protocol::content::{Attachment, Body, Content};
 use retaind_protocol::wire::RefusalCode;
 use retaind_report::counters::Counters;
+use retaind_task as task;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 

@@ -6,12 +6,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use retaind_bot::passwords::{self, By, Maker, Opened, Passwords};
-use retaind_task as task;
 use retaind_device::account::{self, AccountError, LoggedIn, Proof};
 use retaind_device::connection::ConnectionError;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::wire::{Answer, ChangePassword, ReadAccount, RefusalCode, Request};
 use retaind_state::{Access, Store, StoreError};
+use retaind_task as task;
 use zeroize::Zeroizing;
 
 use crate::error::MlsError;

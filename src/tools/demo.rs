@@ -42,7 +42,6 @@ use retaind_bot::ship::Shipped;
 use retaind_bot::watchdog;
 use retaind_config::network::Retention;
 use retaind_core::clock::SystemClock;
-use retaind_task as task;
 use retaind_device::conversations::random;
 use retaind_process::Failure;
 use retaind_process::embedded::Embedded;
@@ -54,6 +53,7 @@ use retaind_report::counters::Counters;
 use retaind_report::events::Events;
 use retaind_report::logs::{self, Format, Stream};
 use retaind_source_mls::Mls;
+use retaind_task as task;
 
 /// What is replayed; where it comes from is told in `README.md` beside it.
 const RECORDING: &[u8] = include_bytes!("demo/conversation.jsonl");

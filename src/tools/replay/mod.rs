@@ -36,11 +36,11 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 
 use retaind_core::fault::{Fault, Faulty};
-use retaind_task as task;
 use retaind_device::conversations::DeviceError;
 use retaind_device::patience::Patience;
 use retaind_protocol::ids::{IdError, UserName};
 use retaind_state::vault::VaultError;
+use retaind_task as task;
 
 pub use cast::{Cast, Invites};
 pub use corpus::{Corpus, CorpusError, Event, Room, Rooms, What};

@@ -16,10 +16,10 @@ use super::plan::{Plan, Redundant, Step};
 use super::report::{RoomReport, Sent, SentWhat};
 use super::{Observer, Options, Pace, ReplayError, Timestamps};
 use retaind_core::clock::{Clock, SystemClock};
-use retaind_task as task;
 use retaind_device::conversations::{DeviceError, Reading};
 use retaind_protocol::content::{Body, Content, RoomState, Text, changemask};
 use retaind_protocol::ids::{ConversationKind, UserName};
+use retaind_task as task;
 
 /// Devices of a room that are logged in at the same time. Each is two open files where the network is embedded.
 const ONLINE_MAX: usize = 32;
