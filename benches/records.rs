@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use retaind::archive::record::{Record, RecordBody, RecordContext, SenderType};
 use retaind::bot::disk::{Disk, RealDisk};
-use retaind::bot::segment::{Basename, Place, Policy, Recovery, Segments};
+use retaind::bot::segment::{Basename, Place, Recovery, RotationLimits, Segments};
 use retaind::device::store::STEPS;
 use retaind::protocol::content::{Body, Content, Text};
 use retaind::protocol::ids::{ConversationId, ConversationKind, DeviceId, MessageId, UserName};
@@ -66,7 +66,7 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let place = Place { dir: folder.path().to_owned(), basename: Basename::new("bench").expect("a name") };
-    let policy = Policy { size_max: 64 * 1024 * 1024, age_max: None, first_number: 1 };
+    let policy = RotationLimits { size_max: 64 * 1024 * 1024, age_max: None, first_number: 1 };
     let recovery = Segments::recover(disk, place, policy, &[]).expect("recovered");
     let vault = Vault::create(b"a password").expect("a vault").0;
     let mut state = Store::in_memory(Arc::new(vault), STEPS).expect("a state");

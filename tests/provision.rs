@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::support::aws::moto::{Moto, allow};
 use crate::support::program::{Program, run_on};
-use crate::support::{Bot, CHOSEN, Harness, Options, Orders, PASSWORD, bot, of_source, text};
+use crate::support::{Bot, CHOSEN, Controls, Harness, Options, PASSWORD, bot, of_source, text};
 
 const STARS: &str = "********************************************************************";
 
@@ -202,8 +202,8 @@ fn passwords(given: &str, keeper: Watched) -> Arc<Passwords> {
     Arc::new(Passwords { given, source: Source::Configured, chosen: None, keeper: Arc::new(keeper) })
 }
 
-fn orders() -> Orders {
-    Orders { stop: CancellationToken::new(), rotate: mpsc::channel(1).1, ready: None }
+fn controls() -> Controls {
+    Controls { stop: CancellationToken::new(), rotate: mpsc::channel(1).1, ready: None }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,14 +214,14 @@ async fn a_change_that_is_cut_at_any_step_goes_on_with_the_same_password() {
     let options = |password: &str, keeper| Options { passwords: passwords(password, keeper), ..harness.options() };
 
     // nobody took it: the initial one is in force
-    let refused = bot::run(options(PASSWORD, watched(Some(false))), orders()).await.unwrap_err();
+    let refused = bot::run(options(PASSWORD, watched(Some(false))), controls()).await.unwrap_err();
     assert!(matches!(of_source(&refused), Some(MlsError::NotKept(_))), "{refused}");
     assert!(refused.to_string().contains("there is no room"));
 
     // cut off while it is handed over: both open the state, and the one who has it is not told again
     let (reached, told) = oneshot::channel();
     let hangs = Watched { reached: Mutex::new(Some(reached)), ..watched(None) };
-    let cut = tokio::spawn(bot::run(options(PASSWORD, hangs), orders()));
+    let cut = tokio::spawn(bot::run(options(PASSWORD, hangs), controls()));
     told.await.unwrap();
     cut.abort();
     assert!(cut.await.unwrap_err().is_cancelled());

@@ -27,7 +27,7 @@ use crate::support::aws::moto::{Moto, allow};
 use crate::support::aws::proxy::Proxy;
 use crate::support::aws::{Access, REGION};
 use crate::support::events::{heard, origin};
-use crate::support::{BOT, Bot, Harness, Options, Orders, bot, text, user};
+use crate::support::{BOT, Bot, Controls, Harness, Options, bot, text, user};
 
 /// No test waits so long unless it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,8 +53,8 @@ fn to_topic(access: &Access, arn: &str) -> (Events, Sending) {
 /// A bot that ends by itself.
 async fn fails(options: Options) {
     let (_rotate, asked) = mpsc::channel(1);
-    let orders = Orders { stop: CancellationToken::new(), rotate: asked, ready: None };
-    let ended = tokio::time::timeout(PATIENCE, bot::run(options, orders)).await.unwrap();
+    let controls = Controls { stop: CancellationToken::new(), rotate: asked, ready: None };
+    let ended = tokio::time::timeout(PATIENCE, bot::run(options, controls)).await.unwrap();
     ended.unwrap_err();
 }
 
@@ -248,9 +248,9 @@ async fn a_bot_that_is_suspended_at_work_says_so_before_it_ends() {
     let harness = Harness::start();
     let (events, mut heard) = heard();
     let (_rotate, asked) = mpsc::channel(1);
-    let orders = Orders { stop: CancellationToken::new(), rotate: asked, ready: None };
+    let controls = Controls { stop: CancellationToken::new(), rotate: asked, ready: None };
     let options = Options { events, ..harness.options() };
-    let running = tokio::spawn(bot::run(options, orders));
+    let running = tokio::spawn(bot::run(options, controls));
     assert_eq!(heard.next().await["eventCode"], "device_added");
     assert_eq!(heard.next().await["eventCode"], "logged_in");
     harness.network.admin(|admin| admin.set_user_standing(&user(BOT), Standing::Suspended)).unwrap();

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use retaind::bot::disk::{Disk, DiskCall, RealDisk};
 use retaind::bot::segment::{
-    Basename, Place, Policy, Recovery, SegmentError, SegmentRow, SegmentState, Segments, WRITE_BYTES, chained,
+    Basename, Place, Recovery, RotationLimits, SegmentError, SegmentRow, SegmentState, Segments, WRITE_BYTES, chained,
 };
 use retaind::core::fault::{self, Faulty};
 
@@ -29,12 +29,12 @@ fn place(dir: &Path) -> Place {
     Place { dir: dir.to_path_buf(), basename: Basename::new("m").unwrap() }
 }
 
-fn policy(size_max: u64) -> Policy {
-    Policy { size_max, age_max: None, first_number: 1 }
+fn policy(size_max: u64) -> RotationLimits {
+    RotationLimits { size_max, age_max: None, first_number: 1 }
 }
 
-fn aged(seconds: u64) -> Policy {
-    Policy { size_max: u64::MAX, age_max: Some(Duration::from_secs(seconds)), first_number: 1 }
+fn aged(seconds: u64) -> RotationLimits {
+    RotationLimits { size_max: u64::MAX, age_max: Some(Duration::from_secs(seconds)), first_number: 1 }
 }
 
 /// A record: its line and its received time.
@@ -100,7 +100,12 @@ impl From<SegmentError> for Died {
     }
 }
 
-fn recover(disk: &dyn Handle, place: &Place, policy: Policy, rows: &[SegmentRow]) -> Result<Recovery, SegmentError> {
+fn recover(
+    disk: &dyn Handle,
+    place: &Place,
+    policy: RotationLimits,
+    rows: &[SegmentRow],
+) -> Result<Recovery, SegmentError> {
     Segments::recover(disk.shared(), place.clone(), policy, rows)
 }
 
@@ -119,7 +124,7 @@ impl<D: Disk + Clone> Handle for D {
 fn live(
     disk: &FaultyDisk,
     place: &Place,
-    policy: Policy,
+    policy: RotationLimits,
     state: &mut State,
     records: &[Record],
     batch: usize,
@@ -146,7 +151,7 @@ fn live(
 }
 
 /// All of `records` are in the files, once, in order, whole; files, rows and ship queue agree.
-fn check(files: &BTreeMap<PathBuf, Vec<u8>>, place: &Place, policy: Policy, state: &State, records: &[Record]) {
+fn check(files: &BTreeMap<PathBuf, Vec<u8>>, place: &Place, policy: RotationLimits, state: &State, records: &[Record]) {
     let mut files = files.clone();
     let mut all = Vec::new();
     let mut numbers = Vec::new();
@@ -198,8 +203,8 @@ fn dice(mut seed: u64) -> impl FnMut() -> u64 {
 }
 
 /// A scenario with rotations inside batches, between them, by age, and a record that is larger than a file may be.
-fn scenario() -> (Policy, Vec<Record>) {
-    let policy = Policy { size_max: 100, age_max: Some(Duration::from_secs(40)), first_number: 1 };
+fn scenario() -> (RotationLimits, Vec<Record>) {
+    let policy = RotationLimits { size_max: 100, age_max: Some(Duration::from_secs(40)), first_number: 1 };
     let sizes = [30, 40, 50, 20, 20, 120, 30, 99, 100, 101, 10, 10, 10, 10, 60, 60, 60, 5, 5, 5, 5];
     (policy, sizes.iter().enumerate().map(|(number, bytes)| record(number, *bytes)).collect())
 }

@@ -20,7 +20,7 @@ use crate::support::archive::{are_archived, say};
 use crate::support::asked::AskedDisk;
 use crate::support::events::heard;
 use crate::support::gate::Gate;
-use crate::support::{Bot, Harness, Options, Orders, bot};
+use crate::support::{Bot, Controls, Harness, Options, bot};
 
 /// No test waits so long unless it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -269,8 +269,8 @@ async fn a_bot_whose_disk_hangs_ends_as_temporary_and_the_next_one_has_everythin
     let counters = options.counters.clone();
     let (_rotate, rotate) = mpsc::channel(1);
     let (ready, logged_in) = oneshot::channel();
-    let orders = Orders { stop: CancellationToken::new(), rotate, ready: Some(ready) };
-    let running = tokio::spawn(bot::run(options, orders));
+    let controls = Controls { stop: CancellationToken::new(), rotate, ready: Some(ready) };
+    let running = tokio::spawn(bot::run(options, controls));
     logged_in.await.unwrap();
     let mut alice = harness.device("alice").await;
     let room = alice.create(ConversationKind::Room, &[]).await.unwrap();

@@ -34,7 +34,7 @@ pub struct Figure {
 pub enum FigureUnit {
     /// A number of things.
     Count,
-    /// Bytes.
+    /// A number of bytes.
     Bytes,
 }
 

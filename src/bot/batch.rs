@@ -22,11 +22,11 @@ pub struct WrittenFile {
 #[derive(Debug, Default)]
 pub struct RecordBuffer {
     bytes: Vec<u8>,
-    lines: Vec<Line>,
+    lines: Vec<LineEnd>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Line {
+struct LineEnd {
     end: usize,
     received_at_micros: i64,
 }
@@ -39,7 +39,7 @@ impl RecordBuffer {
         format: impl FnOnce(&mut Vec<u8>) -> Result<(), RecordError>,
     ) -> Result<(), RecordError> {
         format(&mut self.bytes)?;
-        self.lines.push(Line { end: self.bytes.len(), received_at_micros });
+        self.lines.push(LineEnd { end: self.bytes.len(), received_at_micros });
         Ok(())
     }
 
@@ -47,7 +47,7 @@ impl RecordBuffer {
     pub fn append(&mut self, other: Self) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&other.bytes);
-        self.lines.extend(other.lines.into_iter().map(|line| Line { end: line.end.saturating_add(start), ..line }));
+        self.lines.extend(other.lines.into_iter().map(|line| LineEnd { end: line.end.saturating_add(start), ..line }));
     }
 
     /// Number of lines.

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use crate::batch::WrittenFile;
 use crate::disk::{Disk, DiskError};
 use crate::files::{FilesError, Names};
-use crate::segment::{Basename, Place, Policy, Recovery, SegmentError, Segments};
+use crate::segment::{Basename, Place, Recovery, RotationLimits, SegmentError, Segments};
 use crate::ship::Bell;
 use crate::source::Chunk;
 use crate::state;
@@ -106,7 +106,7 @@ impl Committer {
         mut store: Store,
         disk: Arc<dyn Disk>,
         directories: Directories,
-        policy: Policy,
+        policy: RotationLimits,
         names: Arc<Names>,
         clock: Arc<dyn Clock>,
         neighbours: Neighbours,
@@ -156,14 +156,14 @@ impl Committer {
             let event = runtime.block_on(async {
                 tokio::select! {
                     biased;
-                    Some(()) = rotate.recv() => Event::Rotate,
-                    chunk = chunks.recv() => chunk.map_or(Event::End, |chunk| Event::Chunk(Box::new(chunk))),
-                    () = tokio::time::sleep(TICK) => Event::Tick,
+                    Some(()) = rotate.recv() => Input::Rotate,
+                    chunk = chunks.recv() => chunk.map_or(Input::End, |chunk| Input::Chunk(Box::new(chunk))),
+                    () = tokio::time::sleep(TICK) => Input::Tick,
                 }
             });
             pulse.works();
             match event {
-                Event::Chunk(first) => {
+                Input::Chunk(first) => {
                     let until = earlier.and_then(|earlier| earlier.checked_add(BATCH_EVERY));
                     let batch = runtime.block_on(gather(*first, &mut chunks, until));
                     earlier = Some(Instant::now());
@@ -172,9 +172,9 @@ impl Committer {
                         self.counters.messages_saved_failed.add(u64::try_from(records).unwrap_or(u64::MAX));
                     })?;
                 }
-                Event::Tick => self.tick()?,
-                Event::Rotate => self.rotate()?,
-                Event::End => return self.rotate(),
+                Input::Tick => self.tick()?,
+                Input::Rotate => self.rotate()?,
+                Input::End => return self.rotate(),
             }
             pulse.rests();
         }
@@ -241,7 +241,7 @@ impl Committer {
     }
 }
 
-enum Event {
+enum Input {
     Chunk(Box<Chunk>),
     Tick,
     Rotate,

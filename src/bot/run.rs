@@ -34,7 +34,7 @@ use crate::disk::{Disk, DiskError};
 use crate::files::{FilesError, Names};
 use crate::grace::{Grace, Part};
 use crate::passwords::{self, Opened, Passwords};
-use crate::segment::Policy;
+use crate::segment::RotationLimits;
 use crate::ship::runner::{News, Runner, Watcher};
 use crate::ship::{self, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
 use crate::source::{Bot, LogIn, Phase, Pulses, Session, Source, Surroundings, Trouble};
@@ -146,7 +146,7 @@ pub struct Options {
     /// Directories of message files and attachments.
     pub directories: Directories,
     /// When message files rotate.
-    pub policy: Policy,
+    pub policy: RotationLimits,
     /// The network that is archived.
     pub source: Box<dyn Source>,
     /// The disk, for message files and attachments.
@@ -187,7 +187,7 @@ impl Shipping {
 }
 
 /// Controls a running bot.
-pub struct Orders {
+pub struct Controls {
     /// Stops the bot: drain, seal, ship, end.
     pub stop: CancellationToken,
     /// Rotates the message file now.
@@ -195,9 +195,9 @@ pub struct Orders {
 }
 
 /// Runs until stopped, or until something fails that only a restart can fix.
-pub async fn run(options: Options, orders: Orders) -> Result<Shipped, BotError> {
-    let (events, stop) = (options.events.clone(), orders.stop.clone());
-    match start(options, orders).await {
+pub async fn run(options: Options, controls: Controls) -> Result<Shipped, BotError> {
+    let (events, stop) = (options.events.clone(), controls.stop.clone());
+    match start(options, controls).await {
         Ok(Some(stages)) => stages.wait(stop, &events).await,
         Ok(None) => {
             events.raise(Event::ShuttingDown);
@@ -219,7 +219,7 @@ pub fn tell(events: &Events, why: Option<Event>) {
 }
 
 /// `None`: stopped before the network could be reached.
-async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, BotError> {
+async fn start(options: Options, mut controls: Controls) -> Result<Option<Stages>, BotError> {
     let steps = options.source.schema();
     let (path, passwords, disk) = (options.state.clone(), options.passwords.clone(), options.disk.clone());
     let open = move || {
@@ -246,8 +246,8 @@ async fn start(options: Options, mut orders: Orders) -> Result<Option<Stages>, B
     let (watched, surroundings) = Watched::start(&options);
     let Options { user, passwords, source, shipping, disk, .. } = options;
     let log_in = LogIn { store, user, passwords, by, surroundings: surroundings.clone() };
-    let Some(session) = source.log_in(log_in, orders.stop.clone()).await? else { return Ok(None) };
-    let rotate = std::mem::replace(&mut orders.rotate, mpsc::channel(1).1);
+    let Some(session) = source.log_in(log_in, controls.stop.clone()).await? else { return Ok(None) };
+    let rotate = std::mem::replace(&mut controls.rotate, mpsc::channel(1).1);
     let data_path = DataPath { committer, queue, bell, names, shipping, disk, rotate };
     Ok(Some(Stages::start(session, data_path, watched, surroundings)?))
 }

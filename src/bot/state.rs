@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, Row, params};
 use super::batch::WrittenFile;
 use super::disk::{Disk, DiskError};
 use super::segment::{FoundFile, SegmentRow, SegmentState};
-use super::ship::{Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Taken, Token};
+use super::ship::{Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipJob, ShipKind, ShipQueue, Stored, Token};
 use retaind_state::{Guard, Store, StoreError, Writer, guard};
 
 /// How long a look at the queue waits for a process that holds the file's lock; readers normally meet none.
@@ -287,7 +287,7 @@ fn forget_attempts(tx: &Writer<'_>, id: i64) -> Result<(), StoreError> {
 }
 
 impl ShipQueue for Queue {
-    fn take(&self, fresh: Vec<Token>, busy: &[i64]) -> Result<Vec<Taken>, QueueError> {
+    fn take(&self, fresh: Vec<Token>, busy: &[i64]) -> Result<Vec<ShipJob>, QueueError> {
         let mut store = self.store();
         let (limit, busy) = (fresh.len(), listed(busy));
         let oldest = format!("{WAITING} AND id NOT IN ({busy}) ORDER BY id LIMIT {limit}");
@@ -314,7 +314,7 @@ impl ShipQueue for Queue {
                 Some(earlier) => (earlier, Doubt::Earlier),
                 None => (fresh, Doubt::None),
             };
-            taken.push(Taken { item, token, doubt, uploads });
+            taken.push(ShipJob { item, token, doubt, uploads });
         }
         let begun = store.write(|tx| {
             taken.iter().try_for_each(|taken| {

@@ -58,7 +58,7 @@ pub struct Config {
     pub network: Network,
     /// How it is watched, and how it ends.
     pub process: Process,
-    /// AWS.
+    /// What the bot does with AWS.
     pub aws: Aws,
     /// Log and health endpoint.
     pub report: Report,

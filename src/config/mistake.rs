@@ -77,7 +77,7 @@ pub enum Mistake {
         needs: &'static str,
         /// The key of the secret that can hold it, where there is a secret.
         key: Option<&'static str>,
-        /// Why.
+        /// Why the first needs it.
         why: &'static str,
     },
     /// Secrets Manager is not there for now, so that the configuration is not known.
@@ -123,7 +123,7 @@ pub enum Mistake {
 /// What is wrong with the secret as a whole. Its text is never part of a message.
 #[derive(Debug, Error)]
 pub enum Malformed {
-    /// Bytes.
+    /// It was stored as bytes, not as text.
     #[error("is binary")]
     Binary,
     /// More than Secrets Manager allows.

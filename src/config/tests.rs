@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
 use super::describe::describe;
 use super::env::VARIABLES;
 use super::*;
 use crate::env::Secrecy;
 use crate::secret::Secret;
-use std::time::Duration;
 
 mod aws;
 

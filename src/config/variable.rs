@@ -48,7 +48,7 @@ impl fmt::Display for Fallback {
 pub enum Secrecy {
     /// In logs and in `retaind check`.
     Public,
-    /// Nowhere.
+    /// Nowhere: it is masked wherever a configuration is shown.
     Secret,
 }
 

@@ -80,7 +80,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// Asks.
+/// A client with its limits; it opens a connection for each request.
 pub struct Client {
     limits: Limits,
     /// Media types that the caller understands, as `Accept` has them.

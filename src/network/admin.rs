@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::clock::Moment;
 use super::directory::accounts::{self, Standing};
-use super::directory::{Policy, invites, password, role_name};
+use super::directory::{RetentionPolicy, invites, password, role_name};
 use super::error::NetworkError;
 use super::ledger::{Batch, Ledger, LedgerWriter};
 use super::sqlite::Sqlite;
@@ -22,7 +22,7 @@ const ENDPOINT: &str = "endpoint";
 /// A user as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserSummary {
-    /// Name.
+    /// User name.
     pub user: String,
     /// `user`, `guest` or `bot`.
     pub role: &'static str,
@@ -147,8 +147,8 @@ impl Admin {
     }
 
     /// The policy that is in force in the ledger, if it is another than the one of this version.
-    pub(crate) fn policy_unless(&mut self, known: i64) -> Result<Option<Policy>, NetworkError> {
-        Ok(Policy::unless(known, &*self.ledger.view()?)?)
+    pub(crate) fn policy_unless(&mut self, known: i64) -> Result<Option<RetentionPolicy>, NetworkError> {
+        Ok(RetentionPolicy::unless(known, &*self.ledger.view()?)?)
     }
 
     fn bot_password(&mut self, user: &UserName) -> Result<Option<String>, NetworkError> {

@@ -26,9 +26,9 @@ pub enum NetworkError {
     File {
         /// `create`, `read`, `write`, …
         action: &'static str,
-        /// What.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The system's reason.
         source: io::Error,
     },
     /// The database refuses.
@@ -48,7 +48,7 @@ pub enum NetworkError {
     NetworkId {
         /// On disk.
         theirs: String,
-        /// Given.
+        /// The name in this start's settings.
         ours: String,
     },
     /// Not a network name.
@@ -78,7 +78,7 @@ pub enum NetworkError {
     /// The user exists with another role.
     #[error("user `{user}` already exists as `{role}`")]
     UserExists {
-        /// Who.
+        /// The user that exists.
         user: UserName,
         /// As what.
         role: &'static str,

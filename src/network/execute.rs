@@ -13,7 +13,7 @@ use super::delivery::decide;
 use super::delivery::entry::Effects;
 use super::delivery::groups::Groups;
 use super::delivery::purge::Purge;
-use super::directory::{Policy, accounts, key_packages, register};
+use super::directory::{RetentionPolicy, accounts, key_packages, register};
 use super::error::{ChangeError, Refusal};
 use super::keys::Keys;
 use super::ledger::{Batch, LedgerError, LedgerWriter, Writers, attempt};
@@ -31,7 +31,7 @@ pub(crate) struct Executed {
 /// What is remembered from batch to batch.
 pub(crate) struct Executor {
     clock: fn() -> Moment,
-    policy: Option<Policy>,
+    policy: Option<RetentionPolicy>,
     groups: Groups,
     purge: Purge,
 }
@@ -79,8 +79,8 @@ impl Executor {
 
     fn carry_out(&mut self, batch: &mut dyn Batch, keys: &Keys, changes: Vec<Change>) -> Result<Executed, LedgerError> {
         let mut policy = match self.policy.take() {
-            Some(known) => Policy::unless(known.version, batch)?.unwrap_or(known),
-            None => Policy::load(batch)?,
+            Some(known) => RetentionPolicy::unless(known.version, batch)?.unwrap_or(known),
+            None => RetentionPolicy::load(batch)?,
         };
         let mut outcomes = Vec::with_capacity(changes.len());
         let mut effects = Effects::default();
@@ -103,7 +103,7 @@ impl Executor {
         &mut self,
         batch: &mut dyn Batch,
         keys: &Keys,
-        policy: &mut Policy,
+        policy: &mut RetentionPolicy,
         change: Change,
         effects: &mut Effects,
     ) -> Result<Outcome, ChangeError> {
@@ -131,7 +131,7 @@ impl Executor {
             Change::Purge => Ok(Outcome::Purged(self.purge.step(batch)?)),
             Change::Register { claim, suite, signature_key } => {
                 let (device, credential) = register::register(batch, keys, &claim, suite, &signature_key, now)?;
-                *policy = Policy::load(batch)?;
+                *policy = RetentionPolicy::load(batch)?;
                 Ok(Outcome::Registered { device, credential })
             }
             Change::SetPassword { device, hash } => {

@@ -93,18 +93,18 @@ impl Hub {
         let mut inner = self.lock();
         for joined in &effects.joined {
             if let Some(subscriber) = inner.subscribers.get(&joined.device).cloned() {
-                subscriber.hear(Event::Joined(joined.clone()));
+                subscriber.hear(Change::Joined(joined.clone()));
                 inner.listen(joined.conversation, &subscriber);
             }
         }
         for (device, conversation, until) in &effects.left {
             if let Some(subscriber) = inner.subscribers.get(device) {
-                subscriber.hear(Event::Left(*conversation, *until));
+                subscriber.hear(Change::Left(*conversation, *until));
             }
         }
         for (conversation, head) in &effects.moved {
             for subscriber in inner.by_conversation.get(conversation).into_iter().flatten() {
-                subscriber.hear(Event::Moved(*conversation, *head));
+                subscriber.hear(Change::Moved(*conversation, *head));
             }
         }
     }
@@ -160,7 +160,7 @@ pub(crate) struct Subscriber {
     state: Mutex<State>,
 }
 
-enum Event {
+enum Change {
     Joined(Joined),
     Left(i64, u64),
     Moved(i64, u64),
@@ -168,7 +168,7 @@ enum Event {
 
 struct State {
     /// What was heard before the database had been read; nothing afterwards.
-    early: Option<Vec<Event>>,
+    early: Option<Vec<Change>>,
     conversations: HashMap<i64, Entry>,
     rows: HashMap<String, i64>,
     /// Conversations with something to push, in turn.
@@ -248,9 +248,9 @@ impl State {
     }
 
     /// Each event may be in the database's answer already: then it changes nothing.
-    fn hear(&mut self, event: Event) {
+    fn hear(&mut self, event: Change) {
         match event {
-            Event::Joined(joined) => {
+            Change::Joined(joined) => {
                 let before = joined.from_seq.saturating_sub(1);
                 let entry = self.conversations.entry(joined.conversation).or_insert_with(|| Entry {
                     id: joined.id.as_str().into(),
@@ -266,7 +266,7 @@ impl State {
                 }
                 self.rows.insert(joined.id, joined.conversation);
             }
-            Event::Left(conversation, until) => {
+            Change::Left(conversation, until) => {
                 if let Some(entry) = self.conversations.get_mut(&conversation) {
                     let open = |stint: &&mut Stint| stint.until_seq.is_none() && stint.from_seq < until;
                     if let Some(stint) = entry.stints.iter_mut().find(open) {
@@ -274,7 +274,7 @@ impl State {
                     }
                 }
             }
-            Event::Moved(conversation, head) => {
+            Change::Moved(conversation, head) => {
                 if let Some(entry) = self.conversations.get_mut(&conversation) {
                     entry.head = entry.head.max(head);
                 }
@@ -324,7 +324,7 @@ impl Subscriber {
         self.wake.notify_one();
     }
 
-    fn hear(&self, event: Event) {
+    fn hear(&self, event: Change) {
         let mut state = self.lock();
         match &mut state.early {
             Some(early) => early.push(event),

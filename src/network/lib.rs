@@ -69,7 +69,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::admin::{Admin, UserSummary};
 use self::certificate::{Certificate, OWN_SERVER_NAME, Own};
 use self::delivery::blobs::Blobs;
-use self::directory::Policy;
+use self::directory::RetentionPolicy;
 pub use self::directory::accounts::Standing;
 pub use self::error::NetworkError;
 use self::hub::Hub;
@@ -128,12 +128,12 @@ pub(crate) struct Shared {
     pub(crate) refresh: Notify,
     /// It was looked at and is another.
     pub(crate) policy_changed: Notify,
-    policy: RwLock<Arc<Policy>>,
+    policy: RwLock<Arc<RetentionPolicy>>,
     writer: RwLock<Option<Writer>>,
 }
 
 impl Shared {
-    pub(crate) fn policy(&self) -> Arc<Policy> {
+    pub(crate) fn policy(&self) -> Arc<RetentionPolicy> {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -143,7 +143,7 @@ impl Shared {
     }
 
     /// Takes over a new policy: tells devices of retention, ends the connections of the suspended.
-    pub(crate) fn apply(&self, policy: Policy) {
+    pub(crate) fn apply(&self, policy: RetentionPolicy) {
         let policy = Arc::new(policy);
         let before = {
             let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +191,7 @@ impl Network {
         let ledger = Sqlite::make(folder)?;
         let mut writer = ledger.writer()?;
         let keys = Keys::load(&mut *writer, options.network_id.as_deref(), &options.cipher_suites)?;
-        let policy = Policy::load(&*writer.view()?)?;
+        let policy = RetentionPolicy::load(&*writer.view()?)?;
         let admin = Mutex::new(Admin::on(&ledger)?);
         let shared = Arc::new(Shared {
             keys,

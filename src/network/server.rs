@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::change::{Change, Outcome};
 use super::delivery::accept::Proposed;
 use super::delivery::retention;
-use super::directory::Policy;
+use super::directory::RetentionPolicy;
 use super::error::NetworkError;
 use super::{Shared, connection};
 use retaind_task as task;
@@ -111,7 +111,7 @@ async fn watch(shared: Arc<Shared>, shutdown: CancellationToken) {
             () = shared.refresh.notified() => {}
         }
         let known = shared.policy().version;
-        let read = shared.readers.run(move |db| Ok(Policy::unless(known, db)?)).await;
+        let read = shared.readers.run(move |db| Ok(RetentionPolicy::unless(known, db)?)).await;
         // a failed read was logged; the next tick tries again
         if let Ok(Some(policy)) = read {
             shared.apply(policy);
@@ -136,7 +136,7 @@ async fn retain(shared: Arc<Shared>, shutdown: CancellationToken) {
     }
 }
 
-async fn sweep(shared: &Arc<Shared>, policy: &Arc<Policy>, shutdown: &CancellationToken) -> Proposed {
+async fn sweep(shared: &Arc<Shared>, policy: &Arc<RetentionPolicy>, shutdown: &CancellationToken) -> Proposed {
     let mut outcome = Proposed::Complete;
     let mut after = Some(0);
     while let Some(from) = after {

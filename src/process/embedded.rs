@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use super::run::failure as bot_failure;
 use retaind_bot::grace::Part;
-use retaind_bot::run::{self as bot, Options, Orders};
+use retaind_bot::run::{self as bot, Controls, Options};
 use retaind_bot::ship::Shipped;
 use retaind_config::network::Retention;
 use retaind_network::{Network, NetworkError};
@@ -57,17 +57,17 @@ impl Embedded {
     }
 
     /// Serves it to everybody while a bot runs on it.
-    pub async fn run_bot(self, options: Options, orders: Orders) -> Result<Shipped, Failure> {
+    pub async fn run_bot(self, options: Options, controls: Controls) -> Result<Shipped, Failure> {
         let Self { network, listener, address } = self;
         tracing::info!(network = network.network_id(), %address, "embedded network listens");
-        let (stop, grace) = (orders.stop.clone(), options.shipping.grace.clone());
+        let (stop, grace) = (controls.stop.clone(), options.shipping.grace.clone());
         let end = CancellationToken::new();
         let serving = task::spawn("network", {
             let (network, end) = (network.clone(), end.clone());
             async move { network.serve(listener, end).await }
         });
         let mut serving = std::pin::pin!(serving);
-        let mut running = std::pin::pin!(bot::run(options, orders));
+        let mut running = std::pin::pin!(bot::run(options, controls));
         let (archived, served) = tokio::select! {
             archived = &mut running => {
                 end.cancel();

@@ -88,20 +88,20 @@ fn question(prompt: &str) -> Result<Zeroizing<String>, NoPassword> {
         // the end of the line was not shown either
         say("\n")?;
         match line {
-            Line::Text(text) if text.is_empty() => {}
-            Line::Text(text) => return Ok(text),
-            Line::Unusable(why) => say(why)?,
+            Typed::Text(text) if text.is_empty() => {}
+            Typed::Text(text) => return Ok(text),
+            Typed::Unusable(why) => say(why)?,
         }
     }
 }
 
-enum Line {
+enum Typed {
     Text(Zeroizing<String>),
     Unusable(&'static str),
 }
 
 /// As the terminal gives it: a line at a time.
-fn read_line() -> Result<Line, NoPassword> {
+fn read_line() -> Result<Typed, NoPassword> {
     let mut line = Zeroizing::new(Vec::with_capacity(PASSWORD_BYTES_MAX));
     let mut byte = Zeroizing::new([0u8; 1]);
     let mut is_long = false;
@@ -118,11 +118,11 @@ fn read_line() -> Result<Line, NoPassword> {
         }
     }
     if is_long {
-        return Ok(Line::Unusable("The password is too long.\n"));
+        return Ok(Typed::Unusable("The password is too long.\n"));
     }
     match std::str::from_utf8(&line) {
-        Ok(text) => Ok(Line::Text(Zeroizing::new(text.to_owned()))),
-        Err(_) => Ok(Line::Unusable("The password is not UTF-8 text.\n")),
+        Ok(text) => Ok(Typed::Text(Zeroizing::new(text.to_owned()))),
+        Err(_) => Ok(Typed::Unusable("The password is not UTF-8 text.\n")),
     }
 }
 

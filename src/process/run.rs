@@ -22,8 +22,8 @@ use retaind_bot::disk::{Disk, RealDisk};
 use retaind_bot::grace::{Grace, Part};
 use retaind_bot::home::{self, Directory};
 use retaind_bot::passwords::{self, By, Passwords};
-use retaind_bot::run::{self as bot, BotError, Options, Orders, Shipping};
-use retaind_bot::segment::{Basename, Policy};
+use retaind_bot::run::{self as bot, BotError, Controls, Options, Shipping};
+use retaind_bot::segment::{Basename, RotationLimits};
 use retaind_bot::ship::Shipped;
 use retaind_bot::source::Phase;
 use retaind_bot::watchdog;
@@ -172,7 +172,7 @@ impl Opened {
                 basename,
                 files: config.files.attachments.clone(),
             },
-            policy: Policy {
+            policy: RotationLimits {
                 size_max: config.files.size_max,
                 age_max: config.files.rotate_after,
                 first_number: bot::first_segment().map_err(|error| failure(error.into()))?,
@@ -185,11 +185,11 @@ impl Opened {
             events,
             watchdog,
         };
-        let orders = Orders { stop: signals.stop, rotate: signals.rotate };
+        let controls = Controls { stop: signals.stop, rotate: signals.rotate };
         let shipped = runtime.block_on(async {
             match embedded {
-                Some(embedded) => embedded.run_bot(options, orders).await,
-                None => bot::run(options, orders).await.map_err(failure),
+                Some(embedded) => embedded.run_bot(options, controls).await,
+                None => bot::run(options, controls).await.map_err(failure),
             }
         })?;
         match shipped {

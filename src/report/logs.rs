@@ -119,8 +119,8 @@ pub fn start(stream: Stream, filter: &str, format: Format, files: Option<LogFile
         Stream::Output => io::stdout().is_terminal(),
         Stream::Error => io::stderr().is_terminal(),
     };
-    let mut layers = vec![layer(Line::of(format, terminal), log.stream.clone())];
-    layers.extend(log.files.clone().map(|files| layer(Line::of(format, false), files)));
+    let mut layers = vec![layer(Layout::of(format, terminal), log.stream.clone())];
+    layers.extend(log.files.clone().map(|files| layer(Layout::of(format, false), files)));
     let log = Registry::default().with(filter).with(layers);
     tracing::subscriber::set_global_default(log).map_err(|_| LogError::Twice)
 }
@@ -245,13 +245,13 @@ impl<S: Write + Send + 'static> Outlet for Standard<S> {
 }
 
 /// How one stream is written.
-enum Line {
+enum Layout {
     Coloured,
     Text,
     Json,
 }
 
-impl Line {
+impl Layout {
     fn of(format: Format, terminal: bool) -> Self {
         match (format, terminal) {
             (Format::Auto | Format::Text, true) => Self::Coloured,
@@ -261,16 +261,16 @@ impl Line {
     }
 }
 
-fn layer<S, W>(line: Line, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+fn layer<S, W>(line: Layout, writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match line {
-        Line::Coloured => layer.with_ansi(true).boxed(),
-        Line::Text => layer.with_ansi(false).boxed(),
-        Line::Json => layer.with_ansi(false).event_format(JsonLine).boxed(),
+        Layout::Coloured => layer.with_ansi(true).boxed(),
+        Layout::Text => layer.with_ansi(false).boxed(),
+        Layout::Json => layer.with_ansi(false).event_format(JsonLine).boxed(),
     }
 }
 

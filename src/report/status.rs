@@ -87,7 +87,7 @@ impl Status {
         }
     }
 
-    /// Now.
+    /// How far the bot is with starting or stopping.
     pub fn standing(&self) -> Standing {
         *self.lock()
     }

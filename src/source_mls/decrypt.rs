@@ -362,7 +362,7 @@ impl Worker {
 
     fn put(&self, made: &mut Made, delivered: &Delivered, read: Read) -> Result<(), DecryptError> {
         match read {
-            Read::Line(context, line) => push(made.records(), &context, line.as_body())?,
+            Read::OwnedBody(context, line) => push(made.records(), &context, line.as_body())?,
             Read::File(context, content) => {
                 made.wanted.push(WantedFile { context, content, after: RecordBuffer::default() });
             }
@@ -464,8 +464,8 @@ impl Worker {
         let epoch = session.epoch();
         entry.session = Some(session);
         entry.others = None;
-        let line = Line::Joined { members: users(&members), epoch };
-        Ok(Read::Line(self.context(delivered, delivered.seq), line))
+        let line = OwnedBody::Joined { members: users(&members), epoch };
+        Ok(Read::OwnedBody(self.context(delivered, delivered.seq), line))
     }
 
     fn receive(&self, entry: &mut Entry, delivered: &Delivered) -> Read {
@@ -501,7 +501,7 @@ impl Worker {
                     );
                     entry.session = None;
                 }
-                Read::Line(context, line)
+                Read::OwnedBody(context, line)
             }
             Received::Proposal { sender, proposal, epoch } => {
                 let context = match &sender {
@@ -509,11 +509,13 @@ impl Worker {
                     None => self.context(delivered, delivered.seq),
                 };
                 let line = match (sender, proposal) {
-                    (Some(sender), Proposed::Remove(gone)) if sender.device == gone.device => Line::Left(gone.user),
-                    (None, Proposed::Add(_) | Proposed::Remove(_)) => Line::Keys(KeyAction::Retention, epoch),
-                    _ => Line::Keys(KeyAction::Proposal, epoch),
+                    (Some(sender), Proposed::Remove(gone)) if sender.device == gone.device => {
+                        OwnedBody::Left(gone.user)
+                    }
+                    (None, Proposed::Add(_) | Proposed::Remove(_)) => OwnedBody::Keys(KeyAction::Retention, epoch),
+                    _ => OwnedBody::Keys(KeyAction::Proposal, epoch),
                 };
-                Read::Line(context, line)
+                Read::OwnedBody(context, line)
             }
         }
     }
@@ -535,7 +537,7 @@ impl Worker {
                 if let Body::File(_) = content.body {
                     Read::File(context, content)
                 } else {
-                    Read::Line(context, Line::Content(Box::new(content)))
+                    Read::OwnedBody(context, OwnedBody::Content(Box::new(content)))
                 }
             }
             Err(error) => {
@@ -605,7 +607,7 @@ fn is_gap(entry: &Entry, delivered: &Delivered) -> bool {
 
 /// The outcome of decrypting one message.
 enum Read {
-    Line(Context, Line),
+    OwnedBody(Context, OwnedBody),
     File(Context, Content),
     /// With the reason, and the plaintext if there is one.
     Unreadable(Context, String, Option<Vec<u8>>),
@@ -663,7 +665,7 @@ fn next_run(queue: &mut VecDeque<Delivered>, entry: &Entry) -> Option<Run> {
 }
 
 /// An owned [`RecordBody`].
-enum Line {
+enum OwnedBody {
     Content(Box<Content>),
     Membership { added: Vec<UserName>, deleted: Vec<UserName> },
     Left(UserName),
@@ -671,7 +673,7 @@ enum Line {
     Keys(KeyAction<'static>, u64),
 }
 
-impl Line {
+impl OwnedBody {
     fn as_body(&self) -> RecordBody<'_> {
         match self {
             Self::Content(content) => RecordBody::Content { content, file: None },
@@ -691,16 +693,16 @@ fn push(records: &mut RecordBuffer, context: &Context, body: RecordBody<'_>) -> 
 }
 
 /// Users whose first device was added, and users whose last device was removed.
-fn membership(members: &[Identity], added: &[Identity], removed: &[Identity], epoch: u64) -> Line {
+fn membership(members: &[Identity], added: &[Identity], removed: &[Identity], epoch: u64) -> OwnedBody {
     let devices = |all: &[Identity], user: &UserName| all.iter().filter(|one| one.user == *user).count();
     let mut came = users(added);
     came.retain(|user| devices(members, user) <= devices(added, user) && devices(removed, user) == 0);
     let mut left = users(removed);
     left.retain(|user| devices(members, user) == 0);
     if came.is_empty() && left.is_empty() {
-        return Line::Keys(KeyAction::KeyUpdate, epoch);
+        return OwnedBody::Keys(KeyAction::KeyUpdate, epoch);
     }
-    Line::Membership { added: came, deleted: left }
+    OwnedBody::Membership { added: came, deleted: left }
 }
 
 /// Names of users, each once, in order, without bots.

@@ -36,8 +36,8 @@ use crate::replay::{self, Corpus, What, replay};
 use retaind_bot::commit::Directories;
 use retaind_bot::disk::RealDisk;
 use retaind_bot::passwords::{Keeper, Maker, NotKept, Passwords, Source};
-use retaind_bot::run::{self as bot, Orders, Shipping};
-use retaind_bot::segment::{Basename, Policy};
+use retaind_bot::run::{self as bot, Controls, Shipping};
+use retaind_bot::segment::{Basename, RotationLimits};
 use retaind_bot::ship::Shipped;
 use retaind_bot::watchdog;
 use retaind_config::network::Retention;
@@ -147,7 +147,7 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
             basename: Basename::new(BASENAME).map_err(Failure::internal)?,
             files: place.attachments.clone(),
         },
-        policy: Policy { size_max: MESSAGE_FILE_BYTES_MAX, age_max: None, first_number: 1 },
+        policy: RotationLimits { size_max: MESSAGE_FILE_BYTES_MAX, age_max: None, first_number: 1 },
         source: Box::new(Mls { ready: Some(ready), ..Mls::new(endpoint.clone(), workers()) }),
         disk: Arc::new(RealDisk),
         shipping: Shipping::local(Arc::new(RealDisk)),
@@ -157,8 +157,8 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
         watchdog: watchdog::Settings::default(),
     };
     let stop = signals.stop.child_token();
-    let orders = Orders { stop: stop.clone(), rotate: signals.rotate };
-    let mut running = task::spawn("bot", embedded.run_bot(options, orders));
+    let controls = Controls { stop: stop.clone(), rotate: signals.rotate };
+    let mut running = task::spawn("bot", embedded.run_bot(options, controls));
 
     let ended = |ended: Result<Result<Shipped, Failure>, tokio::task::JoinError>| ended.map_err(Failure::internal)?;
     let playing = async {

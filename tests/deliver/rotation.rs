@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retaind::bot::segment::Policy;
+use retaind::bot::segment::RotationLimits;
 use retaind::device::conversations::Device;
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 use serde_json::Value;
@@ -19,7 +19,7 @@ const NOON_MICROS: i64 = 1_785_585_600_000_000;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A bot on a clock that the test sets, and a device in a room with it. One record is there: that the bot has joined.
-async fn scene(policy: Policy) -> (Harness, Bot, Arc<HandClock>, Device, ConversationId) {
+async fn scene(policy: RotationLimits) -> (Harness, Bot, Arc<HandClock>, Device, ConversationId) {
     let (harness, clock) = (Harness::start(), HandClock::at(NOON_MICROS));
     let bot = Bot::start(Options { policy, clock: clock.clone(), ..harness.options() }).await;
     let mut alice = harness.device("alice").await;
@@ -38,7 +38,7 @@ fn sealed(harness: &Harness) -> Vec<(String, usize)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_is_sealed_when_its_time_is_over_with_traffic_and_without_and_never_an_empty_one() {
-    let policy = Policy { size_max: 1 << 40, age_max: Some(MINUTE), first_number: 1 };
+    let policy = RotationLimits { size_max: 1 << 40, age_max: Some(MINUTE), first_number: 1 };
     let (harness, bot, clock, mut alice, room) = scene(policy).await;
     alice.send(&room, &text("still in the first minute")).await.unwrap();
     bot.saved(2).await;
@@ -72,7 +72,7 @@ async fn a_file_is_sealed_when_its_time_is_over_with_traffic_and_without_and_nev
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_of_files_stay_distinct_when_the_clock_stands_still_or_is_set_back() {
-    let policy = Policy { size_max: 1 << 40, age_max: Some(MINUTE), first_number: 1 };
+    let policy = RotationLimits { size_max: 1 << 40, age_max: Some(MINUTE), first_number: 1 };
     let (harness, bot, clock, mut alice, room) = scene(policy).await;
     bot.rotate().await;
     for number in 0..4 {
@@ -103,7 +103,7 @@ async fn names_of_files_stay_distinct_when_the_clock_stands_still_or_is_set_back
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_is_sealed_before_it_would_pass_its_size_and_a_record_is_never_split() {
     const SIZE: u64 = 4096;
-    let policy = Policy { size_max: SIZE, age_max: None, first_number: 1 };
+    let policy = RotationLimits { size_max: SIZE, age_max: None, first_number: 1 };
     let (harness, bot, _, mut alice, room) = scene(policy).await;
     let mut sent: Vec<String> = (0..40).map(|number| format!("{number} {}", "x".repeat(number * 20))).collect();
     // one that passes the limit alone, among small ones
@@ -124,7 +124,7 @@ async fn a_file_is_sealed_before_it_would_pass_its_size_and_a_record_is_never_sp
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_that_is_asked_for_seals_what_is_there_and_nothing_else() {
-    let policy = Policy { size_max: 1 << 40, age_max: None, first_number: 1 };
+    let policy = RotationLimits { size_max: 1 << 40, age_max: None, first_number: 1 };
     let (harness, bot, _, mut alice, room) = scene(policy).await;
     for (records, words) in (2..).zip(["a", "b", "c"]) {
         alice.send(&room, &text(words)).await.unwrap();

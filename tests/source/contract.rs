@@ -16,7 +16,7 @@ use retaind::bot::commit::{Committer, Directories, Durable, Neighbours};
 use retaind::bot::disk::RealDisk;
 use retaind::bot::files::Names;
 use retaind::bot::passwords::{Opened, Passwords};
-use retaind::bot::segment::{Basename, Policy};
+use retaind::bot::segment::{Basename, RotationLimits};
 use retaind::bot::ship::Bell;
 use retaind::bot::source::{Bot, Change, Chunk, LogIn, Pulses, Source, Surroundings, Trouble};
 use retaind::bot::state;
@@ -121,7 +121,7 @@ impl Life {
         let (disk, clock) = (Arc::new(RealDisk), Arc::new(SystemClock));
         let names = Arc::new(Names::new(disk.clone(), &directories.files));
         let counters = Arc::new(Counters::default());
-        let policy = Policy { size_max: 1 << 40, age_max: None, first_number: 1 };
+        let policy = RotationLimits { size_max: 1 << 40, age_max: None, first_number: 1 };
         let neighbours = Neighbours { ship: Arc::new(Bell::default()), counters: counters.clone() };
         let writer = store.again(Access::Write).unwrap();
         let committer =

@@ -7,7 +7,7 @@ use retaind::bot::commit::Directories;
 use retaind::bot::disk::Disk;
 use retaind::bot::passwords::Passwords;
 use retaind::bot::run::{self as bot, BotError, Shipping, SourceError};
-use retaind::bot::segment::Policy;
+use retaind::bot::segment::RotationLimits;
 use retaind::bot::ship::Shipped;
 use retaind::bot::watchdog;
 use retaind::core::clock::Clock;
@@ -25,7 +25,7 @@ pub struct Options {
     pub passwords: Arc<Passwords>,
     pub state: PathBuf,
     pub directories: Directories,
-    pub policy: Policy,
+    pub policy: RotationLimits,
     pub endpoint: Endpoint,
     pub workers: usize,
     pub heartbeat: Heartbeat,
@@ -38,7 +38,7 @@ pub struct Options {
 }
 
 /// What a running bot is told.
-pub struct Orders {
+pub struct Controls {
     pub stop: CancellationToken,
     pub rotate: mpsc::Receiver<()>,
     /// Told once the bot can be added to conversations and receives.
@@ -46,10 +46,10 @@ pub struct Orders {
 }
 
 /// Runs the bot.
-pub async fn run(options: Options, orders: Orders) -> Result<Shipped, BotError> {
+pub async fn run(options: Options, controls: Controls) -> Result<Shipped, BotError> {
     let Options { user, passwords, state, directories, policy, disk, shipping, clock, counters, .. } = options;
     let Options { endpoint, workers, heartbeat, events, watchdog, .. } = options;
-    let Orders { stop, rotate, ready } = orders;
+    let Controls { stop, rotate, ready } = controls;
     let source = Box::new(Mls { endpoint, workers, heartbeat, ready });
     let options = bot::Options {
         user,
@@ -65,7 +65,7 @@ pub async fn run(options: Options, orders: Orders) -> Result<Shipped, BotError> 
         events,
         watchdog,
     };
-    bot::run(options, bot::Orders { stop, rotate }).await
+    bot::run(options, bot::Controls { stop, rotate }).await
 }
 
 /// The error of the source, if it is one.

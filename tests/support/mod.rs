@@ -35,7 +35,7 @@ use retaind::bot::disk::RealDisk;
 use retaind::bot::grace::Grace;
 use retaind::bot::passwords::{Keeper, Maker, NotKept, Passwords, Source};
 use retaind::bot::run::{BotError, Shipping};
-use retaind::bot::segment::{Basename, Policy};
+use retaind::bot::segment::{Basename, RotationLimits};
 use retaind::bot::ship::Shipped;
 use retaind::bot::watchdog;
 use retaind::core::clock::SystemClock;
@@ -60,7 +60,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 #[allow(unused_imports, reason = "not every bench compares errors")]
-pub use self::bot::{Options, Orders, of_source};
+pub use self::bot::{Controls, Options, of_source};
 
 /// The bot's account.
 pub const BOT: &str = "compliance_12345678_bot";
@@ -168,7 +168,7 @@ impl Harness {
                 basename: Basename::new("receivedMessages").unwrap(),
                 files: self.files(),
             },
-            policy: Policy { size_max: 1 << 40, age_max: None, first_number: 1 },
+            policy: RotationLimits { size_max: 1 << 40, age_max: None, first_number: 1 },
             endpoint: self.endpoint.clone(),
             workers: 2,
             heartbeat: Heartbeat::default(),
@@ -300,7 +300,8 @@ impl Bot {
         let stop = CancellationToken::new();
         let (rotate, asked) = mpsc::channel(1);
         let (ready, logged_in) = oneshot::channel();
-        let running = tokio::spawn(bot::run(options, Orders { stop: stop.clone(), rotate: asked, ready: Some(ready) }));
+        let running =
+            tokio::spawn(bot::run(options, Controls { stop: stop.clone(), rotate: asked, ready: Some(ready) }));
         if logged_in.await.is_err() {
             panic!("the bot did not start: {:?}", running.await);
         }

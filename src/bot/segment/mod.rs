@@ -22,7 +22,7 @@
 //! - `<basename>.txt`, where it exists, begins with committed records.
 //! - A number is used for one segment in a directory, for ever: it comes from the rows, and without rows it is
 //!   greater than any in the directory.
-//! - No file is larger than [`Policy::size_max`] except one with a single larger record. No empty file is sealed or kept.
+//! - No file is larger than [`RotationLimits::size_max`] except one with a single larger record. No empty file is sealed or kept.
 //! - A failed call leaves a poisoned writer: [`SegmentError::Poisoned`] until it is recovered. After a failed fsync
 //!   the kernel may have dropped the pages and report success the next time, so trying again would be a lie.
 //!
@@ -43,5 +43,5 @@ mod writer;
 pub use error::SegmentError;
 pub use names::{Basename, Place};
 pub use recover::{FoundFile, Recovery};
-pub use row::{Chain, Policy, SegmentRow, SegmentState, chained};
+pub use row::{Chain, RotationLimits, SegmentRow, SegmentState, chained};
 pub use writer::{Segments, Settled, Synced, WRITE_BYTES};

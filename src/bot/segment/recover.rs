@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::error::SegmentError;
 use super::names::{Known, NUMBER_MAX, Place};
-use super::row::{Policy, SegmentRow, SegmentState};
+use super::row::{RotationLimits, SegmentRow, SegmentState};
 use super::settle::settle;
 use super::writer::Segments;
 use crate::disk::Disk;
@@ -64,7 +64,7 @@ impl Segments {
     pub fn recover(
         disk: Arc<dyn Disk>,
         place: Place,
-        policy: Policy,
+        policy: RotationLimits,
         rows: &[SegmentRow],
     ) -> Result<Recovery, SegmentError> {
         if policy.size_max == 0 {
@@ -118,7 +118,7 @@ pub(super) fn after(place: &Place, number: Option<u64>) -> Result<u64, SegmentEr
 fn with_rows(
     disk: Arc<dyn Disk>,
     place: Place,
-    policy: Policy,
+    policy: RotationLimits,
     listing: Listing,
     rows: &[SegmentRow],
 ) -> Result<Recovery, SegmentError> {
@@ -180,7 +180,12 @@ fn cut(disk: &dyn Disk, place: &Place, open: &SegmentRow) -> Result<u64, Segment
     }
 }
 
-fn without_rows(disk: Arc<dyn Disk>, place: Place, policy: Policy, listing: Listing) -> Result<Recovery, SegmentError> {
+fn without_rows(
+    disk: Arc<dyn Disk>,
+    place: Place,
+    policy: RotationLimits,
+    listing: Listing,
+) -> Result<Recovery, SegmentError> {
     let mut next = listing.next(&place, policy.first_number)?;
     let strays = std::iter::once(place.open()).chain(listing.parts.iter().map(|number| place.part(*number)));
     for stray in strays {

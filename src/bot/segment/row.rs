@@ -62,7 +62,7 @@ impl SegmentRow {
 
 /// When a file is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct RotationLimits {
     /// Most bytes of a file; only a single larger record makes a larger file.
     pub size_max: u64,
     /// Age at which a file is sealed, counted from its first record; `None` = any age.
@@ -71,7 +71,7 @@ pub struct Policy {
     pub first_number: u64,
 }
 
-impl Policy {
+impl RotationLimits {
     pub(super) fn is_too_long(&self, row: &SegmentRow, line: &[u8]) -> bool {
         row.length.saturating_add(bytes_of(line)) > self.size_max
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::error::SegmentError;
 use super::names::{Place, stamp};
 use super::recover::after;
-use super::row::{Policy, SegmentRow, SegmentState};
+use super::row::{RotationLimits, SegmentRow, SegmentState};
 use super::settle::settle;
 use crate::disk::{Disk, DiskFile};
 use retaind_state::Committed;
@@ -19,7 +19,7 @@ pub const WRITE_BYTES: usize = 256 * 1024;
 pub struct Segments {
     disk: Arc<dyn Disk>,
     place: Place,
-    policy: Policy,
+    policy: RotationLimits,
     phase: Phase,
     /// The open segment, as the next [`sync`](Self::sync) will commit it.
     open: SegmentRow,
@@ -79,7 +79,13 @@ impl Settled {
 }
 
 impl Segments {
-    pub(super) fn new(disk: Arc<dyn Disk>, place: Place, policy: Policy, open: SegmentRow, next_number: u64) -> Self {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        place: Place,
+        policy: RotationLimits,
+        open: SegmentRow,
+        next_number: u64,
+    ) -> Self {
         Self {
             disk,
             place,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Destination, LocalCopy, ShipError, ShipItem, ShipQueue, Stored, Storing, Taken};
+use super::{Destination, LocalCopy, ShipError, ShipItem, ShipJob, ShipQueue, Stored, Storing};
 use crate::disk::Disk;
 
 /// The file's own directory.
@@ -30,7 +30,7 @@ impl LocalDestination {
 }
 
 impl Destination for LocalDestination {
-    fn store<'a>(&'a self, taken: &'a Taken, _: &'a Arc<dyn ShipQueue>) -> Storing<'a> {
+    fn store<'a>(&'a self, taken: &'a ShipJob, _: &'a Arc<dyn ShipQueue>) -> Storing<'a> {
         Box::pin(std::future::ready(self.look(&taken.item)))
     }
 

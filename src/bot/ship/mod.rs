@@ -110,8 +110,8 @@ impl Token {
 
 /// An item that is about to be stored: that it was tried is in the ledger already.
 #[derive(Debug, Clone)]
-pub struct Taken {
-    /// What.
+pub struct ShipJob {
+    /// The file to store, from the queue.
     pub item: ShipItem,
     /// Stands in the object, whichever attempt makes it.
     pub token: Token,
@@ -235,7 +235,7 @@ pub enum ShipError {
     Encrypt {
         /// See [`ShipItem::label`].
         what: String,
-        /// Why.
+        /// Why the cipher, or the key service, refused.
         why: String,
     },
     /// The queue cannot be read or written.
@@ -329,7 +329,7 @@ pub type Storing<'a> = Pin<Box<dyn Future<Output = Result<Stored, ShipError>> + 
 /// Where files are kept. Called with the same item again after an error, or after a crash: both must be harmless.
 pub trait Destination: Send + Sync {
     /// Stores one file; returns when it is durable there.
-    fn store<'a>(&'a self, taken: &'a Taken, ledger: &'a Arc<dyn ShipQueue>) -> Storing<'a>;
+    fn store<'a>(&'a self, taken: &'a ShipJob, ledger: &'a Arc<dyn ShipQueue>) -> Storing<'a>;
     /// What becomes of the local file then.
     fn local_copy(&self) -> LocalCopy;
 }
@@ -339,7 +339,7 @@ pub trait ShipQueue: Send + Sync {
     /// Up to as many items as there are `fresh` tokens that are not among `busy` (in hand), not parked and not stored: the
     /// oldest ones, and the newest as the last, so that a backlog does not keep what is new waiting. That they are tried is
     /// in the ledger when this returns, with a token each: that of their first attempt, or a fresh one.
-    fn take(&self, fresh: Vec<Token>, busy: &[i64]) -> Result<Vec<Taken>, QueueError>;
+    fn take(&self, fresh: Vec<Token>, busy: &[i64]) -> Result<Vec<ShipJob>, QueueError>;
     /// Stored: durably out of what waits, and out of the queue where the local copy stays.
     fn done(&self, stored: &[Stored], copy: LocalCopy) -> Result<(), QueueError>;
     /// Stored items whose local files may go, at most `limit`.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::bell::{Bell, Until};
-use super::{Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipQueue, Stored, Taken, Token};
+use super::{Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipJob, ShipQueue, Stored, Token};
 use crate::disk::Disk;
 use retaind_core::fault::{Fault, Faulty};
 use retaind_core::pause::{Growth, Pause};
@@ -73,7 +73,7 @@ pub struct Runner {
 /// Fills all of the bytes with randomness, or fails.
 pub(super) type Fill = fn(&mut [u8]) -> Result<(), Unspecified>;
 
-type Job = (Taken, Result<Stored, ShipError>);
+type Job = (ShipJob, Result<Stored, ShipError>);
 
 struct Gate {
     shut_until: Option<Instant>,
@@ -155,7 +155,7 @@ impl Runner {
         Ok(called.unwrap_or_else(|error| Err(QueueError(Box::new(error))))?)
     }
 
-    async fn take(&self, room: usize, busy: &[i64], fill: Fill) -> Result<Vec<Taken>, ShipError> {
+    async fn take(&self, room: usize, busy: &[i64], fill: Fill) -> Result<Vec<ShipJob>, ShipError> {
         if room == 0 {
             return Ok(Vec::new());
         }
@@ -192,8 +192,8 @@ impl Runner {
         }
     }
 
-    async fn failed(&self, taken: Taken, error: ShipError, gate: &mut Gate) -> Result<(), ShipError> {
-        let Taken { item, doubt, .. } = taken;
+    async fn failed(&self, taken: ShipJob, error: ShipError, gate: &mut Gate) -> Result<(), ShipError> {
+        let ShipJob { item, doubt, .. } = taken;
         let kind = error.kind();
         let news = if gate.told.as_ref() == Some(&kind) { News::Again } else { News::First };
         self.watcher.failed(&item, &error, news);

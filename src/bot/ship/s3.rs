@@ -30,8 +30,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::{
-    Destination, Doubt, LocalCopy, Outgoing, QueueError, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Storing,
-    Taken,
+    Destination, Doubt, LocalCopy, Outgoing, QueueError, ShipError, ShipItem, ShipJob, ShipKind, ShipQueue, Stored,
+    Storing,
 };
 use crate::disk::Disk;
 use retaind_archive::encrypt::cipher::AT_ONCE_BYTES_MAX;
@@ -80,7 +80,7 @@ impl S3Destination {
 }
 
 impl Destination for S3Destination {
-    fn store<'a>(&'a self, taken: &'a Taken, ledger: &'a Arc<dyn ShipQueue>) -> Storing<'a> {
+    fn store<'a>(&'a self, taken: &'a ShipJob, ledger: &'a Arc<dyn ShipQueue>) -> Storing<'a> {
         Box::pin(async move { Attempt { s3: self, taken, ledger }.store().await })
     }
 
@@ -92,13 +92,13 @@ impl Destination for S3Destination {
 /// One attempt at one item.
 struct Attempt<'a> {
     s3: &'a S3Destination,
-    taken: &'a Taken,
+    taken: &'a ShipJob,
     ledger: &'a Arc<dyn ShipQueue>,
 }
 
 /// Why an attempt failed.
 enum Failed {
-    /// AWS.
+    /// AWS refused or was not reached; what may have been stored all the same.
     Aws(AwsError, Doubt),
     /// An object of this name is there already; `lost`: an answer of this attempt was lost.
     Exists { lost: bool },

@@ -31,7 +31,7 @@ impl Queue {
 }
 
 impl ShipQueue for Queue {
-    fn take(&self, fresh: Vec<Token>, busy: &[i64]) -> Result<Vec<Taken>, QueueError> {
+    fn take(&self, fresh: Vec<Token>, busy: &[i64]) -> Result<Vec<ShipJob>, QueueError> {
         let waiting = self.waiting.lock().unwrap();
         let free = waiting.values().filter(|item| !busy.contains(&item.id)).cloned().zip(fresh);
         let mut tried = self.tried.lock().unwrap();
@@ -40,7 +40,7 @@ impl ShipQueue for Queue {
                 Some(token) => (token.clone(), Doubt::Earlier),
                 None => (tried.entry(item.id).or_insert(fresh).clone(), Doubt::None),
             };
-            Taken { item, token, doubt, uploads: Vec::new() }
+            ShipJob { item, token, doubt, uploads: Vec::new() }
         });
         Ok(taken.collect())
     }
@@ -103,7 +103,7 @@ fn gate(copy: LocalCopy) -> (Gate, mpsc::UnboundedReceiver<(i64, Doubt)>, Answer
 }
 
 impl Destination for Gate {
-    fn store<'a>(&'a self, taken: &'a Taken, _: &'a Arc<dyn ShipQueue>) -> Storing<'a> {
+    fn store<'a>(&'a self, taken: &'a ShipJob, _: &'a Arc<dyn ShipQueue>) -> Storing<'a> {
         Box::pin(async {
             let mut answers = self.answers.lock().await;
             self.arrived.send((taken.item.id, taken.doubt)).unwrap();
@@ -303,7 +303,7 @@ async fn a_queue_that_fails_halts_the_stage() {
         Err(QueueError::from("database is locked"))
     }
     impl ShipQueue for Broken {
-        fn take(&self, _: Vec<Token>, _: &[i64]) -> Result<Vec<Taken>, QueueError> {
+        fn take(&self, _: Vec<Token>, _: &[i64]) -> Result<Vec<ShipJob>, QueueError> {
             locked()
         }
         fn done(&self, _: &[Stored], _: LocalCopy) -> Result<(), QueueError> {

@@ -3,9 +3,9 @@
 
 use super::decide::{self, Commit, Current, Retained, Sending};
 use super::entry::{ConversationRow, Effects, Entry, SendId};
-use super::groups::{self, Ciphertext, Committed, Group, Groups, Handshake, HandshakeKind};
+use super::groups::{self, Ciphertext, Group, Groups, Handshake, HandshakeKind, NextEpoch};
 use crate::clock::Moment;
-use crate::directory::{DeviceRow, Policy};
+use crate::directory::{DeviceRow, RetentionPolicy};
 use crate::error::{ChangeError, Refusal};
 use crate::keys::Keys;
 use crate::ledger::{Batch, LedgerError};
@@ -16,7 +16,7 @@ use retaind_protocol::wire::Cursor;
 pub(crate) struct Accept<'a> {
     pub(crate) rows: &'a mut dyn Batch,
     pub(crate) keys: &'a Keys,
-    pub(crate) policy: &'a Policy,
+    pub(crate) policy: &'a RetentionPolicy,
     pub(crate) groups: &'a mut Groups,
     pub(crate) effects: &'a mut Effects,
     pub(crate) now: Moment,
@@ -190,11 +190,11 @@ impl Accept<'_> {
     fn known<'a>(
         &self,
         id: ConversationId,
-        committed: Committed,
+        committed: NextEpoch,
         payload: &'a [u8],
         welcome: &'a [u8],
     ) -> Result<(Commit<'a>, Group), ChangeError> {
-        let Committed { group, added, removed, members } = committed;
+        let NextEpoch { group, added, removed, members } = committed;
         let row = |device: &DeviceId| self.rows.device(device);
         let added = added.into_iter().map(|device| Ok((device, row(&device)?)));
         let removed = removed.iter().filter_map(|device| row(device).map(|row| Some(row?.row)).transpose());

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use super::entry::{ConversationRow, Entry, Joining, SendId, Turnover};
 use super::groups::{Ciphertext, HandshakeKind};
 use crate::clock::Moment;
-use crate::directory::{DeviceRow, Policy};
+use crate::directory::{DeviceRow, RetentionPolicy};
 use crate::error::Refusal;
 use retaind_protocol::ids::{ConversationId, DeviceId};
 use retaind_protocol::wire::{Cursor, DeliveryKind, RefusalCode};
@@ -72,7 +72,7 @@ pub(crate) struct Commit<'a> {
 }
 
 /// May a device act at all?
-pub(crate) fn active(policy: &Policy, device: &DeviceRow) -> Result<(), Refusal> {
+pub(crate) fn active(policy: &RetentionPolicy, device: &DeviceRow) -> Result<(), Refusal> {
     if policy.suspended.contains(&device.row) {
         return Err(Refusal::new(RefusalCode::Suspended, "this device or its user is suspended"));
     }
@@ -118,7 +118,7 @@ pub(crate) fn vacant(
 
 /// An application message.
 pub(crate) fn application<'a>(
-    policy: &Policy,
+    policy: &RetentionPolicy,
     current: &Current,
     retained: Retained,
     sending: &Sending<'_>,
@@ -136,7 +136,7 @@ pub(crate) fn application<'a>(
 
 /// A commit in a conversation that goes on.
 pub(crate) fn commit<'a>(
-    policy: &Policy,
+    policy: &RetentionPolicy,
     current: &Current,
     sending: &Sending<'_>,
     commit: Commit<'a>,
@@ -146,7 +146,7 @@ pub(crate) fn commit<'a>(
 
 /// The first commit of a conversation: its sender is a member by having started it.
 pub(crate) fn creation<'a>(
-    policy: &Policy,
+    policy: &RetentionPolicy,
     _vacant: &Vacant,
     sending: &Sending<'_>,
     commit: Commit<'a>,
@@ -156,7 +156,7 @@ pub(crate) fn creation<'a>(
 
 /// A member's proposal. `removes`: the device that it would remove, `tree`: the group with it, encoded.
 pub(crate) fn proposal<'a>(
-    policy: &Policy,
+    policy: &RetentionPolicy,
     current: &Current,
     sending: &Sending<'_>,
     removes: Option<&DeviceId>,
@@ -204,7 +204,7 @@ pub(crate) fn cursors(cursors: &[Cursor]) -> Result<Vec<(ConversationId, u64)>, 
 }
 
 fn committed<'a>(
-    policy: &Policy,
+    policy: &RetentionPolicy,
     head_seq: u64,
     sending: &Sending<'_>,
     commit: Commit<'a>,
@@ -249,7 +249,7 @@ fn entry<'a>(conversation: ConversationRow, kind: DeliveryKind, sending: &Sendin
     }
 }
 
-fn bot_ready(policy: &Policy) -> Result<(), Refusal> {
+fn bot_ready(policy: &RetentionPolicy) -> Result<(), Refusal> {
     match &policy.unready {
         Some(bot) => Err(Refusal::new(
             RefusalCode::BotMissing,

@@ -118,7 +118,7 @@ fn conversation_id(group_id: &[u8]) -> Result<ConversationId, Refusal> {
 }
 
 /// What a commit did.
-pub(crate) struct Committed {
+pub(crate) struct NextEpoch {
     pub(crate) group: Group,
     pub(crate) added: Vec<DeviceId>,
     pub(crate) removed: Vec<DeviceId>,
@@ -170,7 +170,7 @@ pub(crate) fn commit(
     welcome: &[u8],
     device: &DeviceId,
     now: Moment,
-) -> Result<Committed, Refusal> {
+) -> Result<NextEpoch, Refusal> {
     check_sender(keys, group, handshake.leaf, device)?;
     for proposal in handshake.message.proposals_by_value() {
         check_kind(proposal)?;
@@ -214,7 +214,7 @@ pub(crate) fn commit(
     }
     check_welcome(welcome, &packages)?;
     let members = members(keys, &next)?;
-    Ok(Committed { group: next, added, removed, members })
+    Ok(NextEpoch { group: next, added, removed, members })
 }
 
 /// Takes a proposal of `device` into a copy of `group`. Returns the device that it would remove, if any.

@@ -3,7 +3,7 @@
 //! The network cannot add anybody: it proposes, as external sender, and accepts no message until a member has committed.
 //! All conversations are looked through in ranges, beside the writer; only those that lack a bot cost it anything.
 
-use crate::directory::Policy;
+use crate::directory::RetentionPolicy;
 use crate::ledger::{LedgerError, View};
 
 /// Conversations looked at in one read.
@@ -19,7 +19,7 @@ pub(crate) struct Lacking {
 }
 
 /// Conversations after `after` with members but without all required devices.
-pub(crate) fn lacking(view: &dyn View, policy: &Policy, after: i64) -> Result<Lacking, LedgerError> {
+pub(crate) fn lacking(view: &dyn View, policy: &RetentionPolicy, after: i64) -> Result<Lacking, LedgerError> {
     if policy.required.is_empty() {
         return Ok(Lacking { conversations: Vec::new(), next: None });
     }

@@ -10,7 +10,7 @@ use retaind_protocol::wire::RefusalCode;
 /// May a user or device act?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// Yes.
+    /// May log in and speak.
     Active,
     /// No: neither log in, nor send, nor receive. What is queued for it is kept.
     Suspended,

@@ -45,7 +45,7 @@ pub(crate) struct UserRow {
 
 /// What every conversation is checked against; read again when the version has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Policy {
+pub(crate) struct RetentionPolicy {
     pub(crate) version: i64,
     /// Users that must be in every conversation.
     pub(crate) retention_users: Vec<String>,
@@ -57,7 +57,7 @@ pub(crate) struct Policy {
     pub(crate) suspended: HashSet<i64>,
 }
 
-impl Policy {
+impl RetentionPolicy {
     /// Reads all of it.
     pub(crate) fn load(rows: &(impl DirectoryView + ?Sized)) -> Result<Self, LedgerError> {
         let mut policy = Self { version: rows.policy_version()?, ..Self::default() };

@@ -60,7 +60,7 @@ pub(crate) trait DeliveryView {
     fn unfinished_blobs(&self, device: i64) -> Result<usize, LedgerError>;
 }
 
-/// Writing.
+/// What a batch writes of conversations and queues.
 pub(crate) trait DeliveryBatch: DeliveryView {
     /// A conversation without messages, members or group, in epoch 0. Returns its row.
     fn insert_conversation(&mut self, id: &ConversationId, suite: u16) -> Result<i64, LedgerError>;

@@ -41,7 +41,7 @@ pub(crate) enum Origin {
     Bot,
 }
 
-/// Reading.
+/// What can be read of users, devices and invites.
 pub(crate) trait DirectoryView {
     /// What the network keeps under this key.
     fn setting(&self, key: &str) -> Result<Option<Vec<u8>>, LedgerError>;
@@ -49,7 +49,7 @@ pub(crate) trait DirectoryView {
     /// The network's key for conversations of this suite.
     fn sender(&self, suite: u16) -> Result<Option<SenderRow>, LedgerError>;
 
-    /// Rises with every change of what [`Policy`](crate::directory::Policy) is made of.
+    /// Rises with every change of what [`RetentionPolicy`](crate::directory::RetentionPolicy) is made of.
     fn policy_version(&self) -> Result<i64, LedgerError>;
 
     /// Users that must be in every conversation, in order of name.

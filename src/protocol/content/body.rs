@@ -33,7 +33,7 @@ pub enum VerificationStep {
     Request,
     /// Verified, with a request to verify back.
     ResponseAndRequest,
-    /// Verified.
+    /// The other side is verified.
     Accept,
     /// The keys differ.
     Reject,
@@ -286,9 +286,9 @@ pub struct Reaction {
 /// Was a reaction added or removed?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReactionChange {
-    /// Added.
+    /// The sender reacted.
     Added,
-    /// Removed.
+    /// The sender took a reaction back.
     Removed,
 }
 

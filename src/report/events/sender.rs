@@ -32,7 +32,7 @@ pub struct Notification {
     pub id: String,
     /// Notifications of one group keep their order: the bot's user name.
     pub group: String,
-    /// JSON.
+    /// The notification, a JSON object.
     pub text: String,
 }
 

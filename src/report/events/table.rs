@@ -32,7 +32,7 @@ pub enum Event {
     DeviceAdded,
     /// There are newer versions of the bot.
     UpdatesAvailable {
-        /// Which.
+        /// Their tags, newest first.
         versions: Vec<String>,
     },
     /// `failedlogin`: the password does not open the state or the account.
@@ -67,7 +67,7 @@ pub enum Event {
     },
     /// A stage of the bot has something in hand and does not get on with it; the bot ends.
     PipelineStalled {
-        /// Which.
+        /// The stage that does not move.
         stage: &'static str,
         /// For how long, in minutes.
         minutes: u64,
@@ -81,14 +81,14 @@ pub enum Event {
     },
     /// A conversation was opened for the bot with a key package that it does not hold.
     UnknownFallbackKey {
-        /// Which.
+        /// The conversation whose key it is.
         conversation: ConversationId,
         /// Its place there.
         seq: u64,
     },
     /// The network did not deliver messages; their places are recorded as a hole.
     MessageGap {
-        /// Where.
+        /// The conversation that has the gap.
         conversation: ConversationId,
         /// First place.
         from: u64,
@@ -98,7 +98,7 @@ pub enum Event {
     /// A message cannot be decrypted or parsed; it is recorded with its ciphertext. The text does not hold the place, so
     /// that a storm in one conversation is one text; the log and the record do.
     Undecryptable {
-        /// Where.
+        /// The conversation it was sent to.
         conversation: ConversationId,
         /// Its place there.
         seq: u64,

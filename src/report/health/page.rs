@@ -54,7 +54,7 @@ pub struct Because {
 pub struct Free {
     /// `messages`, `attachments` or `state`.
     pub directory: String,
-    /// Bytes.
+    /// Free bytes; `None` if the disk does not answer.
     pub bytes: Option<u64>,
 }
 

@@ -82,7 +82,7 @@ mod tests {
 
     use tracing_subscriber::layer::SubscriberExt;
 
-    use super::super::{Line, layer};
+    use super::super::{Layout, layer};
     use super::*;
 
     #[derive(Clone, Default)]
@@ -102,7 +102,7 @@ mod tests {
     fn an_event_is_one_line_of_json_with_its_fields_whatever_they_hold() {
         let output = Output::default();
         let writer = output.clone();
-        let log = tracing_subscriber::registry().with(layer(Line::Json, move || writer.clone()));
+        let log = tracing_subscriber::registry().with(layer(Layout::Json, move || writer.clone()));
         tracing::subscriber::with_default(log, || {
             let error = std::io::Error::other("two\nlines \"quoted\"");
             tracing::warn!(%error, files = 3u64, ratio = f64::NAN, on = true, "a\nmessage");

@@ -3,12 +3,13 @@
 //! Invariant: nothing here waits longer than [`LAST_TIME`]. Standard error may be the same pipe as standard output, and
 //! nobody may read it.
 
-use retaind_task as task;
 use std::io::{self, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
+
+use retaind_task as task;
 
 /// How long the end of a process waits for its last lines to be written: within the two seconds between the end of the
 /// default grace time and Docker's kill.

@@ -5,9 +5,9 @@ use crate::counters::Counters;
 /// What a value is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
+    /// A number of things.
     Count,
-    /// Bytes.
+    /// A number of bytes.
     Bytes,
 }
 

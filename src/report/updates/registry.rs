@@ -66,7 +66,7 @@ pub enum RegistryError {
     Answer {
         /// Which host.
         host: String,
-        /// What.
+        /// What was wrong with its answer.
         what: &'static str,
     },
     /// It refuses: no such repository, or not for everybody.

@@ -245,7 +245,7 @@ pub enum Room {
     Delete { conversation: ConversationId },
 }
 
-/// Calls.
+/// What can be done with a call.
 #[derive(Debug, Subcommand)]
 pub enum Call {
     /// A call starts

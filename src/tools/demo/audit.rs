@@ -25,9 +25,9 @@ pub(super) enum AuditError {
     /// A directory or file.
     #[error("`{path}` of the archive cannot be read")]
     File {
-        /// Which.
+        /// Path of the file.
         path: String,
-        /// Why.
+        /// The system's reason.
         source: io::Error,
     },
     /// A line.
@@ -37,7 +37,7 @@ pub(super) enum AuditError {
         path: String,
         /// Counted from 1.
         line: usize,
-        /// Why.
+        /// What is not JSON in it.
         source: serde_json::Error,
     },
     /// A conversation.
@@ -47,7 +47,7 @@ pub(super) enum AuditError {
         path: String,
         /// Counted from 1.
         line: usize,
-        /// Why.
+        /// What is not an id in it.
         source: IdError,
     },
 }
@@ -159,7 +159,7 @@ pub(super) struct Count {
 pub(super) struct Comparison {
     /// By type of record.
     pub types: BTreeMap<u32, Count>,
-    /// Records.
+    /// Records of all types.
     pub all: Count,
     /// Attachments; of the archived ones those whose bytes are right.
     pub files: Count,
@@ -193,7 +193,7 @@ impl fmt::Display for Differences {
     }
 }
 
-/// Compares.
+/// Compares what was sent with what was archived, record by record.
 pub(super) fn compare(sent: &Accepted, archive: &Archive) -> Comparison {
     let mut comparison = Comparison::default();
     for expected in sent.places.values() {

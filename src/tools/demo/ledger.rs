@@ -32,7 +32,7 @@ pub(super) struct Expected {
 /// A file that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ExpectedFile {
-    /// Bytes.
+    /// Length of the file, in bytes.
     pub size: u64,
     /// SHA-256 of them.
     pub sha256: [u8; 32],

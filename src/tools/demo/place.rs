@@ -17,7 +17,7 @@ const DIRECTORY_MODE: u32 = 0o700;
 /// The folder and what is in it.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// Itself.
+    /// The folder of the demo.
     pub root: PathBuf,
     /// State of the bot.
     pub state: PathBuf,

@@ -32,9 +32,9 @@ pub enum CorpusError {
     /// The file.
     #[error("conversation file `{path}` cannot be read, does it exist and is it whole?")]
     File {
-        /// Which.
+        /// Path of the recording.
         path: String,
-        /// Why.
+        /// The system's reason.
         #[source]
         source: io::Error,
     },
@@ -78,7 +78,7 @@ pub struct Event {
     pub at_micros: i64,
     /// Who did it.
     pub user: UserName,
-    /// What.
+    /// What the user did.
     pub what: What,
 }
 
@@ -87,9 +87,9 @@ pub struct Event {
 pub enum What {
     /// Said this.
     Text(String),
-    /// Came.
+    /// The user joined the room.
     Join,
-    /// Went.
+    /// The user left the room.
     Leave,
     /// Goes on under this name.
     Rename(UserName),

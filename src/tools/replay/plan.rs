@@ -45,9 +45,9 @@ pub enum Step {
     Text {
         /// As logged, microseconds since 1970 UTC.
         at_micros: i64,
-        /// Who.
+        /// The sender.
         user: UserName,
-        /// What.
+        /// The words.
         text: String,
     },
     /// A commit. A member stays who can make it.

@@ -66,7 +66,7 @@ pub struct RoomReport {
     pub conversation: ConversationId,
     /// Members at the start, without audience and bot.
     pub initial: u64,
-    /// Texts.
+    /// Texts that were sent.
     pub texts: u64,
     /// Bytes of them (UTF-8).
     pub text_bytes: u64,

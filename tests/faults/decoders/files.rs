@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use retaind::archive::names::{NAME_BYTES_MAX, attachment_name, clean};
 use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile, DiskReader};
 use retaind::bot::segment::names::Basename;
-use retaind::bot::segment::{Place, Policy, SegmentRow, SegmentState, Segments};
+use retaind::bot::segment::{Place, RotationLimits, SegmentRow, SegmentState, Segments};
 use retaind::replay::{Corpus, What};
 
 use super::Fate;
@@ -149,7 +149,7 @@ pub fn segment_directory(bytes: &[u8]) -> Fate {
         }
     }
     let before = disk.lengths();
-    let policy = Policy { size_max: 1000, age_max: None, first_number: 0 };
+    let policy = RotationLimits { size_max: 1000, age_max: None, first_number: 0 };
     let rows: Vec<SegmentRow> = open
         .map(|number| SegmentRow {
             number,

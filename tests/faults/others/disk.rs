@@ -11,7 +11,7 @@ use std::time::Duration;
 use retaind::bot::disk::DiskCall;
 use retaind::bot::grace::Grace;
 use retaind::bot::run::Shipping;
-use retaind::bot::segment::Policy;
+use retaind::bot::segment::RotationLimits;
 use retaind::bot::ship::Shipped;
 use retaind::protocol::content::Body;
 use rusqlite::{Connection, OpenFlags};
@@ -26,7 +26,7 @@ use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::events::heard;
 use crate::support::program::{Program, retaind};
 use crate::support::traffic::{is_sealed, names, sha256};
-use crate::support::{Bot, Harness, Options, Orders, bot, content};
+use crate::support::{Bot, Controls, Harness, Options, bot, content};
 
 /// An archive confirmed what it had handed to the system, before the system had it on the disk; a loss of power took it
 /// from both ends. Here the network keeps a message as long as its sync has not returned, however long that takes.
@@ -75,7 +75,7 @@ async fn a_message_is_acknowledged_only_when_its_sync_has_returned() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whenever_the_power_goes_the_names_of_acknowledged_records_and_files_are_there() {
     let harness = Harness::start();
-    let policy = Policy { size_max: 2000, age_max: None, first_number: 1 };
+    let policy = RotationLimits { size_max: 2000, age_max: None, first_number: 1 };
     let options = || Options { policy, ..harness.options() };
     let bot = Bot::start(options()).await;
     let (mut alice, room) = room(&harness).await;
@@ -110,8 +110,8 @@ async fn whenever_the_power_goes_the_names_of_acknowledged_records_and_files_are
             alice.send(&room, &content(Body::File(file))).await.unwrap();
         }
         let (stop, (_rotate, rotate)) = (CancellationToken::new(), mpsc::channel(1));
-        let orders = Orders { stop: stop.clone(), rotate, ready: None };
-        let mut running = tokio::spawn(bot::run(Options { disk: Arc::new(disk), ..options() }, orders));
+        let controls = Controls { stop: stop.clone(), rotate, ready: None };
+        let mut running = tokio::spawn(bot::run(Options { disk: Arc::new(disk), ..options() }, controls));
         tokio::select! {
             ended = &mut running => drop(ended.unwrap().unwrap_err()),
             () = acknowledged(&harness) => {

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use retaind::bot::segment::Policy;
+use retaind::bot::segment::RotationLimits;
 use retaind::bot::ship::Shipped;
 use retaind::bot::state;
 use retaind::protocol::content::Body;
@@ -135,7 +135,7 @@ async fn a_bot_that_lost_its_state_and_its_time_overwrites_no_object_and_loses_n
 async fn nothing_is_written_to_a_file_that_is_on_its_way_and_what_others_write_is_noticed() {
     let (harness, cloud) = (Harness::start(), Cloud::start().await);
     let hangs = cloud.proxy.trouble(On::operation("PutObject"), Times::UntilHealed, Fault::Hang);
-    let policy = Policy { size_max: 2000, age_max: None, first_number: 1 };
+    let policy = RotationLimits { size_max: 2000, age_max: None, first_number: 1 };
     let (events, told) = heard();
     let options = || Options { policy, shipping: cloud.shipping(None), ..harness.options() };
     let bot = Bot::start(Options { events, ..options() }).await;
@@ -181,7 +181,7 @@ async fn nothing_is_written_to_a_file_that_is_on_its_way_and_what_others_write_i
 async fn the_last_messages_before_a_silence_reach_the_bucket_when_their_time_is_over() {
     let (harness, cloud) = (Harness::start(), Cloud::start().await);
     let clock = HandClock::at(NOON_MICROS);
-    let policy = Policy { size_max: 1 << 40, age_max: Some(MINUTE), first_number: 1 };
+    let policy = RotationLimits { size_max: 1 << 40, age_max: Some(MINUTE), first_number: 1 };
     let shipping = cloud.shipping(None);
     let bot = Bot::start(Options { policy, clock: clock.clone(), shipping, ..harness.options() }).await;
     let (mut alice, room) = room(&harness).await;

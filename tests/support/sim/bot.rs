@@ -9,7 +9,7 @@ use std::time::Duration;
 use retaind::bot::commit::{CommitError, Committer, Directories, Neighbours};
 use retaind::bot::disk::Disk;
 use retaind::bot::files::Names;
-use retaind::bot::segment::Policy;
+use retaind::bot::segment::RotationLimits;
 use retaind::bot::ship::runner::{News, Runner, Watcher};
 use retaind::bot::ship::{self, Bell, Destination, ShipError, ShipItem};
 use retaind::bot::source::Chunk;
@@ -44,7 +44,7 @@ pub struct Setting {
     pub state_file: PathBuf,
     pub vault: Arc<Vault>,
     pub directories: Directories,
-    pub policy: Policy,
+    pub policy: RotationLimits,
     pub workers: usize,
     pub disk: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,

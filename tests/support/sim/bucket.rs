@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use retaind::aws::{AwsError, Call};
 use retaind::bot::ship::{
-    Destination, Doubt, LocalCopy, Outgoing, ShipError, ShipItem, ShipKind, ShipQueue, Stored, Storing, Taken,
+    Destination, Doubt, LocalCopy, Outgoing, ShipError, ShipItem, ShipJob, ShipKind, ShipQueue, Stored, Storing,
 };
 
 use super::disk::SimDisk;
@@ -73,7 +73,7 @@ impl Bucket {
         }
     }
 
-    fn put(&self, taken: &Taken) -> Result<Stored, ShipError> {
+    fn put(&self, taken: &ShipJob) -> Result<Stored, ShipError> {
         let what = || taken.item.label();
         let away = |doubt| {
             let call = Call::new("s3:PutObject", "arn:aws:s3:::bucket/*");
@@ -104,7 +104,7 @@ impl Bucket {
 }
 
 impl Destination for Bucket {
-    fn store<'a>(&'a self, taken: &'a Taken, _: &'a Arc<dyn ShipQueue>) -> Storing<'a> {
+    fn store<'a>(&'a self, taken: &'a ShipJob, _: &'a Arc<dyn ShipQueue>) -> Storing<'a> {
         Box::pin(std::future::ready(self.put(taken)))
     }
     fn local_copy(&self) -> LocalCopy {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use retaind::bot::commit::Directories;
-use retaind::bot::segment::{Basename, Policy};
+use retaind::bot::segment::{Basename, RotationLimits};
 use retaind::bot::ship::{Destination, LocalDestination, ShipKind};
 use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::{Builder, Runtime};
@@ -228,7 +228,7 @@ impl World {
                 basename: Basename::new("m").unwrap(),
                 files: mounted.root().join("files"),
             },
-            policy: Policy {
+            policy: RotationLimits {
                 size_max: 1000 + dice.below(20_000),
                 age_max: [None, Some(Duration::from_secs(60))][usize::try_from(dice.below(2)).unwrap()],
                 first_number: 1,

@@ -30,8 +30,12 @@ fn sending(device: &DeviceRow) -> Sending<'_> {
     Sending { device, send_id: SendId::parse(&[9; 16]).unwrap(), at: NOW }
 }
 
-fn with_bot(row: u8) -> Policy {
-    Policy { required: vec![device(row)], retention_users: vec![format!("user {row}")], ..Policy::default() }
+fn with_bot(row: u8) -> RetentionPolicy {
+    RetentionPolicy {
+        required: vec![device(row)],
+        retention_users: vec![format!("user {row}")],
+        ..RetentionPolicy::default()
+    }
 }
 
 fn message(epoch: u64) -> Ciphertext {
@@ -74,7 +78,7 @@ fn a_device_learns_first_what_it_must_do_first() {
 
 #[test]
 fn a_suspended_device_may_do_nothing() {
-    let policy = Policy { suspended: [1].into(), ..Policy::default() };
+    let policy = RetentionPolicy { suspended: [1].into(), ..RetentionPolicy::default() };
     assert_eq!(code(active(&policy, &device(1))), RefusalCode::Suspended);
     active(&policy, &device(2)).unwrap();
 }
@@ -83,7 +87,7 @@ fn a_suspended_device_may_do_nothing() {
 fn an_application_message_takes_the_next_place_and_changes_nothing_else() {
     let (alice, message) = (device(1), message(3));
     let sending = sending(&alice);
-    let entry = application(&Policy::default(), &here(), Retained::Yes, &sending, &message).unwrap();
+    let entry = application(&RetentionPolicy::default(), &here(), Retained::Yes, &sending, &message).unwrap();
     let expected = Entry {
         seq: 42,
         kind: DeliveryKind::Application,
@@ -100,11 +104,11 @@ fn an_application_message_takes_the_next_place_and_changes_nothing_else() {
 fn nothing_is_sent_where_the_bot_does_not_read() {
     let (alice, message) = (device(1), message(3));
     let sending = sending(&alice);
-    let decide = |policy: &Policy, retained| application(policy, &here(), retained, &sending, &message);
+    let decide = |policy: &RetentionPolicy, retained| application(policy, &here(), retained, &sending, &message);
     assert_eq!(code(decide(&with_bot(8), Retained::No)), RefusalCode::BotMissing);
     decide(&with_bot(8), Retained::Yes).unwrap();
     // a bot without an active device reads nowhere, whoever else does
-    let unready = Policy { unready: Some("archive_bot".into()), ..with_bot(8) };
+    let unready = RetentionPolicy { unready: Some("archive_bot".into()), ..with_bot(8) };
     let refusal = decide(&unready, Retained::Yes).unwrap_err();
     assert_eq!(refusal.code, RefusalCode::BotMissing);
     assert!(refusal.message.contains("`archive_bot` has no active device"), "{}", refusal.message);
@@ -113,7 +117,8 @@ fn nothing_is_sent_where_the_bot_does_not_read() {
 #[test]
 fn a_commit_admits_and_dismisses_at_its_own_place() {
     let alice = device(1);
-    let entry = commit(&Policy::default(), &here(), &sending(&alice), a_commit(&[device(2)], &[3], &[1, 2])).unwrap();
+    let entry =
+        commit(&RetentionPolicy::default(), &here(), &sending(&alice), a_commit(&[device(2)], &[3], &[1, 2])).unwrap();
     assert_eq!((entry.seq, entry.kind, entry.tree.as_deref()), (42, DeliveryKind::Handshake, Some(b"tree".as_slice())));
     let turnover = Turnover {
         id: id(),
@@ -129,7 +134,8 @@ fn a_commit_admits_and_dismisses_at_its_own_place() {
 fn whoever_starts_a_conversation_is_in_it_from_its_first_message() {
     let alice = device(1);
     let vacant = vacant(&id(), &id(), HandshakeKind::Commit, None).unwrap();
-    let entry = creation(&Policy::default(), &vacant, &sending(&alice), a_commit(&[device(2)], &[], &[1, 2])).unwrap();
+    let entry =
+        creation(&RetentionPolicy::default(), &vacant, &sending(&alice), a_commit(&[device(2)], &[], &[1, 2])).unwrap();
     assert_eq!(entry.seq, 1);
     let joining = [Joining { device: 1, welcomed: false }, Joining { device: 2, welcomed: true }];
     assert_eq!(entry.turnover.unwrap().joining, joining);
@@ -148,7 +154,7 @@ fn a_conversation_starts_with_its_own_commit_under_a_free_id() {
 fn only_active_devices_of_this_network_are_added() {
     let alice = device(1);
     let suspended = DeviceRow { suspended: true, ..device(2) };
-    let decide = |commit_of| commit(&Policy::default(), &here(), &sending(&alice), commit_of);
+    let decide = |commit_of| commit(&RetentionPolicy::default(), &here(), &sending(&alice), commit_of);
     assert_eq!(code(decide(a_commit(&[suspended], &[], &[1, 2]))), RefusalCode::Suspended);
     let unknown = Commit { added: vec![(device(2).device, None)], ..a_commit(&[device(2)], &[], &[1, 2]) };
     assert_eq!(code(decide(unknown)), RefusalCode::NotFound);
@@ -157,14 +163,15 @@ fn only_active_devices_of_this_network_are_added() {
 #[test]
 fn no_commit_leaves_a_conversation_without_the_bot() {
     let alice = device(1);
-    let decide =
-        |policy: &Policy, members: &[u8]| commit(policy, &here(), &sending(&alice), a_commit(&[], &[], members));
+    let decide = |policy: &RetentionPolicy, members: &[u8]| {
+        commit(policy, &here(), &sending(&alice), a_commit(&[], &[], members))
+    };
     assert_eq!(code(decide(&with_bot(8), &[1, 2])), RefusalCode::BotMissing);
     decide(&with_bot(8), &[1, 2, 8]).unwrap();
     // every device of every bot
-    let two = Policy { required: vec![device(7), device(8)], ..with_bot(8) };
+    let two = RetentionPolicy { required: vec![device(7), device(8)], ..with_bot(8) };
     assert_eq!(code(decide(&two, &[1, 2, 8])), RefusalCode::BotMissing);
-    let unready = Policy { unready: Some("archive_bot".into()), ..Policy::default() };
+    let unready = RetentionPolicy { unready: Some("archive_bot".into()), ..RetentionPolicy::default() };
     assert_eq!(code(decide(&unready, &[1, 2])), RefusalCode::BotMissing);
     // the bot is asked for before it is asked who is added
     let suspended = DeviceRow { suspended: true, ..device(2) };

@@ -7,7 +7,7 @@ use super::*;
 use crate::Standing;
 use crate::directory::invites::CodeHash;
 use crate::directory::key_packages::Use;
-use crate::directory::{Policy, UserRow};
+use crate::directory::{RetentionPolicy, UserRow};
 use crate::ledger::{Origin, SenderRow};
 
 fn later(secs: u64) -> Moment {
@@ -72,8 +72,8 @@ pub(super) fn suspension_and_retention_are_found(ledger: &dyn Ledger) {
         let alice = device(batch, "alice");
         (device(batch, "bot"), device(batch, "bot"), alice)
     });
-    let policy = || Policy::load(&*ledger.reader().unwrap().view().unwrap()).unwrap();
-    let rows = |policy: &Policy| policy.required.iter().map(|device| device.row).collect::<Vec<_>>();
+    let policy = || RetentionPolicy::load(&*ledger.reader().unwrap().view().unwrap()).unwrap();
+    let rows = |policy: &RetentionPolicy| policy.required.iter().map(|device| device.row).collect::<Vec<_>>();
     commit(&mut *connection, |batch| batch.set_retention(&[name("bot")]).unwrap());
     assert_eq!((policy().retention_users, rows(&policy())), (vec!["bot".to_owned()], vec![bot, spare]));
 
