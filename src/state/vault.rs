@@ -140,7 +140,7 @@ pub struct Vault {
 
 impl Vault {
     /// A new vault with a random data key, and the header that `password` opens it with. Takes Argon2's time (some tens
-    /// of milliseconds) and memory ([`ARGON2_MEMORY_KIB`]), as do [`unlock`](Self::unlock) and
+    /// of milliseconds) and memory (19 MiB, see [`header`]), as do [`unlock`](Self::unlock) and
     /// [`rewrap`](Self::rewrap): not for an async task.
     pub fn create(password: &[u8]) -> Result<(Self, VaultHeader), VaultError> {
         let mut data_key = DataKey::default();

@@ -339,8 +339,9 @@ pub(super) fn now_micros() -> i64 {
     SystemClock.now_micros()
 }
 
-/// What an error of a device means for who started a client. Not [`DeviceError`]'s own [`Faulty::fault`] alone: a bot is started
-/// again over a damaged state, which tells more; a person at a terminal has to put it right first.
+/// What an error of a device means for who started a client. Not the error's own
+/// [`fault`](retaind_core::fault::Faulty::fault) alone: a bot is started again over a damaged state, which tells more; a person
+/// at a terminal has to put it right first.
 fn failure(error: DeviceError) -> Failure {
     match &error {
         error_ if error_.is_temporary() => Failure::temporary(error),
