@@ -1,4 +1,4 @@
-//! Signals → orders. The only place that hears signals.
+//! Signals → what the bot is to do. The only place that hears signals.
 //!
 //! SIGTERM and SIGINT ask for a stop: the bot drains and exits with 0. A second one cuts the drain short: the process
 //! ends at once, with the code of a temporary failure, and the next start recovers as from a crash. So does the end of the
