@@ -13,7 +13,7 @@ const LINES_MAX: usize = 400;
 /// Files that were longer when the rule was made, and how long each may be. A limit only shrinks; a line goes when its file
 /// is short enough or gone.
 const LONGER: &[(&str, usize)] = &[
-    ("src/bot/run.rs", 507),
+    ("src/bot/run.rs", 505),
     ("src/bot/ship/s3.rs", 432),
     ("src/bot/state.rs", 413),
     ("src/config/tests.rs", 495),

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retaind_core::fault::{Fault, Faulty};
+use retaind_core::fault::{Fault, Faulty, chain};
 use retaind_core::pause::Growth;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
@@ -392,10 +392,8 @@ impl Stages {
             }
         }
         if let Some(error) = &failed {
-            // the error itself is logged once, by whoever ends the program
-            tracing::warn!(
-                "a stage failed: the bot makes safe what is in hand and stops; the reason follows at its end"
-            );
+            // a drain may be killed: then this is all that says why. The error is logged by whoever ends the program
+            tracing::warn!(reason = %chain(error), "a stage failed: the bot makes safe what is in hand and stops");
             tell(events, error.event(Phase::Running));
             if matches!(error, BotError::Gone(_)) {
                 // what is made safe now would be in files that no one finds: nothing more is acknowledged
