@@ -1,8 +1,9 @@
-//! What every room stands on: what to do about an error, the wall clock, and pauses between tries.
+//! What every room stands on: what to do about an error, the wall clock, limits and their counts, pauses between tries.
 //!
 //! Nothing here depends on a file, a network or a message.
 #![forbid(unsafe_code)]
 
 pub mod clock;
 pub mod fault;
+pub mod limit;
 pub mod pause;

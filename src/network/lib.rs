@@ -48,6 +48,7 @@ mod execute;
 mod hub;
 mod keys;
 mod ledger;
+mod limits;
 mod login;
 mod push;
 mod readers;
@@ -76,9 +77,11 @@ use self::hub::Hub;
 use self::keys::Keys;
 use self::ledger::Ledger;
 pub use self::ledger::LedgerError;
+pub use self::limits::LIMITS;
 use self::readers::Readers;
 use self::sqlite::Sqlite;
 use self::writer::Writer;
+use retaind_core::limit::Refusals;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::wire::{Answer, Notice, ServerFrame};
 
@@ -100,6 +103,8 @@ pub struct Options {
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// `host:port` that devices are told; the listening address if not given.
     pub advertise: Option<String>,
+    /// Where refusals are counted.
+    pub refusals: Arc<Refusals>,
     cipher_suites: Vec<u16>,
 }
 
@@ -111,6 +116,7 @@ impl Options {
             network_id: None,
             certificate: None,
             advertise: None,
+            refusals: Arc::default(),
             cipher_suites: CIPHER_SUITES.to_vec(),
         }
     }
@@ -124,6 +130,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) blobs: Blobs,
     pub(crate) password_checks: Semaphore,
+    pub(crate) refusals: Arc<Refusals>,
     /// Look at the directory now.
     pub(crate) refresh: Notify,
     /// It was looked at and is another.
@@ -187,6 +194,7 @@ impl Network {
             .create(folder)
             .map_err(|source| failed("create", folder, source))?;
         let lock = lock(folder)?;
+        options.refusals.expect(LIMITS);
         let certificate = certificate::load(folder, options.certificate.as_ref())?;
         let ledger = Sqlite::make(folder)?;
         let mut writer = ledger.writer()?;
@@ -200,6 +208,7 @@ impl Network {
             hub: Hub::default(),
             blobs: Blobs::open(folder.join(BLOBS_FOLDER))?,
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+            refusals: Arc::clone(&options.refusals),
             refresh: Notify::new(),
             policy_changed: Notify::new(),
             policy: RwLock::new(Arc::new(policy)),

@@ -16,13 +16,10 @@ use super::delivery::accept::Proposed;
 use super::delivery::retention;
 use super::directory::RetentionPolicy;
 use super::error::NetworkError;
+use super::limits::{CONNECTIONS, STRANGERS};
 use super::{Shared, connection};
 use retaind_task as task;
 
-/// Connections at the same time: each costs some file descriptors' worth of kernel memory and a few tasks.
-const CONNECTIONS_MAX: usize = 16_384;
-/// Connections that have not logged in: strangers cannot take the places of devices.
-const STRANGERS_MAX: usize = 1024;
 /// How soon a change made by another process (`retaind network suspend`) is seen.
 const WATCH_INTERVAL: Duration = Duration::from_millis(250);
 const PURGE_INTERVAL: Duration = Duration::from_millis(250);
@@ -48,8 +45,8 @@ pub(crate) async fn serve(
     start_beside(&mut beside, "directory watch", watch(Arc::clone(&shared), shutdown.clone()));
     start_beside(&mut beside, "retention", retain(Arc::clone(&shared), shutdown.clone()));
     start_beside(&mut beside, "purge", purge(Arc::clone(&shared), shutdown.clone()));
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    let connections = Arc::new(Semaphore::new(CONNECTIONS.count()));
+    let strangers = Arc::new(Semaphore::new(STRANGERS.count()));
     let mut tasks = JoinSet::new();
     let ended = loop {
         tokio::select! {
@@ -60,9 +57,12 @@ pub(crate) async fn serve(
             Some(_) = tasks.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((tcp, _)) => {
-                    let places = (Arc::clone(&connections).try_acquire_owned(), Arc::clone(&strangers).try_acquire_owned());
-                    let (Ok(place), Ok(stranger)) = places else {
-                        tracing::warn!("a connection was refused: {CONNECTIONS_MAX} connections, or {STRANGERS_MAX} that have not logged in, are open");
+                    let Ok(place) = Arc::clone(&connections).try_acquire_owned() else {
+                        shared.refusals.count(&CONNECTIONS);
+                        continue;
+                    };
+                    let Ok(stranger) = Arc::clone(&strangers).try_acquire_owned() else {
+                        shared.refusals.count(&STRANGERS);
                         continue;
                     };
                     let (shared, close) = (Arc::clone(&shared), shutdown.child_token());

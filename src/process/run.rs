@@ -162,7 +162,7 @@ impl Opened {
     fn archive(self, runtime: &Runtime) -> Result<(), Failure> {
         let Self { application, disk, passwords, by } = self;
         let Application { config, basename, aws, signals, counters, watchdog, grace, events } = application;
-        let embedded = embedded(&config, passwords.in_force(by))?;
+        let embedded = embedded(&config, passwords.in_force(by), &counters)?;
         let options = Options {
             user: config.account.bot.as_str().to_owned(),
             passwords,
@@ -231,7 +231,7 @@ fn prepare(config: &Config, disk: &dyn Disk) -> Result<home::Home, Failure> {
 }
 
 /// The network of this process, if it has one.
-fn embedded(config: &Config, password: &str) -> Result<Option<Embedded>, Failure> {
+fn embedded(config: &Config, password: &str, counters: &Counters) -> Result<Option<Embedded>, Failure> {
     let NetworkConfig::Embedded { listen, id, retention } = &config.network else { return Ok(None) };
     let listener = TcpListener::bind(listen).map_err(|error| {
         Failure::temporary(format!(
@@ -240,6 +240,7 @@ fn embedded(config: &Config, password: &str) -> Result<Option<Embedded>, Failure
     })?;
     let mut options = retaind_network::Options::new(config.state.join(NETWORK_DIRECTORY));
     options.network_id = Some(id.clone());
+    options.refusals = Arc::clone(&counters.refusals);
     Embedded::open(options, listener, config.account.bot.user(), password, *retention).map(Some)
 }
 

@@ -1,10 +1,12 @@
 //! What the bot counts. The names are those of the published metrics.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
 use super::status::Status;
+use retaind_core::limit::Refusals;
 
 /// Counts up.
 #[derive(Debug, Default)]
@@ -72,6 +74,8 @@ pub struct Counters {
     pub watchdog_failures: Counter,
     /// `Watchdog_Warnings`: the network went away, a stage stood still, the disk got nearly full, or the clock was set.
     pub watchdog_warnings: Counter,
+    /// What limits have refused, in the whole process.
+    pub refusals: Arc<Refusals>,
     /// Whether it works: no count, but told by the same stages.
     pub status: Status,
 }

@@ -135,6 +135,10 @@ pub(super) fn metrics(reading: &Reading, counters: &Counters) -> String {
     page.family("log_lines_dropped", "counter", None, dropped);
     page.sample("log_lines_dropped_total", "{stream=\"output\"}", reading.dropped.output);
     page.sample("log_lines_dropped_total", "{stream=\"files\"}", reading.dropped.files);
+    page.family("refusals", "counter", None, "What limits have refused or ended since the start of the bot.");
+    for (limit, refused) in counters.refusals.totals() {
+        page.sample("refusals_total", &format!("{{limit=\"{limit}\"}}"), refused);
+    }
     page.family("build", "info", None, "The program.");
     page.sample("build_info", concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1);
     page.0 += "# EOF\n";
