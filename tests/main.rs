@@ -9,6 +9,7 @@
     reason = "these rules are for the product"
 )]
 
+mod attack;
 mod aws;
 mod cli;
 mod client;

@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod asked;
+pub mod attack;
 pub mod aws;
 pub mod bodies;
 pub mod bot;

@@ -1,0 +1,1 @@
+//! A member with a client of its own.

@@ -1,0 +1,1 @@
+//! Whoever can reach a port, and has no account.

@@ -1,0 +1,5 @@
+//! Attacks, in any size: what a test makes in small, a campaign makes in full.
+
+pub mod members;
+pub mod poison;
+pub mod strangers;

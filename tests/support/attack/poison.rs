@@ -1,0 +1,1 @@
+//! Messages that are meant to end the archive of everybody.
