@@ -19,7 +19,7 @@ use retaind::report::counters::Counters;
 use retaind::report::events::Events;
 use retaind::source_mls::change::Owed;
 use retaind::source_mls::decrypt::{Input, Neighbours, Worker};
-use retaind::source_mls::delivery::{Delivered, Recall};
+use retaind::source_mls::delivery::{Delivered, Recall, Strict};
 use tokio::sync::mpsc;
 
 use crate::support::archive::acknowledged;
@@ -254,6 +254,7 @@ async fn a_worker_that_is_at_work_when_the_stop_comes_waits_for_no_second_word()
             counters: Arc::new(Counters::default()),
             events: Events::only_logged(),
             recall: Recall::default(),
+            strict: Strict::default(),
         },
     );
     let (inputs, queue) = mpsc::channel(16);

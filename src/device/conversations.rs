@@ -9,21 +9,23 @@
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use lru::LruCache;
-use retaind_core::fault::{Fault, Faulty};
-use thiserror::Error;
+use retaind_core::fault::Faulty as _;
+use retaind_core::pause::{Growth, Pause};
 use tokio::sync::mpsc;
 
 use super::account::{AccountError, KEY_PACKAGES_BATCH, LoggedIn};
 use super::connection::{Connection, ConnectionError, Push};
-use super::mls::{Engine, EngineError, Membership, Received, Session};
+pub use super::error::DeviceError;
+use super::mls::{Engine, Membership, Received, Session};
 use super::patience::Patience;
 use super::safe::Safe;
-use super::store::{DeviceState as _, DeviceWriter as _, Store, StoreError};
-use retaind_protocol::content::{Content, ContentError};
+use super::store::{DeviceState as _, DeviceWriter as _, Store};
+use retaind_protocol::content::Content;
 use retaind_protocol::credential::Identity;
-use retaind_protocol::ids::{ConversationId, ConversationKind, DeviceId, IdError, UserName};
+use retaind_protocol::ids::{ConversationId, ConversationKind, DeviceId, UserName};
 use retaind_protocol::wire::{
     Answer, ClaimKeyPackages, CreateConversation, Deliveries, Delivery, DeliveryKind, Fetch, ListConversations,
     RefusalCode, Request, SendApplication, SendHandshake, Subscribe,
@@ -34,78 +36,9 @@ const SESSIONS_OPEN_MAX: usize = 1024;
 /// Payload bytes requested at a time.
 const FETCH_BYTES_MAX: u32 = 4 * 1024 * 1024;
 /// How often a change is made again because others were faster. Each try follows another device's success.
-const TRIES_MAX: u32 = 64;
-
-/// Why a device could not carry out an operation.
-#[derive(Debug, Error)]
-pub enum DeviceError {
-    /// Registration or log-in.
-    #[error(transparent)]
-    Account(#[from] AccountError),
-    /// The network.
-    #[error(transparent)]
-    Connection(#[from] ConnectionError),
-    /// The local state failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// MLS failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The message cannot be encoded.
-    #[error(transparent)]
-    Content(#[from] ContentError),
-    /// A name is not valid.
-    #[error(transparent)]
-    Id(#[from] IdError),
-    /// This device is not a member.
-    #[error("this device is not a member of conversation `{0}`")]
-    NotMember(ConversationId),
-    /// The user is not a member.
-    #[error("user `{user}` is not a member of conversation `{conversation}`")]
-    NoSuchMember {
-        /// The user.
-        user: UserName,
-        /// The conversation.
-        conversation: ConversationId,
-    },
-    /// Other devices were always faster.
-    #[error("conversation `{0}` changed {TRIES_MAX} times while this device tried to send, try again later")]
-    Contended(ConversationId),
-    /// The system gave no randomness.
-    #[error("the system gives no random bytes")]
-    Random,
-}
-
-impl DeviceError {
-    /// The network's refusal, if it is one.
-    pub fn refusal(&self) -> Option<RefusalCode> {
-        match self {
-            Self::Connection(error) | Self::Account(AccountError::Connection(error)) => error.refusal(),
-            Self::Account(_)
-            | Self::Store(_)
-            | Self::Engine(_)
-            | Self::Content(_)
-            | Self::Id(_)
-            | Self::NotMember(_)
-            | Self::NoSuchMember { .. }
-            | Self::Contended(_)
-            | Self::Random => None,
-        }
-    }
-}
-
-impl Faulty for DeviceError {
-    fn fault(&self) -> Fault {
-        match self {
-            Self::Account(error) => error.fault(),
-            Self::Connection(error) => error.fault(),
-            Self::Contended(_) => Fault::Temporary,
-            Self::Store(error) => error.fault(),
-            Self::Content(_) | Self::Id(_) | Self::NotMember(_) | Self::NoSuchMember { .. } => Fault::Configuration,
-            Self::Engine(_) | Self::Random => Fault::Internal,
-        }
-    }
-}
+pub(crate) const TRIES_MAX: u32 = 64;
+/// Pauses while the retention bot has not reached the present epoch: it needs one round trip.
+const BOT_PAUSES: Growth = Growth::doubling(Duration::from_millis(20), Duration::from_secs(1));
 
 /// Which messages of a conversation a device reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -296,6 +229,7 @@ impl Device {
         events: &mut Vec<Event>,
     ) -> Result<u64, DeviceError> {
         let data = content.encode()?;
+        let mut bot = Pause::new(BOT_PAUSES);
         for _ in 0..TRIES_MAX {
             if self.session(conversation)?.session.has_proposals() {
                 self.commit_once(conversation, &[], &[], reading, events).await?;
@@ -309,6 +243,13 @@ impl Device {
             let send = SendApplication { send_id: random::<16>()?.to_vec(), message };
             match self.ask_accepted(Request::SendApplication(send)).await {
                 Ok(seq) => return Ok(seq),
+                Err(error) if error.refusal() == Some(RefusalCode::BotBehind) => {
+                    tokio::time::sleep(bot.grow()).await;
+                    events.extend(self.sync(conversation, reading).await?);
+                }
+                Err(error) if error.refusal() == Some(RefusalCode::NotRead) => {
+                    self.commit_once(conversation, &[], &[], reading, events).await?;
+                }
                 Err(error) => self.catch_up(conversation, error, reading, events).await?,
             }
         }

@@ -7,6 +7,7 @@ pub mod blob;
 pub mod connection;
 pub mod conversations;
 mod deferred;
+mod error;
 pub mod mls;
 pub mod patience;
 pub mod safe;

@@ -15,9 +15,9 @@
 //! Invariant: what is not authentic changes nothing. A member may send a ciphertext that names the next key of another member;
 //! it is refused, and the true message that comes after it finds that key.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use mls_rs::client_builder::{
     BaseConfig, WithCryptoProvider, WithGroupStateStorage, WithIdentityProvider, WithKeyPackageRepo, WithMlsRules,
 };
@@ -33,74 +33,20 @@ use mls_rs::{
     CipherSuite, CipherSuiteProvider, Client, CryptoProvider, ExtensionList, MlsMessage, MlsMessageDescription,
 };
 use mls_rs_core::crypto::SignatureSecretKey;
-use mls_rs_core::error::IntoAnyError;
-use mls_rs_core::group::{EpochRecord, GroupState, GroupStateStorage};
-use mls_rs_core::key_package::{KeyPackageData, KeyPackageStorage};
 use mls_rs_crypto_awslc::AwsLcCryptoProvider;
-use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use self::error::EngineError;
+use self::error::guarded;
+use self::mailbox::Mailbox;
+pub use self::mailbox::{KeyPackages, NotRead};
 use super::deferred::{Desk, Provider};
-use retaind_protocol::credential::{CredentialError, Identity, Verifier, signing_identity};
-use retaind_protocol::ids::{ConversationId, DeviceId, IdError};
-use retaind_protocol::shape::{self, ShapeError};
+use retaind_protocol::credential::{Identity, Verifier, signing_identity};
+use retaind_protocol::ids::{ConversationId, DeviceId};
+use retaind_protocol::shape;
 
-/// Why MLS refused.
-#[derive(Debug, Error)]
-pub enum EngineError {
-    /// An error of the MLS library.
-    #[error("MLS: {0}")]
-    Mls(MlsError),
-    /// Bytes of a stored state or message do not decode.
-    #[error("MLS bytes do not decode: {0}")]
-    Codec(mls_rs::mls_rs_codec::Error),
-    /// A message would unpack to too much, or to nothing.
-    #[error("message is not unpacked: {0}")]
-    Shape(ShapeError),
-    /// A member's credential is not valid.
-    #[error(transparent)]
-    Credential(#[from] CredentialError),
-    /// The group's id is not a conversation id.
-    #[error(transparent)]
-    Id(#[from] IdError),
-    /// The crypto provider does not have the suite.
-    #[error("cipher suite {0} is not supported, use 7 (P-384) or 5 (P-521)")]
-    Suite(u16),
-    /// A message of a kind that does not belong in this part of the protocol.
-    #[error("message is {0}, which has no place here")]
-    Unexpected(&'static str),
-    /// The sender named in the message is not in the tree.
-    #[error("sender of the message is not a member")]
-    NoSender,
-    /// The group does not name the network as external sender.
-    #[error("conversation does not name this network as external sender")]
-    ExternalSender,
-}
-
-// not by `#[from]`: their texts are part of these errors' own, which stand in records
-impl From<MlsError> for EngineError {
-    fn from(error: MlsError) -> Self {
-        Self::Mls(error)
-    }
-}
-
-impl From<mls_rs::mls_rs_codec::Error> for EngineError {
-    fn from(error: mls_rs::mls_rs_codec::Error) -> Self {
-        Self::Codec(error)
-    }
-}
-
-impl EngineError {
-    /// Is this the answer to a Welcome whose key package this device does not hold?
-    pub fn is_unknown_key_package(&self) -> bool {
-        matches!(self, Self::Mls(MlsError::WelcomeKeyPackageNotFound))
-    }
-
-    /// Could this device's own state not be read? Then the message is as good as before, and nothing is known about it.
-    pub fn is_of_state(&self) -> bool {
-        matches!(self, Self::Mls(MlsError::KeyPackageRepoError(_)))
-    }
-}
+mod error;
+mod mailbox;
 
 /// Fewer messages than this are not worth a copy of the state and a thread.
 const DEFER_MESSAGES_MIN: usize = 8;
@@ -112,87 +58,6 @@ type Config = WithMlsRules<
         WithCryptoProvider<Provider, WithGroupStateStorage<Mailbox, WithKeyPackageRepo<Mailbox, BaseConfig>>>,
     >,
 >;
-
-/// A key package could not be looked up: this device's state cannot be read.
-#[derive(Debug, Error)]
-#[error(transparent)]
-pub struct NotRead(#[from] pub Box<dyn std::error::Error + Send + Sync>);
-
-impl IntoAnyError for NotRead {
-    fn into_dyn_error(self) -> Result<Box<dyn std::error::Error + Send + Sync>, Self> {
-        Ok(self.0)
-    }
-}
-
-/// Look-up of the private parts of this device's key packages.
-pub trait KeyPackages: Send + Sync {
-    /// The stored bytes ([`NewKeyPackage::secret`]) of the package with this reference; `None`: there is none. A failed
-    /// look-up is an error: a Welcome that is mistaken for another device's is a conversation that is never archived.
-    fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, NotRead>;
-}
-
-/// Holds what MLS wrote until the session's owner takes it.
-#[derive(Clone)]
-struct Mailbox {
-    slots: Arc<Mutex<Slots>>,
-    key_packages: Arc<dyn KeyPackages>,
-}
-
-#[derive(Default)]
-struct Slots {
-    states: HashMap<Vec<u8>, Zeroizing<Vec<u8>>>,
-    new_packages: Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>,
-    used_packages: Vec<Vec<u8>>,
-}
-
-impl Mailbox {
-    fn with<R>(&self, f: impl FnOnce(&mut Slots) -> R) -> R {
-        f(&mut self.slots.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl GroupStateStorage for Mailbox {
-    type Error = MlsError;
-
-    fn state(&self, group_id: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, MlsError> {
-        Ok(self.with(|slots| slots.states.remove(group_id)))
-    }
-
-    fn epoch(&self, _: &[u8], _: u64) -> Result<Option<Zeroizing<Vec<u8>>>, MlsError> {
-        Ok(None)
-    }
-
-    fn write(&mut self, state: GroupState, _: Vec<EpochRecord>, _: Vec<EpochRecord>) -> Result<(), MlsError> {
-        self.with(|slots| slots.states.insert(state.id, state.data));
-        Ok(())
-    }
-
-    fn max_epoch_id(&self, _: &[u8]) -> Result<Option<u64>, MlsError> {
-        Ok(None)
-    }
-}
-
-impl KeyPackageStorage for Mailbox {
-    type Error = MlsError;
-
-    fn delete(&mut self, id: &[u8]) -> Result<(), MlsError> {
-        self.with(|slots| slots.used_packages.push(id.to_vec()));
-        Ok(())
-    }
-
-    fn insert(&mut self, id: Vec<u8>, package: KeyPackageData) -> Result<(), MlsError> {
-        let bytes = Zeroizing::new(package.mls_encode_to_vec()?);
-        self.with(|slots| slots.new_packages.push((id, bytes)));
-        Ok(())
-    }
-
-    fn get(&self, id: &[u8]) -> Result<Option<KeyPackageData>, MlsError> {
-        let looked_up =
-            self.key_packages.secret(id).map_err(|error| MlsError::KeyPackageRepoError(error.into_any_error()))?;
-        let Some(bytes) = looked_up else { return Ok(None) };
-        Ok(Some(KeyPackageData::mls_decode(&mut bytes.as_slice())?))
-    }
-}
 
 /// A key package that was just made.
 pub struct NewKeyPackage {
@@ -312,13 +177,15 @@ impl Engine {
     /// Joins by a Welcome. The used key package is listed by the next [`Session::save`].
     pub fn join(&self, welcome: &[u8]) -> Result<Session, EngineError> {
         let message = parse(welcome)?;
-        // the library would unpack the tree before it checks whose it is
-        let info = self.client.examine_welcome_message(&message)?;
-        for extension in info.extensions().iter().filter(|e| e.extension_type.raw_value() == shape::RATCHET_TREE) {
-            shape::check_tree(&extension.extension_data).map_err(EngineError::Shape)?;
-        }
-        let (group, _) = self.client.join_group(None, &message, None)?;
-        self.session(group)
+        guarded(|| {
+            // the library would unpack the tree before it checks whose it is
+            let info = self.client.examine_welcome_message(&message)?;
+            for extension in info.extensions().iter().filter(|e| e.extension_type.raw_value() == shape::RATCHET_TREE) {
+                shape::check_tree(&extension.extension_data).map_err(EngineError::Shape)?;
+            }
+            let (group, _) = self.client.join_group(None, &message, None)?;
+            self.session(group)
+        })
     }
 
     /// Restores a stored session.
@@ -328,7 +195,9 @@ impl Engine {
         secrets: Zeroizing<Vec<u8>>,
         tree: &[u8],
     ) -> Result<Session, EngineError> {
-        let group = load(&self.client, &self.mailbox, conversation, secrets.clone(), ExportedTree::from_bytes(tree)?)?;
+        let group = guarded(|| {
+            load(&self.client, &self.mailbox, conversation, secrets.clone(), ExportedTree::from_bytes(tree)?)
+        })?;
         let mut session = self.session(group)?;
         session.tree_stored = true;
         session.saved = Some(secrets);
@@ -467,6 +336,11 @@ impl Session {
         self.group.current_epoch()
     }
 
+    /// SHA-256 of the encoded `GroupContext`: what the network compares with the group that it tracks.
+    pub fn context(&self) -> Result<Vec<u8>, EngineError> {
+        Ok(digest(&SHA256, &self.group.context().mls_encode_to_vec()?).as_ref().to_vec())
+    }
+
     /// All devices that are members now, in order of their leaves.
     pub fn members(&self) -> Result<Vec<Identity>, EngineError> {
         let roster = self.group.roster();
@@ -565,7 +439,7 @@ impl Session {
             return Err(EngineError::Unexpected("an encrypted handshake"));
         }
         self.saved = None;
-        Ok(self.group.process_incoming_message(message)?)
+        guarded(|| Ok(self.group.process_incoming_message(message)?))
     }
 
     /// Describes a message that MLS has processed in `epoch`. The state is that of all members now, even if this

@@ -15,12 +15,18 @@ use retaind_state::{Guard, META, guard, schema::Step};
 use rusqlite::params;
 use zeroize::Zeroizing;
 
+mod lost;
+
+use self::lost::LOST;
+pub use self::lost::{KeptDelivery, LostConversation, LostStanding, LostState, LostWriter};
 use super::mls::{KeyPackages, NewKeyPackage, NotRead, StoredSession};
 
 /// The versions of a state file, see [`retaind_state::schema`]. The tables that the bot keeps beside these share the file's version:
 /// a step that changes those asks first whether they exist, as a client's file has none; new ones are made in the newest version.
-pub const STEPS: &[Step] =
-    &[|connection| connection.execute_batch(META).and_then(|()| connection.execute_batch(SCHEMA))];
+pub const STEPS: &[Step] = &[
+    |connection| connection.execute_batch(META).and_then(|()| connection.execute_batch(SCHEMA)),
+    |connection| connection.execute_batch(LOST),
+];
 
 /// Identity of the device, and the network that it belongs to.
 #[derive(Clone, PartialEq, Message)]

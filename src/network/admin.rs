@@ -123,6 +123,11 @@ impl Admin {
         self.change(|batch| accounts::set_retention(batch, users))
     }
 
+    /// Says whether messages of a new epoch are accepted only after every retention bot has reached it.
+    pub fn set_strict(&mut self, strict: bool) -> Result<(), NetworkError> {
+        self.change(|batch| accounts::set_strict(batch, strict))
+    }
+
     /// Stops keeping messages for a device that is gone for good, and suspends it. What was queued for it is deleted
     /// when all others have it. It stays a leaf of its conversations until their members remove it.
     pub fn retire_device(&mut self, device: &DeviceId) -> Result<(), NetworkError> {

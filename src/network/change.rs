@@ -6,7 +6,8 @@ use super::delivery::groups::{Ciphertext, Handshake};
 use super::directory::DeviceRow;
 use super::directory::key_packages::Checked;
 use super::directory::register::Claim;
-use retaind_protocol::wire::{Accepted, Answer, Cursor, Done};
+use retaind_protocol::ids::ConversationId;
+use retaind_protocol::wire::{Accepted, Answer, Cursor, Done, Reported};
 
 /// What is to be changed.
 pub(crate) enum Change {
@@ -19,6 +20,7 @@ pub(crate) enum Change {
     Acknowledge { device: DeviceRow, cursors: Vec<Cursor> },
     BlobCreate { device: DeviceRow, blob: BlobId, size: u64 },
     BlobFinish { device: DeviceRow, blob: BlobId },
+    Report { device: DeviceRow, conversation: ConversationId, reported: Reported },
     ProposeBots { conversations: Vec<i64> },
     Purge,
     SetPassword { device: DeviceRow, hash: String },
@@ -34,6 +36,7 @@ impl Change {
             | Self::Handshake { device, .. }
             | Self::Application { device, .. }
             | Self::Acknowledge { device, .. }
+            | Self::Report { device, .. }
             | Self::BlobCreate { device, .. }
             | Self::BlobFinish { device, .. }
             | Self::SetPassword { device, .. } => Some(device),
@@ -51,6 +54,7 @@ impl Change {
             | Self::PublishKeyPackages { .. }
             | Self::ClaimKeyPackages { .. }
             | Self::Acknowledge { .. }
+            | Self::Report { .. }
             | Self::BlobCreate { .. }
             | Self::BlobFinish { .. }
             | Self::ProposeBots { .. }

@@ -122,6 +122,9 @@ impl Executor {
             Change::Create { device, send_id, group_info, commit, welcome } => {
                 accept.create(&device, &send_id, &group_info, *commit, &welcome).map(Outcome::accepted)
             }
+            Change::Report { device, conversation, reported } => {
+                accept.report(&device, &conversation, &reported).map(|()| Outcome::done())
+            }
             Change::ProposeBots { conversations } => accept.propose_all(&conversations).map(Outcome::Proposed),
             Change::Acknowledge { device, cursors } => {
                 let moved = accept.acknowledge(&device, &cursors)?;

@@ -49,9 +49,11 @@ use super::error::{ChangeError, NetworkError, Refusal};
 pub(crate) mod contract;
 mod delivery;
 mod directory;
+mod reports;
 
 pub(crate) use self::delivery::{DeliveryBatch, DeliveryView, Purged};
 pub(crate) use self::directory::{DirectoryBatch, DirectoryView, NewDevice, Origin, SenderRow};
+pub(crate) use self::reports::{ReportBatch, ReportView};
 
 /// Sends of a device that are remembered, to answer a repeated one alike. A device must not have more unanswered.
 pub(crate) const SENDS_REMEMBERED: usize = 1024;
@@ -101,12 +103,12 @@ pub(crate) enum Writers {
 }
 
 /// All that can be read, of one instant.
-pub(crate) trait View: DirectoryView + DeliveryView {}
+pub(crate) trait View: DirectoryView + DeliveryView + ReportView {}
 
-impl<T: DirectoryView + DeliveryView + ?Sized> View for T {}
+impl<T: DirectoryView + DeliveryView + ReportView + ?Sized> View for T {}
 
 /// A transaction that has not ended. Dropped, it is undone.
-pub(crate) trait Batch: View + DirectoryBatch + DeliveryBatch {
+pub(crate) trait Batch: View + DirectoryBatch + DeliveryBatch + ReportBatch {
     /// What comes now can be undone on its own. There is one savepoint at a time.
     fn savepoint(&mut self) -> Result<(), LedgerError>;
 

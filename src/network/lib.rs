@@ -160,13 +160,17 @@ impl Shared {
             }
             std::mem::replace(&mut *current, Arc::clone(&policy))
         };
-        if before.retention_users != policy.retention_users {
+        if before.retention_users != policy.retention_users || before.strict != policy.strict {
             let text = if policy.retention_users.is_empty() {
                 "Data Retention Turned Off"
             } else {
                 "Data Retention Turned On"
             };
-            let notice = Notice { retention_users: policy.retention_users.clone(), text: text.to_owned() };
+            let notice = Notice {
+                retention_users: policy.retention_users.clone(),
+                text: text.to_owned(),
+                strict_retention: policy.strict,
+            };
             self.hub.broadcast(&connection::encode(&ServerFrame { id: 0, answer: Some(Answer::Notice(notice)) }));
         }
         self.hub.close(|device| policy.suspended.contains(&device));

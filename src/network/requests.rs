@@ -21,7 +21,7 @@ use super::{Shared, push};
 use retaind_protocol::limits::{BLOB_RANGE_BYTES_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX, LIST_ITEMS_MAX};
 use retaind_protocol::wire::{
     Account, Acknowledge, Answer, BlobFinish, BlobPut, ClientFrame, CreateConversation, Done, PublishKeyPackages,
-    RefusalCode, Request, SendHandshake, Subscribe,
+    RefusalCode, Report, Request, SendHandshake, Subscribe,
 };
 use retaind_task as task;
 
@@ -93,6 +93,10 @@ impl Session {
                     return self.submit(change, reply).await;
                 }
                 Err(_) => Refusal::invalid("`cipher_suite` is not a cipher suite"),
+            },
+            Some(Request::Report(request)) => match self.report(request) {
+                Ok(change) => return self.submit(change, reply).await,
+                Err(refusal) => refusal,
             },
             Some(Request::CountKeyPackages(_)) => {
                 let device = self.device.row;
@@ -211,6 +215,16 @@ impl Session {
             commit: Box::new(Handshake::parse(request.commit)?),
             welcome: request.welcome,
         })
+    }
+
+    fn report(&self, request: Report) -> Result<Change, Refusal> {
+        let Ok(conversation) = request.conversation.parse() else {
+            return Err(Refusal::invalid("`conversation` is not a conversation id"));
+        };
+        let Some(reported) = request.reported else {
+            return Err(Refusal::invalid("this report is not known to this network"));
+        };
+        Ok(Change::Report { device: self.device.clone(), conversation, reported })
     }
 
     async fn acknowledge(&self, request: Acknowledge, reply: Answering) -> Result<(), (Refusal, Answering)> {

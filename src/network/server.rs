@@ -130,9 +130,21 @@ async fn retain(shared: Arc<Shared>, shutdown: CancellationToken) {
             () = shared.policy_changed.notified() => {}
         }
         let policy = shared.policy();
+        repropose(&shared).await;
         if swept != Some(policy.version) {
             swept = (sweep(&shared, &policy, &shutdown).await == Proposed::Complete).then_some(policy.version);
         }
+    }
+}
+
+/// Proposes again in conversations that a bot cannot follow: another commit may have been faster, or a key package missing.
+async fn repropose(shared: &Arc<Shared>) {
+    let mut after = 0;
+    // a failed read was logged; the next tick tries again
+    while let Ok(lost) = shared.readers.run(move |db| Ok(db.lost_after(after, PROPOSE_AT_ONCE)?)).await {
+        let Some(last) = lost.last().copied() else { return };
+        after = last;
+        let _tried = shared.writer().change(Change::ProposeBots { conversations: lost }).await;
     }
 }
 

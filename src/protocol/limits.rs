@@ -36,6 +36,26 @@ pub const USER_NAME_BYTES_MAX: usize = 254;
 /// Longest file name kept in a message. Longer than any file system allows.
 pub const FILE_NAME_BYTES_MAX: usize = 4096;
 
+/// Largest leaf of a conversation's tree: a credential, three keys, and room for extensions. Every member keeps every
+/// leaf for good, so this times the number of devices is what a conversation can make each of them keep.
+pub const LEAF_BYTES_MAX: usize = 8 * 1024;
+
+/// Largest key package: a leaf, a key and a signature.
+pub const KEY_PACKAGE_BYTES_MAX: usize = 16 * 1024;
+
+/// Largest list of extensions, the ratchet tree apart, which is bounded by its leaves.
+pub const EXTENSIONS_BYTES_MAX: usize = 16 * 1024;
+
+/// Proposals that may wait for a commit in one epoch, and their bytes: every member keeps them until it comes.
+pub const PROPOSALS_MAX: usize = 1024;
+
+/// See [`PROPOSALS_MAX`]: each of them may be an ordinary one.
+pub const PROPOSALS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Largest state of a conversation, its secrets and its tree each, that a device keeps: far above what a frame's worth of
+/// members needs, and far below what a row of the state may hold.
+pub const SESSION_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Most one-time key packages that a device may have on the network at once.
 pub const KEY_PACKAGES_MAX: usize = 1000;
 

@@ -7,13 +7,16 @@
 //! first, by the grammar of RFC 9420, and refused if it has more than [`ITEMS_MAX`] list items or a list of more than
 //! [`EXTENSIONS_MAX`] extensions.
 //!
+//! What a handshake leaves behind stays: a leaf for the life of the conversation, a proposal until the next commit. So those
+//! parts have limits in bytes as well ([`LEAF_BYTES_MAX`], [`KEY_PACKAGE_BYTES_MAX`], [`EXTENSIONS_BYTES_MAX`]).
+//!
 //! Nothing is allocated, nothing recurses: the grammar is finite. What does not follow it is refused too; the library would
 //! refuse it as well, but later. Not here: whether anything is valid or authentic.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use thiserror::Error;
 
-use super::limits::LIST_ITEMS_MAX;
+use super::limits::{EXTENSIONS_BYTES_MAX, KEY_PACKAGE_BYTES_MAX, LEAF_BYTES_MAX, LIST_ITEMS_MAX};
 
 /// Most list items of one message: nodes of a tree, proposals, ciphertexts of a path, receivers of a Welcome, extensions.
 /// A conversation that fills a frame has some 24,000 devices and twice as many nodes.
@@ -33,7 +36,20 @@ pub enum ShapeError {
     /// It has a list of more than [`EXTENSIONS_MAX`] extensions.
     #[error("it has a list of more than {EXTENSIONS_MAX} extensions")]
     Extensions,
+    /// A part that members would have to keep is too large.
+    #[error("its {part} has more than {most} bytes")]
+    Part {
+        /// Which.
+        part: &'static str,
+        /// The most it may have.
+        most: usize,
+    },
 }
+
+const LEAF: (&str, usize) = ("leaf", LEAF_BYTES_MAX);
+const KEY_PACKAGE: (&str, usize) = ("key package", KEY_PACKAGE_BYTES_MAX);
+const EXTENSIONS: (&str, usize) = ("list of extensions", EXTENSIONS_BYTES_MAX);
+const OTHER_PROPOSAL: (&str, usize) = ("proposal", EXTENSIONS_BYTES_MAX);
 
 /// Type of the extension that holds a ratchet tree.
 pub const RATCHET_TREE: u16 = 2;
@@ -123,6 +139,18 @@ impl<'a> Walk<'a> {
         (0..count).try_for_each(|_| self.opaque().map(drop))
     }
 
+    /// A part that has at most so many bytes.
+    fn small(
+        &mut self,
+        (part, most): (&'static str, usize),
+        walk: impl FnOnce(&mut Self) -> Result<(), ShapeError>,
+    ) -> Result<(), ShapeError> {
+        let before = self.bytes.len();
+        walk(self)?;
+        let length = before.saturating_sub(self.bytes.len());
+        if length > most { Err(ShapeError::Part { part, most }) } else { Ok(()) }
+    }
+
     fn count(&mut self) -> Result<(), ShapeError> {
         self.items = self.items.checked_sub(1).ok_or(ShapeError::Items)?;
         Ok(())
@@ -149,7 +177,7 @@ impl<'a> Walk<'a> {
 
     fn extensions(&mut self) -> Result<(), ShapeError> {
         let mut inner = Walk { bytes: self.opaque()?, items: self.items };
-        let mut count = 0usize;
+        let (mut count, mut bytes) = (0usize, 0usize);
         while !inner.bytes.is_empty() {
             inner.count()?;
             count = count.saturating_add(1);
@@ -158,8 +186,13 @@ impl<'a> Walk<'a> {
             }
             let kind = inner.u16()?;
             let mut data = Walk { bytes: inner.opaque()?, items: inner.items };
+            let length = data.bytes.len();
             match kind {
-                RATCHET_TREE => data.tree()?,
+                RATCHET_TREE => {
+                    data.tree()?;
+                    inner.items = data.items;
+                    continue;
+                }
                 EXTERNAL_SENDERS => data.list(|sender| {
                     sender.opaques(1)?;
                     sender.u16()?;
@@ -168,6 +201,11 @@ impl<'a> Walk<'a> {
                 _ => {}
             }
             inner.items = data.items;
+            bytes = bytes.saturating_add(length);
+        }
+        if bytes > EXTENSIONS_BYTES_MAX {
+            let (part, most) = EXTENSIONS;
+            return Err(ShapeError::Part { part, most });
         }
         self.items = inner.items;
         Ok(())
@@ -186,28 +224,32 @@ impl<'a> Walk<'a> {
     }
 
     fn leaf(&mut self) -> Result<(), ShapeError> {
-        self.opaques(2)?;
-        // credential
-        self.u16()?;
-        self.opaque()?;
-        // capabilities: lists of numbers of two bytes, in memory too
-        self.opaques(5)?;
-        match self.u8()? {
-            1 => self.skip(16)?,
-            2 => {}
-            3 => self.opaques(1)?,
-            _ => return Err(ShapeError::Grammar),
-        }
-        self.extensions()?;
-        self.opaques(1)
+        self.small(LEAF, |leaf| {
+            leaf.opaques(2)?;
+            // credential
+            leaf.u16()?;
+            leaf.opaque()?;
+            // capabilities: lists of numbers of two bytes, in memory too
+            leaf.opaques(5)?;
+            match leaf.u8()? {
+                1 => leaf.skip(16)?,
+                2 => {}
+                3 => leaf.opaques(1)?,
+                _ => return Err(ShapeError::Grammar),
+            }
+            leaf.extensions()?;
+            leaf.opaques(1)
+        })
     }
 
     fn key_package(&mut self) -> Result<(), ShapeError> {
-        self.skip(4)?;
-        self.opaques(1)?;
-        self.leaf()?;
-        self.extensions()?;
-        self.opaques(1)
+        self.small(KEY_PACKAGE, |package| {
+            package.skip(4)?;
+            package.opaques(1)?;
+            package.leaf()?;
+            package.extensions()?;
+            package.opaques(1)
+        })
     }
 
     /// What follows the content (signature, tags) has no lists.
@@ -251,6 +293,13 @@ impl<'a> Walk<'a> {
             1 => self.key_package(),
             2 => self.leaf(),
             3 => self.skip(4),
+            7 => self.extensions(),
+            kind => self.small(OTHER_PROPOSAL, |proposal| proposal.other_proposal(kind)),
+        }
+    }
+
+    fn other_proposal(&mut self, kind: u16) -> Result<(), ShapeError> {
+        match kind {
             4 => {
                 match self.u8()? {
                     1 => self.opaques(1)?,
@@ -268,9 +317,7 @@ impl<'a> Walk<'a> {
                 self.skip(4)?;
                 self.extensions()
             }
-            6 => self.opaques(1),
-            7 => self.extensions(),
-            // the library reads any other type as one vector
+            // an external init, or what the library reads as one vector
             _ => self.opaques(1),
         }
     }

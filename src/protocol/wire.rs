@@ -23,8 +23,16 @@
 use prost::{DecodeError, Enumeration, Message, Oneof};
 use thiserror::Error;
 
+pub use self::delivery::{
+    Acknowledge, ConversationState, Conversations, Cursor, Deliveries, Delivery, DeliveryKind, Fetch,
+    ListConversations, Subscribe,
+};
+pub use self::report::{Follows, Lost, Report, Reported, Unread};
 use super::fields;
 use super::limits::LIST_ITEMS_MAX;
+
+mod delivery;
+mod report;
 
 /// Version of this protocol; a network refuses what it does not know.
 pub const WIRE_VERSION: u32 = 1;
@@ -41,7 +49,7 @@ pub struct ClientFrame {
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// The request.
-    #[prost(oneof = "Request", tags = "2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21")]
+    #[prost(oneof = "Request", tags = "2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22")]
     pub request: Option<Request>,
 }
 
@@ -148,6 +156,8 @@ pub enum Request {
     ReadAccount(ReadAccount),
     #[prost(message, tag = "21")]
     ChangePassword(ChangePassword),
+    #[prost(message, tag = "22")]
+    Report(Report),
 }
 
 /// All answers and pushes of the network.
@@ -216,6 +226,10 @@ pub struct NetworkInfo {
     /// 32 random bytes, to be signed at registration and log-in on this connection.
     #[prost(bytes = "vec", tag = "6")]
     pub nonce: Vec<u8>,
+    /// Whether messages of a new epoch are accepted only after every retention bot has reported that it
+    /// [`Follows`] there.
+    #[prost(bool, tag = "7")]
+    pub strict_retention: bool,
 }
 
 /// Makes a new device of a user (with an invite code) or of a bot account (with its password).
@@ -398,140 +412,6 @@ pub struct Accepted {
     pub seq: u64,
 }
 
-/// Reads messages of one conversation. Answered by [`Deliveries`].
-#[derive(Clone, PartialEq, Message)]
-pub struct Fetch {
-    /// Id of the conversation, 64 ASCII bytes.
-    #[prost(string, tag = "1")]
-    pub conversation: String,
-    /// Only messages with a greater `seq`.
-    #[prost(uint64, tag = "2")]
-    pub after_seq: u64,
-    /// Leave application messages out: for a device that only sends.
-    #[prost(bool, tag = "3")]
-    pub handshakes_only: bool,
-    /// Most payload bytes of the answer, which has at least one message.
-    #[prost(uint32, tag = "4")]
-    pub bytes_max: u32,
-}
-
-/// Answer to [`Fetch`].
-#[derive(Clone, PartialEq, Message)]
-pub struct Deliveries {
-    /// The messages, in order of `seq`.
-    #[prost(message, repeated, tag = "1")]
-    pub deliveries: Vec<Delivery>,
-    /// Highest `seq` that this answer covers: messages up to it that are not listed were left out on request.
-    #[prost(uint64, tag = "2")]
-    pub through_seq: u64,
-    /// Newest `seq` of the conversation.
-    #[prost(uint64, tag = "3")]
-    pub head_seq: u64,
-}
-
-/// One message of a conversation for this device.
-#[derive(Clone, PartialEq, Message)]
-pub struct Delivery {
-    /// Id of the conversation, 64 ASCII bytes.
-    #[prost(string, tag = "1")]
-    pub conversation: String,
-    /// Place in the conversation, from 1, without gaps.
-    #[prost(uint64, tag = "2")]
-    pub seq: u64,
-    /// Kind of `payload`.
-    #[prost(enumeration = "DeliveryKind", tag = "3")]
-    pub kind: i32,
-    /// Device that sent it (16 bytes), empty for the network itself. Named by the network, not authenticated by MLS.
-    #[prost(bytes = "vec", tag = "4")]
-    pub sender_device: Vec<u8>,
-    /// User of that device.
-    #[prost(string, tag = "5")]
-    pub sender_user: String,
-    /// When the network accepted it, microseconds since 1970, UTC.
-    #[prost(int64, tag = "6")]
-    pub accepted_at_micros: i64,
-    /// The MLS message.
-    #[prost(bytes = "vec", tag = "7")]
-    pub payload: Vec<u8>,
-}
-
-/// Kind of a delivery's payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
-#[repr(i32)]
-pub enum DeliveryKind {
-    /// Not set: refused by every reader.
-    Unspecified = 0,
-    /// MLS private message.
-    Application = 1,
-    /// MLS public message: commit or proposal.
-    Handshake = 2,
-    /// MLS Welcome: in place of the commit that added this device.
-    Welcome = 3,
-}
-
-/// Lists the conversations that this device is a member of or still has messages of. Answered by [`Conversations`].
-#[derive(Clone, PartialEq, Message)]
-pub struct ListConversations {
-    /// Lists only ids greater than this one (for the next page); empty = from the start.
-    #[prost(string, tag = "1")]
-    pub after: String,
-}
-
-/// Answer to [`ListConversations`]: one page.
-#[derive(Clone, PartialEq, Message)]
-pub struct Conversations {
-    /// The conversations, in order of id.
-    #[prost(message, repeated, tag = "1")]
-    pub conversations: Vec<ConversationState>,
-    /// Whether there is another page.
-    #[prost(bool, tag = "2")]
-    pub more: bool,
-}
-
-/// The network's state of a conversation for this device.
-#[derive(Clone, PartialEq, Message)]
-pub struct ConversationState {
-    /// Id of the conversation, 64 ASCII bytes.
-    #[prost(string, tag = "1")]
-    pub conversation: String,
-    /// Highest acknowledged `seq` of this device.
-    #[prost(uint64, tag = "2")]
-    pub acknowledged_seq: u64,
-    /// Newest `seq` of the conversation.
-    #[prost(uint64, tag = "3")]
-    pub head_seq: u64,
-}
-
-/// From now on every message of every conversation is pushed, starting after what was acknowledged. Answered by [`Done`].
-#[derive(Clone, PartialEq, Message)]
-pub struct Subscribe {
-    /// Most unacknowledged messages in flight.
-    #[prost(uint32, tag = "1")]
-    pub window_messages: u32,
-    /// Most unacknowledged payload bytes in flight (one message may exceed it).
-    #[prost(uint64, tag = "2")]
-    pub window_bytes: u64,
-}
-
-/// The device has stored these: the network need not keep them for it. Answered by [`Done`].
-#[derive(Clone, PartialEq, Message)]
-pub struct Acknowledge {
-    /// Cursors, one for each conversation.
-    #[prost(message, repeated, tag = "1")]
-    pub cursors: Vec<Cursor>,
-}
-
-/// All messages of a conversation up to and including `seq`.
-#[derive(Clone, PartialEq, Message)]
-pub struct Cursor {
-    /// Id of the conversation, 64 ASCII bytes.
-    #[prost(string, tag = "1")]
-    pub conversation: String,
-    /// Highest `seq` that is acknowledged.
-    #[prost(uint64, tag = "2")]
-    pub seq: u64,
-}
-
 /// Starts a blob: the ciphertext of an attachment. Answered by [`BlobCreated`].
 #[derive(Clone, PartialEq, Message)]
 pub struct BlobCreate {
@@ -630,6 +510,9 @@ pub struct Notice {
     /// Text for people: `Data Retention Turned On` or `Data Retention Turned Off`.
     #[prost(string, tag = "2")]
     pub text: String,
+    /// See [`NetworkInfo::strict_retention`].
+    #[prost(bool, tag = "3")]
+    pub strict_retention: bool,
 }
 
 /// The network refuses a request.
@@ -675,4 +558,8 @@ pub enum RefusalCode {
     Limit = 12,
     /// The network has a failure of its own (disk full, …): try again later.
     Unavailable = 13,
+    /// The retention bot has not reached this epoch yet: try again in a moment.
+    BotBehind = 14,
+    /// The retention bot could not read what this device sent in this epoch: commit, then send with the new keys.
+    NotRead = 15,
 }

@@ -8,10 +8,13 @@ use retaind_bot::commit::Durable;
 use retaind_bot::source::{Change, Chunk};
 use retaind_device::mls::StoredSession;
 use retaind_device::safe::Safe;
-use retaind_device::store::DeviceWriter as _;
+use retaind_device::store::{DeviceWriter as _, KeptDelivery, LostWriter as _};
 use retaind_protocol::ids::ConversationId;
+use retaind_protocol::wire::Reported;
 use retaind_state::{StoreError, Writer};
 use tokio::sync::mpsc;
+
+use crate::reports::Reports;
 
 /// Consecutive messages of one conversation, decrypted and formatted, to be committed as a whole.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub struct MlsChange {
     pub conversation: ConversationId,
     /// Highest `seq` that the records account for.
     pub cursor: u64,
+    /// What becomes of it as a conversation that cannot be followed, before the state after `cursor` is stored.
+    pub lost: Vec<LostStep>,
     /// MLS state after `cursor`.
     pub session: SessionChange,
     /// Number of the worker's turn that made the chunk, from 1.
@@ -48,10 +53,65 @@ pub struct MlsChange {
     pub progress: Progress,
     /// Where its acknowledgement waits once it is durable.
     pub owed: Owed,
+    /// What the network is told of the conversation then.
+    pub reports: Vec<Reported>,
+}
+
+/// A step of a conversation that cannot be followed.
+pub enum LostStep {
+    /// It cannot be followed from `since` on.
+    Begin {
+        /// The first message that could not be followed.
+        since: u64,
+        /// Why; no content.
+        reason: String,
+        /// The session right before it, after this cursor; `None`: the stored one is the last that could be used.
+        session: Option<(u64, StoredSession)>,
+    },
+    /// A message of it is kept.
+    Keep {
+        /// See `Begin`.
+        since: u64,
+        /// The message.
+        delivery: KeptDelivery,
+    },
+    /// The device was added again.
+    End {
+        /// By this message.
+        seq: u64,
+    },
+}
+
+impl std::fmt::Debug for LostStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Begin { since, .. } => write!(f, "begin at {since}"),
+            Self::Keep { delivery, .. } => write!(f, "keep {}", delivery.seq),
+            Self::End { seq } => write!(f, "end at {seq}"),
+        }
+    }
+}
+
+impl LostStep {
+    fn write(&self, tx: &Writer<'_>, conversation: &ConversationId) -> Result<(), StoreError> {
+        match self {
+            Self::Begin { since, reason, session } => {
+                if let Some((cursor, session)) = session {
+                    tx.put_session(conversation, *cursor, session)?;
+                }
+                tx.begin_lost(conversation, *since, reason)
+            }
+            Self::Keep { since, delivery } => tx.keep_delivery(conversation, *since, delivery),
+            Self::End { seq } => tx.end_lost(conversation, *seq),
+        }
+    }
 }
 
 impl Change for MlsChange {
     fn write(&self, tx: &Writer<'_>) -> Result<(), StoreError> {
+        for step in &self.lost {
+            step.write(tx, &self.conversation)?;
+        }
         match &self.session {
             SessionChange::Stored(session) => tx.put_session(&self.conversation, self.cursor, session),
             SessionChange::None => tx.put_cursor(&self.conversation, self.cursor),
@@ -60,6 +120,9 @@ impl Change for MlsChange {
 
     fn durable(self: Box<Self>, proof: &Durable) {
         self.progress.through(self.turn);
+        for reported in self.reports {
+            self.owed.report(self.conversation, reported);
+        }
         self.owed.add(self.conversation, self.cursor, proof);
     }
 }
@@ -102,6 +165,7 @@ impl Progress {
 #[derive(Debug, Clone)]
 pub struct Owed {
     safe: Arc<Mutex<Safe>>,
+    reports: Arc<Mutex<Reports>>,
     wake: mpsc::Sender<()>,
 }
 
@@ -109,15 +173,23 @@ pub struct Owed {
 #[derive(Debug)]
 pub struct Due {
     safe: Arc<Mutex<Safe>>,
+    reports: Arc<Mutex<Reports>>,
     woken: mpsc::Receiver<()>,
 }
 
 impl Owed {
     /// Makes both ends.
     pub fn new() -> (Self, Due) {
-        let safe = Arc::<Mutex<Safe>>::default();
+        let (safe, reports) = (Arc::<Mutex<Safe>>::default(), Arc::<Mutex<Reports>>::default());
         let (wake, woken) = mpsc::channel(1);
-        (Self { safe: safe.clone(), wake }, Due { safe, woken })
+        (Self { safe: safe.clone(), reports: reports.clone(), wake }, Due { safe, reports, woken })
+    }
+
+    /// The network is to be told this. Replaces what waits to be said of the same thing.
+    pub fn report(&self, conversation: ConversationId, reported: Reported) {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).put(conversation, reported);
+        // as in `add`
+        let _full_or_closed = self.wake.try_send(());
     }
 
     fn add(&self, conversation: ConversationId, seq: u64, proof: &Durable) {
@@ -131,6 +203,11 @@ impl Due {
     /// Waits until there is something to acknowledge. `false`: nothing more will come.
     pub async fn more(&mut self) -> bool {
         self.woken.recv().await.is_some()
+    }
+
+    /// Takes everything that the network is to be told.
+    pub fn take_reports(&self) -> Reports {
+        std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes everything there is to acknowledge.

@@ -15,6 +15,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,23 +23,26 @@ use lru::LruCache;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use retaind_archive::record::{
-    Ciphertext, KeyAction, Record, RecordBody, RecordError, SenderType, Unreadable, handshake_message_id,
-};
-use retaind_bot::batch::{Context, RecordBuffer, WrittenFile};
+use retaind_archive::record::{Ciphertext, RecordBody, RecordError, Unreadable};
+use retaind_bot::batch::RecordBuffer;
 use retaind_bot::files::{FilesError, Names};
 use retaind_bot::watchdog::Pulse;
-use retaind_device::mls::{Engine, EngineError, Membership, Proposed, Received, Session};
-use retaind_device::store::{DeviceState as _, Store, StoreError};
-use retaind_protocol::content::{Body, Content};
-use retaind_protocol::credential::{Identity, Role};
-use retaind_protocol::ids::{ConversationId, ConversationKind, UserName};
-use retaind_protocol::wire::DeliveryKind;
+use retaind_device::mls::{Engine, EngineError, Session};
+use retaind_device::store::{DeviceState as _, LostStanding, LostState as _, Store, StoreError};
+use retaind_protocol::ids::{ConversationId, UserName};
+use retaind_protocol::limits::SESSION_BYTES_MAX;
 use retaind_report::counters::Counters;
-use retaind_report::events::{Event, Events};
+use retaind_report::events::Events;
 
+mod lost;
+mod read;
+mod turn;
+
+use self::lost::Lost;
+use self::read::{Read, push};
+use self::turn::{Made, Run, gather, is_gap, next_run};
 use crate::change::{Decrypted, MlsChange, Owed, Progress, SessionChange};
-use crate::delivery::{Delivered, Recall};
+use crate::delivery::{Delivered, Recall, Strict};
 use crate::fetch::{FileJob, WantedFile};
 
 /// Most messages of one turn: enough to share one state over many, few enough to be committed within a second.
@@ -54,13 +58,11 @@ pub enum DecryptError {
     /// The state cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A stored session cannot be used.
-    #[error("stored MLS state of conversation `{conversation}` cannot be used")]
-    Session {
+    /// The messages of a conversation panic even where nothing is done but to keep them: a defect.
+    #[error("messages of conversation `{conversation}` cannot be kept, recording them panicked")]
+    Panicked {
         /// The conversation.
         conversation: ConversationId,
-        /// The error of MLS.
-        source: EngineError,
     },
     /// The state could not be read when a Welcome asked for its key: the message is not to blame.
     #[error(
@@ -114,6 +116,19 @@ struct Entry {
     waiting: Option<VecDeque<Delivered>>,
     others: Option<Vec<UserName>>,
     gap: Gap,
+    /// It cannot be followed.
+    lost: Option<Lost>,
+    /// It cannot be followed from its next message on, for this reason.
+    broken: Option<String>,
+    /// Is every epoch reported? The network waits for that after it was lost.
+    reports: bool,
+}
+
+impl Entry {
+    /// The place before this message.
+    fn before(&self, seq: u64) -> u64 {
+        seq.saturating_sub(1).min(self.cursor)
+    }
 }
 
 /// The assumption about messages that seem to be missing.
@@ -140,6 +155,8 @@ pub struct Neighbours {
     pub events: Events,
     /// Requests a new connection, for messages that this one has left out.
     pub recall: Recall,
+    /// Does the network wait for the bot in every epoch?
+    pub strict: Strict,
 }
 
 /// One worker.
@@ -155,6 +172,7 @@ pub struct Worker {
     counters: Arc<Counters>,
     events: Events,
     recall: Recall,
+    strict: Strict,
 }
 
 impl Worker {
@@ -162,9 +180,9 @@ impl Worker {
     pub fn new(engine: Engine, store: Arc<Mutex<Store>>, neighbours: Neighbours) -> Self {
         let network_id = engine.own().network_id.as_str().into();
         let entries = LruCache::unbounded();
-        let Neighbours { owed, names, counters, events, recall } = neighbours;
+        let Neighbours { owed, names, counters, events, recall, strict } = neighbours;
         let progress = Progress::default();
-        Self { engine, store, entries, progress, owed, turn: 0, names, network_id, counters, events, recall }
+        Self { engine, store, entries, progress, owed, turn: 0, names, network_id, counters, events, recall, strict }
     }
 
     /// Works until `inputs` ends, or until the turn in hand is done once it is `stopping`. `outputs` blocks when the next
@@ -287,63 +305,17 @@ impl Worker {
             self.entries.put(conversation, entry);
             return Ok(None);
         }
-        let mut made = Made::default();
-        let (mut known, mut deliveries) = (0usize, 0usize);
-        while let Some(run) = next_run(&mut queue, &entry) {
-            match run {
-                Run::Known => known = known.saturating_add(1),
-                Run::One(delivered) => {
-                    if is_gap(&entry, &delivered) {
-                        if entry.gap != Gap::Believed {
-                            if entry.gap == Gap::None {
-                                entry.gap = Gap::Doubted;
-                                self.doubt(&entry, &delivered);
-                            }
-                            known = known.saturating_add(1);
-                            continue;
-                        }
-                        self.hole(&entry, &delivered, made.records())?;
-                    }
-                    if entry.gap == Gap::Believed {
-                        entry.gap = Gap::None;
-                    }
-                    deliveries = deliveries.saturating_add(1);
-                    entry.cursor = delivered.seq;
-                    let read = self.record(&mut entry, &delivered)?;
-                    self.put(&mut made, &delivered, read)?;
-                }
-                Run::Applications(run) => {
-                    let Some(session) = &mut entry.session else { continue };
-                    if entry.gap == Gap::Believed {
-                        entry.gap = Gap::None;
-                    }
-                    deliveries = deliveries.saturating_add(run.len());
-                    let payloads: Vec<&[u8]> = run.iter().map(|delivered| delivered.payload.as_slice()).collect();
-                    let received = session.receive_many(&payloads);
-                    for (delivered, received) in run.iter().zip(received) {
-                        entry.cursor = delivered.seq;
-                        let read = self.received(&mut entry, delivered, received);
-                        self.put(&mut made, delivered, read)?;
-                    }
-                }
-            }
-        }
-        self.settled(known);
+        let (made, session) = self.safely(conversation, &mut entry, queue)?;
+        self.settled(made.known);
         if made.is_empty() {
             self.entries.put(conversation, entry);
             return Ok(None);
         }
-        let session = match &mut entry.session {
-            Some(session) => {
-                SessionChange::Stored(session.save().map_err(|source| DecryptError::Session { conversation, source })?)
-            }
-            None => SessionChange::None,
-        };
         entry.turn = self.turn;
-        let Made { first: records, wanted, files } = made;
+        let Made { first: records, wanted, files, deliveries, lost, reports, .. } = made;
         let deliveries = u64::try_from(deliveries).unwrap_or(u64::MAX);
         let (turn, progress, owed) = (self.turn, self.progress.clone(), self.owed.clone());
-        let change = MlsChange { conversation, cursor: entry.cursor, session, turn, progress, owed };
+        let change = MlsChange { conversation, cursor: entry.cursor, lost, session, turn, progress, owed, reports };
         let chunk = Decrypted { records, files, deliveries, change };
         let output = if wanted.is_empty() {
             Output::Chunk(chunk)
@@ -353,6 +325,85 @@ impl Worker {
         };
         self.entries.put(conversation, entry);
         Ok(Some(output))
+    }
+
+    /// Reads the queue. Whatever goes wrong with this conversation alone, it is the only one to suffer: what cannot be kept, or
+    /// panics, is tried once more without its keys, which records every message with its ciphertext.
+    fn safely(
+        &self,
+        conversation: ConversationId,
+        entry: &mut Entry,
+        queue: VecDeque<Delivered>,
+    ) -> Result<(Made, SessionChange), DecryptError> {
+        let (again, cursor, gap) = (queue.clone(), entry.cursor, entry.gap);
+        let why = match catch_unwind(AssertUnwindSafe(|| self.attempt(entry, queue))) {
+            Ok(Err(error)) => return Err(error),
+            Ok(Ok(made)) => match session_change(entry) {
+                Ok(session) => return Ok((made, session)),
+                Err(why) => {
+                    for file in &made.files {
+                        self.names.give_up(&file.temporary)?;
+                    }
+                    why
+                }
+            },
+            Err(_) => "processing its messages panicked".to_owned(),
+        };
+        tracing::error!(%conversation, why, "a conversation is set apart");
+        (entry.cursor, entry.gap) = (cursor, gap);
+        (entry.session, entry.others) = (None, None);
+        entry.broken = entry.lost.is_none().then_some(why);
+        match catch_unwind(AssertUnwindSafe(|| self.attempt(entry, again))) {
+            Ok(made) => Ok((made?, SessionChange::None)),
+            Err(_) => Err(DecryptError::Panicked { conversation }),
+        }
+    }
+
+    fn attempt(&self, entry: &mut Entry, mut queue: VecDeque<Delivered>) -> Result<Made, DecryptError> {
+        let mut made = Made::default();
+        while let Some(run) = next_run(&mut queue, entry) {
+            match run {
+                Run::Known => made.known = made.known.saturating_add(1),
+                Run::One(delivered) => {
+                    if is_gap(entry, &delivered) {
+                        if entry.gap != Gap::Believed {
+                            if entry.gap == Gap::None {
+                                entry.gap = Gap::Doubted;
+                                self.doubt(entry, &delivered);
+                            }
+                            made.known = made.known.saturating_add(1);
+                            continue;
+                        }
+                        self.hole(entry, &delivered, made.records())?;
+                    }
+                    if entry.gap == Gap::Believed {
+                        entry.gap = Gap::None;
+                    }
+                    made.deliveries = made.deliveries.saturating_add(1);
+                    entry.cursor = delivered.seq;
+                    let read = match entry.broken.take() {
+                        Some(why) => self.lose(entry, &delivered, &mut made, why)?,
+                        None => self.record(entry, &delivered, &mut made)?,
+                    };
+                    self.put(&mut made, &delivered, read)?;
+                }
+                Run::Applications(run) => {
+                    let Some(session) = &mut entry.session else { continue };
+                    if entry.gap == Gap::Believed {
+                        entry.gap = Gap::None;
+                    }
+                    made.deliveries = made.deliveries.saturating_add(run.len());
+                    let payloads: Vec<&[u8]> = run.iter().map(|delivered| delivered.payload.as_slice()).collect();
+                    let received = session.receive_many(&payloads);
+                    for (delivered, received) in run.iter().zip(received) {
+                        entry.cursor = delivered.seq;
+                        let read = self.received(entry, delivered, received, &mut made)?;
+                        self.put(&mut made, delivered, read)?;
+                    }
+                }
+            }
+        }
+        Ok(made)
     }
 
     /// This many messages are no longer in hand, without a record of this turn.
@@ -383,172 +434,6 @@ impl Worker {
         Ok(())
     }
 
-    /// Messages between the last one and this one have not come. Only a new delivery shows whether they are lost.
-    fn doubt(&self, entry: &Entry, delivered: &Delivered) {
-        tracing::warn!(
-            conversation = %delivered.conversation, from = entry.cursor.saturating_add(1), seq = delivered.seq,
-            "a connection left messages out, they are asked for on a new one"
-        );
-        self.recall.ask();
-    }
-
-    /// Records that messages between the last one and this one never came.
-    fn hole(&self, entry: &Entry, delivered: &Delivered, records: &mut RecordBuffer) -> Result<(), RecordError> {
-        let (conversation, from) = (delivered.conversation, entry.cursor.saturating_add(1));
-        let to = delivered.seq.saturating_sub(1);
-        self.events.raise(Event::MessageGap { conversation, from, to });
-        let context = self.context(delivered, from);
-        push(records, &context, RecordBody::Hole { from_seq: from, to_seq: to })
-    }
-
-    /// The context of a record whose sender only the network names.
-    fn context(&self, delivered: &Delivered, seq: u64) -> Context {
-        Context {
-            network_id: self.network_id.clone(),
-            sender_network_id: self.network_id.clone(),
-            sender: delivered.sender_user.clone(),
-            sender_type: SenderType::Normal,
-            device: delivered.sender_device,
-            receiver: None,
-            conversation: delivered.conversation,
-            seq,
-            received_micros: delivered.received_at_micros,
-            message_id: handshake_message_id(&delivered.conversation, seq),
-            sent_at_micros: delivered.accepted_at_micros,
-        }
-    }
-
-    /// The context of a record whose sender MLS has authenticated.
-    fn authenticated(&self, delivered: &Delivered, sender: &Identity) -> Context {
-        Context {
-            sender: Some(sender.user.clone()),
-            device: Some(sender.device),
-            sender_type: sender.role.into(),
-            ..self.context(delivered, delivered.seq)
-        }
-    }
-
-    fn record(&self, entry: &mut Entry, delivered: &Delivered) -> Result<Read, DecryptError> {
-        match delivered.kind {
-            DeliveryKind::Welcome => self.join(entry, delivered),
-            DeliveryKind::Application | DeliveryKind::Handshake => Ok(self.receive(entry, delivered)),
-            DeliveryKind::Unspecified => Ok(self.unreadable(delivered, "delivery of an unknown kind".to_owned())),
-        }
-    }
-
-    fn unreadable(&self, delivered: &Delivered, reason: String) -> Read {
-        let (conversation, seq) = (delivered.conversation, delivered.seq);
-        self.events.raise(Event::Undecryptable { conversation, seq, reason: reason.clone() });
-        Read::Unreadable(self.context(delivered, delivered.seq), reason, None)
-    }
-
-    fn join(&self, entry: &mut Entry, delivered: &Delivered) -> Result<Read, DecryptError> {
-        let session = match self.engine.join(&delivered.payload) {
-            Ok(session) if *session.conversation() == delivered.conversation => session,
-            Ok(_) => return Ok(self.unreadable(delivered, "welcome is of another conversation".to_owned())),
-            Err(source) if source.is_of_state() => {
-                return Err(DecryptError::Unread { conversation: delivered.conversation, source });
-            }
-            Err(error) if error.is_unknown_key_package() => {
-                let (conversation, seq) = (delivered.conversation, delivered.seq);
-                self.events.raise(Event::UnknownFallbackKey { conversation, seq });
-                let reason = "welcome to a key package that this device does not hold".to_owned();
-                return Ok(Read::Unreadable(self.context(delivered, seq), reason, None));
-            }
-            Err(error) => return Ok(self.unreadable(delivered, format!("welcome cannot be used: {error}"))),
-        };
-        let members = match session.members() {
-            Ok(members) => members,
-            Err(error) => return Ok(self.unreadable(delivered, format!("members cannot be verified: {error}"))),
-        };
-        let epoch = session.epoch();
-        entry.session = Some(session);
-        entry.others = None;
-        let line = OwnedBody::Joined { members: users(&members), epoch };
-        Ok(Read::OwnedBody(self.context(delivered, delivered.seq), line))
-    }
-
-    fn receive(&self, entry: &mut Entry, delivered: &Delivered) -> Read {
-        let Some(session) = &mut entry.session else {
-            return self.unreadable(delivered, "this device has no keys of the conversation".to_owned());
-        };
-        let received = session.receive(&delivered.payload);
-        self.received(entry, delivered, received)
-    }
-
-    fn received(&self, entry: &mut Entry, delivered: &Delivered, received: Result<Received, EngineError>) -> Read {
-        let received = match received {
-            Ok(received) => received,
-            Err(error) => return self.unreadable(delivered, format!("message cannot be decrypted: {error}")),
-        };
-        match received {
-            Received::Application { sender, data } => self.application(entry, delivered, &sender, &data),
-            Received::Commit { committer, added, removed, own, epoch } => {
-                entry.others = None;
-                let members = entry.session.as_ref().and_then(|session| session.members().ok());
-                let mut members = members.unwrap_or_default();
-                if own == Membership::Removed {
-                    // the session has ended: it keeps the members from before
-                    members.retain(|one| !removed.iter().chain(&added).any(|other| other.device == one.device));
-                    members.extend(added.iter().cloned());
-                }
-                let line = membership(&members, &added, &removed, epoch);
-                let context = self.authenticated(delivered, &committer);
-                if own == Membership::Removed {
-                    tracing::warn!(
-                        conversation = %delivered.conversation, by = %committer.user,
-                        "the bot was removed from a conversation"
-                    );
-                    entry.session = None;
-                }
-                Read::OwnedBody(context, line)
-            }
-            Received::Proposal { sender, proposal, epoch } => {
-                let context = match &sender {
-                    Some(sender) => self.authenticated(delivered, sender),
-                    None => self.context(delivered, delivered.seq),
-                };
-                let line = match (sender, proposal) {
-                    (Some(sender), Proposed::Remove(gone)) if sender.device == gone.device => {
-                        OwnedBody::Left(gone.user)
-                    }
-                    (None, Proposed::Add(_) | Proposed::Remove(_)) => OwnedBody::Keys(KeyAction::Retention, epoch),
-                    _ => OwnedBody::Keys(KeyAction::Proposal, epoch),
-                };
-                Read::OwnedBody(context, line)
-            }
-        }
-    }
-
-    fn application(&self, entry: &mut Entry, delivered: &Delivered, sender: &Identity, data: &[u8]) -> Read {
-        let mut context = self.authenticated(delivered, sender);
-        if delivered.conversation.kind() == ConversationKind::Direct {
-            if entry.others.is_none() {
-                let members = entry.session.as_ref().and_then(|session| session.members().ok());
-                entry.others = members.map(|members| users(&members));
-            }
-            let others = entry.others.as_deref().unwrap_or_default();
-            context.receiver = others.iter().find(|user| **user != sender.user).cloned();
-        }
-        match Content::decode(data) {
-            Ok(content) => {
-                context.message_id = content.message_id;
-                context.sent_at_micros = content.sent_at_micros;
-                if let Body::File(_) = content.body {
-                    Read::File(context, content)
-                } else {
-                    Read::OwnedBody(context, OwnedBody::Content(Box::new(content)))
-                }
-            }
-            Err(error) => {
-                let reason = format!("content cannot be parsed: {error}");
-                let (conversation, seq) = (delivered.conversation, delivered.seq);
-                self.events.raise(Event::Undecryptable { conversation, seq, reason: reason.clone() });
-                Read::Unreadable(context, reason, Some(data.to_vec()))
-            }
-        }
-    }
-
     /// Drops sessions that were not used for long; only committed ones, or an old state would come back.
     fn evict(&mut self) {
         let committed = self.progress.get();
@@ -565,153 +450,37 @@ impl Worker {
     }
 }
 
-/// The inputs of one turn: `first` and what `next` gives, up to a turn's limits.
-fn gather(first: Input, mut next: impl FnMut() -> Option<Input>) -> Vec<Input> {
-    let (mut messages, mut bytes) = (0usize, 0usize);
-    let mut inputs = Vec::new();
-    let mut input = Some(first);
-    while let Some(one) = input {
-        match &one {
-            Input::Delivered(delivered) => {
-                messages = messages.saturating_add(1);
-                bytes = bytes.saturating_add(delivered.payload.len());
-            }
-            Input::Resume(_) | Input::Reconnected => {}
-        }
-        inputs.push(one);
-        input = if messages < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX { next() } else { None };
+/// What is stored of a conversation's session; why it cannot be, if that is so.
+fn session_change(entry: &mut Entry) -> Result<SessionChange, String> {
+    let Some(session) = &mut entry.session else { return Ok(SessionChange::None) };
+    let stored = session.save().map_err(|error| format!("its state cannot be exported: {error}"))?;
+    let bytes = stored.secrets.len().max(stored.tree.as_ref().map_or(0, Vec::len));
+    if bytes > SESSION_BYTES_MAX {
+        return Err(format!("its state has {bytes} bytes, at most {SESSION_BYTES_MAX} are kept"));
     }
-    inputs
+    Ok(SessionChange::Stored(stored))
 }
 
 /// A conversation as the state has it.
 fn load(engine: &Engine, store: &Store, conversation: ConversationId) -> Result<Entry, DecryptError> {
-    let (session, cursor) = match store.session(&conversation)? {
+    let (mut broken, mut session) = (None, None);
+    let cursor = match store.session(&conversation)? {
         Some((cursor, secrets, tree)) => {
-            let session = engine
-                .load(&conversation, secrets, &tree)
-                .map_err(|source| DecryptError::Session { conversation, source })?;
-            (Some(session), cursor)
-        }
-        None => (None, store.cursor(&conversation)?.unwrap_or(0)),
-    };
-    Ok(Entry { session, cursor, turn: 0, waiting: None, others: None, gap: Gap::None })
-}
-
-/// Are there messages missing between the last one and this one?
-fn is_gap(entry: &Entry, delivered: &Delivered) -> bool {
-    // messages from before it was added (again) were not meant for the bot
-    let rejoined = delivered.kind == DeliveryKind::Welcome && entry.session.is_none();
-    delivered.seq > entry.cursor.saturating_add(1) && !rejoined
-}
-
-/// The outcome of decrypting one message.
-enum Read {
-    OwnedBody(Context, OwnedBody),
-    File(Context, Content),
-    /// With the reason, and the plaintext if there is one.
-    Unreadable(Context, String, Option<Vec<u8>>),
-}
-
-/// What a turn has made of one conversation so far.
-#[derive(Default)]
-struct Made {
-    first: RecordBuffer,
-    wanted: Vec<WantedFile>,
-    files: Vec<WrittenFile>,
-}
-
-impl Made {
-    /// The buffer for the next line.
-    fn records(&mut self) -> &mut RecordBuffer {
-        match self.wanted.last_mut() {
-            Some(wanted) => &mut wanted.after,
-            None => &mut self.first,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.wanted.is_empty()
-    }
-}
-
-/// The next messages in a conversation's queue.
-enum Run {
-    /// A message that was processed before.
-    Known,
-    /// Any other message.
-    One(Delivered),
-    /// Consecutive application messages for an open session.
-    Applications(Vec<Delivered>),
-}
-
-fn next_run(queue: &mut VecDeque<Delivered>, entry: &Entry) -> Option<Run> {
-    let first = queue.pop_front()?;
-    if first.seq <= entry.cursor {
-        return Some(Run::Known);
-    }
-    let follows =
-        |next: &Delivered, seq: u64| next.kind == DeliveryKind::Application && Some(next.seq) == seq.checked_add(1);
-    if entry.session.is_none() || !follows(&first, entry.cursor) {
-        return Some(Run::One(first));
-    }
-    let mut seq = first.seq;
-    let mut run = vec![first];
-    while let Some(next) = queue.pop_front_if(|next| follows(next, seq)) {
-        seq = next.seq;
-        run.push(next);
-    }
-    Some(Run::Applications(run))
-}
-
-/// An owned [`RecordBody`].
-enum OwnedBody {
-    Content(Box<Content>),
-    Membership { added: Vec<UserName>, deleted: Vec<UserName> },
-    Left(UserName),
-    Joined { members: Vec<UserName>, epoch: u64 },
-    Keys(KeyAction<'static>, u64),
-}
-
-impl OwnedBody {
-    fn as_body(&self) -> RecordBody<'_> {
-        match self {
-            Self::Content(content) => RecordBody::Content { content, file: None },
-            Self::Membership { added, deleted } => RecordBody::Membership { added, deleted },
-            Self::Left(user) => RecordBody::Left { user },
-            Self::Joined { members, epoch } => {
-                RecordBody::KeyEvent { action: KeyAction::Joined { members }, epoch: *epoch }
+            // unsealed, it is as it was stored: that it cannot be used is this conversation's matter alone
+            match engine.load(&conversation, secrets, &tree) {
+                Ok(loaded) => session = Some(loaded),
+                Err(error) => broken = Some(format!("its stored state cannot be used: {error}")),
             }
-            Self::Keys(action, epoch) => RecordBody::KeyEvent { action: *action, epoch: *epoch },
+            cursor
         }
-    }
-}
-
-fn push(records: &mut RecordBuffer, context: &Context, body: RecordBody<'_>) -> Result<(), RecordError> {
-    let record = Record { context: context.as_record(), body };
-    records.push(context.received_micros, |out| record.append_line(out))
-}
-
-/// Users whose first device was added, and users whose last device was removed.
-fn membership(members: &[Identity], added: &[Identity], removed: &[Identity], epoch: u64) -> OwnedBody {
-    let devices = |all: &[Identity], user: &UserName| all.iter().filter(|one| one.user == *user).count();
-    let mut came = users(added);
-    came.retain(|user| devices(members, user) <= devices(added, user) && devices(removed, user) == 0);
-    let mut left = users(removed);
-    left.retain(|user| devices(members, user) == 0);
-    if came.is_empty() && left.is_empty() {
-        return OwnedBody::Keys(KeyAction::KeyUpdate, epoch);
-    }
-    OwnedBody::Membership { added: came, deleted: left }
-}
-
-/// Names of users, each once, in order, without bots.
-fn users(members: &[Identity]) -> Vec<UserName> {
-    let mut users: Vec<UserName> =
-        members.iter().filter(|member| member.role != Role::Bot).map(|member| member.user.clone()).collect();
-    users.sort_unstable();
-    users.dedup();
-    users
+        None => store.cursor(&conversation)?.unwrap_or(0),
+    };
+    let (lost, reports) = match store.lost(&conversation)? {
+        Some(LostStanding { since, reason, ended: false }) => (Some(Lost::new(since, reason)), true),
+        Some(LostStanding { ended: true, .. }) => (None, true),
+        None => (None, false),
+    };
+    Ok(Entry { session, cursor, turn: 0, waiting: None, others: None, gap: Gap::None, lost, broken, reports })
 }
 
 /// The index of the worker of a conversation, below `workers`.

@@ -1,11 +1,14 @@
-//! What the network delivers, and the request to deliver it again.
+//! What the network delivers, the request to deliver it again, and whether the network waits for the bot.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use retaind_protocol::ids::{ConversationId, DeviceId, UserName};
 use retaind_protocol::wire::DeliveryKind;
 use tokio::sync::watch;
 
 /// A message as it was delivered, its names parsed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Delivered {
     /// The conversation.
     pub conversation: ConversationId,
@@ -50,5 +53,21 @@ impl Recall {
     pub async fn again(&self, asked: u64) {
         // this one keeps the channel open
         self.0.subscribe().wait_for(|now| *now != asked).await.ok();
+    }
+}
+
+/// Does the network accept messages of a new epoch only after the bot has reported it? Clones share the answer.
+#[derive(Debug, Clone, Default)]
+pub struct Strict(Arc<AtomicBool>);
+
+impl Strict {
+    /// As the network says now.
+    pub fn set(&self, strict: bool) {
+        self.0.store(strict, Ordering::Release);
+    }
+
+    /// As it said last.
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }

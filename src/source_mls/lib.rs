@@ -24,8 +24,10 @@ pub mod fetch;
 mod heartbeat;
 mod provision;
 pub mod receive;
+mod reports;
 mod source;
 
 pub use error::MlsError;
 pub use heartbeat::Heartbeat;
+pub use reports::Reports;
 pub use source::Mls;

@@ -25,18 +25,19 @@ use retaind_device::account::{self, AccountError, LoggedIn};
 use retaind_device::connection::{Connection, ConnectionError, Push};
 use retaind_device::mls::Engine;
 use retaind_device::safe::Safe;
-use retaind_device::store::{Store, StoreError};
+use retaind_device::store::{LostConversation, LostState as _, Store, StoreError};
 use retaind_protocol::credential::Identity;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::ids::{ConversationId, DeviceId, IdError, UserName};
-use retaind_protocol::wire::{Answer, Delivery, DeliveryKind, ListConversations, Request, Subscribe};
+use retaind_protocol::wire::{Answer, Delivery, DeliveryKind, ListConversations, Lost, Reported, Request, Subscribe};
 use retaind_report::events::Event;
 use retaind_report::status::Receiving;
 
-use crate::change::Due;
+use crate::change::{Due, Owed};
 use crate::decrypt::{Input, worker_of};
-use crate::delivery::{Delivered, Recall};
+use crate::delivery::{Delivered, Recall, Strict};
 use crate::heartbeat::Heartbeat;
+use crate::reports::Reports;
 
 /// Most messages in flight: received, not yet acknowledged.
 pub const WINDOW_MESSAGES: usize = 16_384;
@@ -102,6 +103,10 @@ pub struct Link {
     pub heartbeat: Heartbeat,
     /// Requests of the workers for a new connection, when messages are missing.
     pub recall: Recall,
+    /// Whether the network waits for the bot in every epoch.
+    pub strict: Strict,
+    /// Where reports wait.
+    pub owed: Owed,
 }
 
 /// How many new connections had been requested when the present one was opened.
@@ -215,6 +220,7 @@ impl Link {
     ) -> Result<(), ReceiveError> {
         let engine = account.engine(self.store.clone())?;
         account.replenish_key_packages(&engine, KEY_PACKAGES_BATCH).await?;
+        self.strict.set(account.connection.info().strict_retention);
         self.reconcile(&account.connection).await?;
         for worker in &self.workers {
             // a worker that has ended has failed, and the bot is stopping
@@ -277,15 +283,25 @@ impl Link {
                         account.replenish_key_packages(engine, KEY_PACKAGES_BATCH).await?;
                     }
                 }
-                Some(Push::Notice(notice)) => tracing::info!(text = notice.text, "notice of the network"),
+                Some(Push::Notice(notice)) => {
+                    self.strict.set(notice.strict_retention);
+                    tracing::info!(text = notice.text, "notice of the network");
+                }
                 None => return Ok(()),
             }
         }
     }
 
-    /// Acknowledges what the state holds and the network does not know: lost acknowledgements.
+    /// Acknowledges what the state holds and the network does not know: lost acknowledgements. Says again which conversations
+    /// cannot be followed.
     async fn reconcile(&self, connection: &Connection) -> Result<(), ReceiveError> {
-        let safe = Safe::stored(&self.store.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let (safe, lost) = {
+            let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+            (Safe::stored(&store)?, store.all_lost()?)
+        };
+        for LostConversation { conversation, since, .. } in lost.into_iter().filter(|lost| lost.ended.is_none()) {
+            self.owed.report(conversation, Reported::Lost(Lost { seq: since }));
+        }
         let mut after = String::new();
         loop {
             let Answer::Conversations(page) =
@@ -362,22 +378,27 @@ async fn next(pushes: &mut mpsc::Receiver<Push>, health: &mut watch::Receiver<He
     }
 }
 
-/// Acknowledges what is durable, until nothing more comes and all is acknowledged, or the network is away. Never blocks
-/// the commit: while the network is away each conversation's highest place waits.
+/// Acknowledges what is durable and tells the network what the bot cannot read, until nothing more comes and all is done, or
+/// the network is away. Never blocks the commit: while the network is away each conversation's highest place waits.
 pub async fn acknowledge(mut due: Due, mut connection: watch::Receiver<Option<Arc<Connection>>>) {
-    let mut safe = Safe::default();
+    let (mut safe, mut reports) = (Safe::default(), Reports::default());
     let mut open = true;
-    while open || !safe.is_empty() {
-        if safe.is_empty() {
+    while open || !safe.is_empty() || !reports.is_empty() {
+        if safe.is_empty() && reports.is_empty() {
             open = due.more().await;
         }
         safe.append(due.take());
-        if safe.is_empty() {
+        reports.append(due.take_reports());
+        if safe.is_empty() && reports.is_empty() {
             continue;
         }
         let current = connection.borrow_and_update().clone();
         let result = match current {
-            Some(current) => current.acknowledge(&mut safe).await,
+            Some(current) => {
+                // first what stops a conversation that cannot be read
+                let told = reports.tell(&current).await;
+                told.and(current.acknowledge(&mut safe).await)
+            }
             None => Err(ConnectionError::Closed),
         };
         if let Err(error) = result {

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::change::Owed;
 use crate::decrypt::{Input, Neighbours, Worker};
-use crate::delivery::Recall;
+use crate::delivery::{Recall, Strict};
 use crate::error::MlsError;
 use crate::fetch::{self, Fetcher};
 use crate::heartbeat::Heartbeat;
@@ -190,13 +190,14 @@ impl Stages {
         let stopping = Arc::new(AtomicBool::new(false));
         let (outputs, made) = mpsc::channel(OUTPUTS_MAX);
         let (owed, due) = Owed::new();
-        let recall = Recall::default();
+        let (recall, strict) = (Recall::default(), Strict::default());
         let neighbours = Neighbours {
-            owed,
+            owed: owed.clone(),
             names: names.clone(),
             counters: around.counters.clone(),
             events: around.events.clone(),
             recall: recall.clone(),
+            strict: strict.clone(),
         };
         let working = mls.workers.max(1);
         let (tell, workers) = mpsc::channel(working);
@@ -239,6 +240,8 @@ impl Stages {
             ready: Mutex::new(mls.ready),
             heartbeat: mls.heartbeat,
             recall,
+            strict,
+            owed,
         };
         let mut tasks = JoinSet::new();
         task::spawn_in(&mut tasks, FETCH, async move { named(FETCH, task::spawn(FETCH, fetcher.run(made)).await) });

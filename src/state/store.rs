@@ -228,9 +228,19 @@ impl Store {
         sql: &str,
         f: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
+        self.rows_of(sql, [], f)
+    }
+
+    /// Rows that a statement finds by several keys.
+    pub fn rows_of<T>(
+        &self,
+        sql: &str,
+        keys: impl rusqlite::Params,
+        f: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
         let failed = |e| self.failed("read", e);
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        statement.query_map([], f).and_then(Iterator::collect).map_err(failed)
+        statement.query_map(keys, f).and_then(Iterator::collect).map_err(failed)
     }
 
     /// Adds `schema` to the tables. Every statement must be harmless when repeated.

@@ -155,6 +155,7 @@ fn events() -> Vec<Event> {
         | Event::UnknownFallbackKey { .. }
         | Event::MessageGap { .. }
         | Event::Undecryptable { .. }
+        | Event::ConversationLost { .. }
         | Event::DiskNearlyFull { .. }
         | Event::EvidenceChainBroken { .. }
         | Event::EventsDropped { .. } => true,
@@ -181,6 +182,7 @@ fn events() -> Vec<Event> {
         Event::UnknownFallbackKey { conversation, seq: 0 },
         Event::MessageGap { conversation, from: 0, to: 0 },
         Event::Undecryptable { conversation, seq: 0, reason: text() },
+        Event::ConversationLost { conversation, seq: 0, reason: text() },
         Event::DiskNearlyFull { directory: text(), free_bytes: 0 },
         Event::EvidenceChainBroken { what: text() },
         Event::EventsDropped { count: 0 },

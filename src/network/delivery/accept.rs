@@ -1,9 +1,10 @@
 //! Accepting: reads the rows that a message needs, passes them to [`decide`], and writes the entry that it returns. Every
 //! function runs inside a savepoint of a batch; a refusal undoes its own rows only, a failing ledger the whole batch.
 
-use super::decide::{self, Commit, Current, Retained, Sending};
+use super::decide::{self, Commit, Current, Sending};
 use super::entry::{ConversationRow, Effects, Entry, SendId};
 use super::groups::{self, Ciphertext, Group, Groups, Handshake, HandshakeKind, NextEpoch};
+use super::report::Retained;
 use crate::clock::Moment;
 use crate::directory::{DeviceRow, RetentionPolicy};
 use crate::error::{ChangeError, Refusal};
@@ -56,6 +57,7 @@ impl Accept<'_> {
         let row = self.rows.insert_conversation(vacant.id(), suite)?;
         self.append(row, &entry)?;
         self.groups.put(row, group);
+        self.await_bots(row)?;
         Ok(entry.seq)
     }
 
@@ -74,13 +76,14 @@ impl Accept<'_> {
         let sending = Sending { device: sender, send_id, at: self.now };
         let (id, payload) = (handshake.conversation, std::mem::take(&mut handshake.bytes));
         let current = self.current(&id, sender, handshake.epoch)?;
-        let row = current.conversation().row;
+        let (row, reported) = (current.conversation().row, current.conversation().reported);
+        let lost = self.lost_bots(current.conversation())?;
         let group = self.groups.load(&*self.rows, self.keys, current.conversation())?;
         let (entry, group) = match handshake.content {
             HandshakeKind::Commit => {
                 let committed = groups::commit(self.keys, group, handshake, welcome, &sender.device, self.now)?;
                 let (commit, group) = self.known(id, committed, &payload, welcome)?;
-                (decide::commit(self.policy, &current, &sending, commit)?, group)
+                (decide::commit(self.policy, &lost, &current, &sending, commit)?, group)
             }
             HandshakeKind::Proposal => {
                 decide::without_welcome(welcome)?;
@@ -91,6 +94,13 @@ impl Accept<'_> {
         };
         self.append(row, &entry)?;
         self.groups.put(row, group);
+        if entry.turnover.is_some() {
+            self.await_bots(row)?;
+            if reported {
+                // a bot that is out now is to come back, and a proposal that was not taken is made again
+                let _proposed = self.propose_bots(row)?;
+            }
+        }
         Ok(entry.seq)
     }
 
@@ -107,7 +117,10 @@ impl Accept<'_> {
         }
         let current = self.current(&message.conversation, sender, message.epoch)?;
         let row = current.conversation().row;
-        let retained = self.retained(row)?;
+        let retained = self.retained(current.conversation())?;
+        if self.is_unread(current.conversation(), sender.row)? {
+            return Err(decide::not_read().into());
+        }
         let sending = Sending { device: sender, send_id, at: self.now };
         let entry = decide::application(self.policy, &current, retained, &sending, message)?;
         self.append(row, &entry)?;
@@ -131,16 +144,21 @@ impl Accept<'_> {
         Ok(proposed)
     }
 
-    fn propose_bots(&mut self, row: i64) -> Result<Proposed, ChangeError> {
+    /// Proposes to add the bots that a conversation lacks, and to remove those that cannot follow it.
+    pub(crate) fn propose_bots(&mut self, row: i64) -> Result<Proposed, ChangeError> {
         let Some(mut conversation) = self.rows.conversation_at(row)? else {
             return Ok(Proposed::Complete);
         };
         let policy = self.policy;
         for bot in &policy.required {
-            if !self.rows.is_member(row, bot.row)?
-                && self.propose_bot(&mut conversation, bot)? == Proposed::NoKeyPackage
-            {
-                return Ok(Proposed::NoKeyPackage);
+            match self.retained_by(&conversation, bot)? {
+                Retained::Yes | Retained::Behind => {}
+                Retained::Lost => self.propose_removal(&mut conversation, bot)?,
+                Retained::No => {
+                    if self.propose_bot(&mut conversation, bot)? == Proposed::NoKeyPackage {
+                        return Ok(Proposed::NoKeyPackage);
+                    }
+                }
             }
         }
         Ok(Proposed::Complete)
@@ -161,11 +179,22 @@ impl Accept<'_> {
             tracing::error!(%error, "the retention bot cannot be proposed to a conversation");
             Refusal::unavailable()
         })?;
-        let entry = decide::own_proposal(conversation, self.now, &payload, groups::encode(&group)?);
+        self.append_own(conversation, &payload, group)?;
+        Ok(Proposed::Complete)
+    }
+
+    /// Appends a proposal of the network's own; `group` has it.
+    pub(crate) fn append_own(
+        &mut self,
+        conversation: &mut ConversationRow,
+        payload: &[u8],
+        group: Group,
+    ) -> Result<(), ChangeError> {
+        let entry = decide::own_proposal(conversation, self.now, payload, groups::encode(&group)?);
         self.append(conversation.row, &entry)?;
         conversation.head_seq = entry.seq;
         self.groups.put(conversation.row, group);
-        Ok(Proposed::Complete)
+        Ok(())
     }
 
     fn current(&self, id: &ConversationId, sender: &DeviceRow, epoch: u64) -> Result<Current, ChangeError> {
@@ -175,15 +204,6 @@ impl Accept<'_> {
             None => false,
         };
         Ok(decide::current(id, found, member, epoch)?)
-    }
-
-    fn retained(&self, conversation: i64) -> Result<Retained, ChangeError> {
-        for bot in &self.policy.required {
-            if !self.rows.is_member(conversation, bot.row)? {
-                return Ok(Retained::No);
-            }
-        }
-        Ok(Retained::Yes)
     }
 
     /// A commit with the rows of the devices in it, and the group after it.

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 
 use super::entry::{ConversationRow, Entry, Joining, SendId, Turnover};
 use super::groups::{Ciphertext, HandshakeKind};
+use super::report::Retained;
 use crate::clock::Moment;
 use crate::directory::{DeviceRow, RetentionPolicy};
 use crate::error::Refusal;
@@ -43,15 +44,6 @@ impl Vacant {
     pub(crate) fn id(&self) -> &ConversationId {
         &self.0
     }
-}
-
-/// Are the retention bots members of a conversation?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Retained {
-    /// All of their active devices are.
-    Yes,
-    /// At least one is not.
-    No,
 }
 
 /// A commit that is valid as far as MLS goes, and what is known of the devices in it.
@@ -131,17 +123,34 @@ pub(crate) fn application<'a>(
             RefusalCode::BotMissing,
             "data retention is on and its bot is not in this conversation: commit the network's proposal first",
         )),
+        Retained::Lost => Err(Refusal::new(
+            RefusalCode::BotMissing,
+            "data retention is on and its bot cannot follow this conversation: commit the network's proposal first",
+        )),
+        Retained::Behind => Err(Refusal::new(
+            RefusalCode::BotBehind,
+            "data retention is on and its bot has not reached this epoch yet: try again in a moment",
+        )),
     }
 }
 
-/// A commit in a conversation that goes on.
+/// To a device whose messages the bot could not read.
+pub(crate) fn not_read() -> Refusal {
+    Refusal::new(
+        RefusalCode::NotRead,
+        "the retention bot could not read what this device sent in this epoch: commit, then send with the new keys",
+    )
+}
+
+/// A commit in a conversation that goes on. `lost`: bots (rows) that cannot follow it, which it may remove.
 pub(crate) fn commit<'a>(
     policy: &RetentionPolicy,
+    lost: &[i64],
     current: &Current,
     sending: &Sending<'_>,
     commit: Commit<'a>,
 ) -> Result<Entry<'a>, Refusal> {
-    committed(policy, current.0.head_seq, sending, commit, Vec::new())
+    committed(policy, lost, current.0.head_seq, sending, commit, Vec::new())
 }
 
 /// The first commit of a conversation: its sender is a member by having started it.
@@ -151,7 +160,7 @@ pub(crate) fn creation<'a>(
     sending: &Sending<'_>,
     commit: Commit<'a>,
 ) -> Result<Entry<'a>, Refusal> {
-    committed(policy, 0, sending, commit, vec![Joining { device: sending.device.row, welcomed: false }])
+    committed(policy, &[], 0, sending, commit, vec![Joining { device: sending.device.row, welcomed: false }])
 }
 
 /// A member's proposal. `removes`: the device that it would remove, `tree`: the group with it, encoded.
@@ -205,13 +214,15 @@ pub(crate) fn cursors(cursors: &[Cursor]) -> Result<Vec<(ConversationId, u64)>, 
 
 fn committed<'a>(
     policy: &RetentionPolicy,
+    lost: &[i64],
     head_seq: u64,
     sending: &Sending<'_>,
     commit: Commit<'a>,
     mut joining: Vec<Joining>,
 ) -> Result<Entry<'a>, Refusal> {
     bot_ready(policy)?;
-    if let Some(bot) = policy.required.iter().find(|bot| !commit.members.contains(&bot.device)) {
+    let missing = |bot: &&DeviceRow| !commit.members.contains(&bot.device) && !lost.contains(&bot.row);
+    if let Some(bot) = policy.required.iter().find(missing) {
         return Err(Refusal::new(
             RefusalCode::BotMissing,
             format!("data retention is on: every conversation must hold every device of `{}`", bot.user),

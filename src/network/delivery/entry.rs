@@ -15,6 +15,8 @@ pub(crate) struct ConversationRow {
     pub(crate) epoch: u64,
     /// Place of its newest message.
     pub(crate) head_seq: u64,
+    /// Has a retention bot said anything about it?
+    pub(crate) reported: bool,
 }
 
 /// The sender's own name for a message: the same message sent again has the same.

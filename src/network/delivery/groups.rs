@@ -8,36 +8,32 @@
 //! cannot know.
 
 use std::collections::HashSet;
-use std::num::NonZeroUsize;
 
-use lru::LruCache;
 use mls_rs::error::MlsError;
 use mls_rs::extension::built_in::ExternalSendersExt;
-use mls_rs::external_client::{ExternalGroup, ExternalReceivedMessage, ExternalSnapshot};
+use mls_rs::external_client::{ExternalGroup, ExternalReceivedMessage};
 use mls_rs::group::proposal::Proposal;
 use mls_rs::group::{CommitEffect, ContentType, Sender};
-use mls_rs::mls_rs_codec::MlsEncode;
+use mls_rs::mls_rs_codec::{MlsEncode, MlsSize as _};
 use mls_rs::{KeyPackage, MlsMessage, MlsMessageDescription};
 
-use super::entry::ConversationRow;
 use crate::clock::Moment;
-use crate::error::{ChangeError, Refusal};
+use crate::error::Refusal;
 use crate::keys::{Keys, MlsConfig, Suite};
-use crate::ledger::View;
 use retaind_protocol::credential::Identity;
 use retaind_protocol::ids::{ConversationId, DeviceId};
-use retaind_protocol::limits::CIPHERTEXT_BYTES_MAX;
+use retaind_protocol::limits::{CIPHERTEXT_BYTES_MAX, PROPOSALS_BYTES_MAX, PROPOSALS_MAX};
 use retaind_protocol::shape;
 use retaind_protocol::wire::RefusalCode;
 
+pub(crate) use self::cache::{Groups, encode};
+
+mod cache;
+
 pub(crate) type Group = ExternalGroup<MlsConfig>;
 
-/// Loaded groups: some kilobytes each, more for large rooms.
-const GROUPS_LOADED_MAX: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
 /// Longest GroupInfo of a new conversation: one leaf of some KiB, and room for extensions.
 const GROUP_INFO_BYTES_MAX: usize = 64 * 1024;
-/// Proposals that may wait for a commit in one epoch.
-const PROPOSALS_MAX: usize = 1024;
 
 /// A commit or proposal whose framing was read.
 #[derive(Debug)]
@@ -239,6 +235,13 @@ pub(crate) fn propose(
     let ExternalReceivedMessage::Proposal(description) = received else {
         return Err(Refusal::invalid("this is not a proposal"));
     };
+    let waiting = next.get_cached_proposals().iter().map(|cached| cached.proposal().mls_encoded_len()).sum::<usize>();
+    if waiting > PROPOSALS_BYTES_MAX {
+        let message = format!(
+            "proposals of more than {PROPOSALS_BYTES_MAX} bytes would wait for a commit: commit those that wait first"
+        );
+        return Err(Refusal::new(RefusalCode::Limit, message));
+    }
     let removes = match &description.proposal {
         Proposal::Remove(remove) => {
             let gone = group
@@ -278,6 +281,29 @@ fn as_message(package: &KeyPackage) -> Result<MlsMessage, MlsError> {
 /// The network's own proposal to add a device. `group` keeps it for the commit that takes it.
 pub(crate) fn propose_add(group: &mut Group, key_package: &[u8]) -> Result<Vec<u8>, MlsError> {
     group.propose_add(MlsMessage::from_bytes(key_package)?, Vec::new())?.to_bytes()
+}
+
+/// The network's own proposal to remove the member at `leaf`, kept as [`propose_add`] keeps its own.
+pub(crate) fn propose_remove(group: &mut Group, leaf: u32) -> Result<Vec<u8>, MlsError> {
+    group.propose_remove(leaf, Vec::new())?.to_bytes()
+}
+
+/// The leaf of a device.
+pub(crate) fn leaf_of(keys: &Keys, group: &Group, device: &DeviceId) -> Option<u32> {
+    let found = group
+        .roster()
+        .members_iter()
+        .find(|member| identity(keys, member.signing_identity()).is_ok_and(|identity| identity.device == *device));
+    found.map(|member| member.index())
+}
+
+/// Does a proposal to remove that leaf wait already?
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of MLS grow; what is not named here is not allowed")]
+pub(crate) fn is_removal_proposed(group: &Group, leaf: u32) -> bool {
+    group.get_cached_proposals().iter().any(|cached| match cached.proposal() {
+        Proposal::Remove(remove) => remove.to_remove() == leaf,
+        _ => false,
+    })
 }
 
 /// Does a proposal to add that device wait already?
@@ -356,77 +382,5 @@ fn refused_commit(error: &MlsError) -> Refusal {
             Refusal::new(RefusalCode::StaleEpoch, "the commit takes a proposal that is not here: read what is new")
         }
         other => Refusal::invalid(format!("the commit is not valid: {other}")),
-    }
-}
-
-/// The group as the ledger keeps it.
-pub(crate) fn encode(group: &Group) -> Result<Vec<u8>, Refusal> {
-    group.snapshot().to_bytes().map_err(|error| {
-        tracing::error!(%error, "the state of a conversation cannot be encoded");
-        Refusal::unavailable()
-    })
-}
-
-fn decode_group(keys: &Keys, conversation: &ConversationRow, tree: Option<Vec<u8>>) -> Result<Group, Refusal> {
-    let group = tree.and_then(|bytes| {
-        let snapshot = ExternalSnapshot::from_bytes(&bytes).ok()?;
-        keys.suite(u32::from(conversation.suite))?.observer.load_group(snapshot).ok()
-    });
-    group.ok_or_else(|| {
-        let ConversationRow { row, suite, .. } = conversation;
-        tracing::error!(conversation = row, suite, "the state of a conversation cannot be read");
-        Refusal::unavailable()
-    })
-}
-
-/// Loaded groups by conversation row. What a change put here is kept or undone with it. Emptied whenever a batch was not
-/// committed: it may be ahead of the ledger then.
-pub(crate) struct Groups {
-    loaded: LruCache<i64, Group>,
-    /// Conversations (rows) that the present change put here.
-    fresh: Vec<i64>,
-}
-
-impl Groups {
-    pub(crate) fn new() -> Self {
-        Self { loaded: LruCache::new(GROUPS_LOADED_MAX), fresh: Vec::new() }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.loaded.clear();
-        self.fresh.clear();
-    }
-
-    /// The group of a conversation, from memory or from its snapshot.
-    pub(crate) fn load(
-        &mut self,
-        rows: &dyn View,
-        keys: &Keys,
-        conversation: &ConversationRow,
-    ) -> Result<&Group, ChangeError> {
-        let row = conversation.row;
-        if !self.loaded.contains(&row) {
-            let group = decode_group(keys, conversation, rows.tree(row)?)?;
-            self.loaded.put(row, group);
-        }
-        self.loaded.get(&row).ok_or_else(|| Refusal::unavailable().into())
-    }
-
-    /// Takes over what the present change has written.
-    pub(crate) fn put(&mut self, row: i64, group: Group) {
-        self.loaded.put(row, group);
-        self.fresh.push(row);
-    }
-
-    /// The present change was accepted.
-    pub(crate) fn keep(&mut self) {
-        self.fresh.clear();
-    }
-
-    /// The present change was refused: its groups are loaded again.
-    pub(crate) fn undo(&mut self) {
-        for row in self.fresh.drain(..) {
-            self.loaded.pop(&row);
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Users, as the operator makes, suspends and watches them, and the passwords of bot accounts.
 
-use super::role_name;
+use super::{STRICT, STRICT_ON, role_name};
 use crate::error::{ChangeError, NetworkError, refuse};
 use crate::ledger::{Batch, Origin};
 use retaind_protocol::credential::Role;
@@ -73,6 +73,12 @@ pub(crate) fn set_retention(batch: &mut dyn Batch, users: &[UserName]) -> Result
         }
     }
     batch.set_retention(users)?;
+    Ok(batch.raise_policy_version()?)
+}
+
+/// Turns strict retention on or off.
+pub(crate) fn set_strict(batch: &mut dyn Batch, strict: bool) -> Result<(), NetworkError> {
+    batch.set_setting(STRICT, if strict { STRICT_ON } else { b"off" })?;
     Ok(batch.raise_policy_version()?)
 }
 

@@ -11,12 +11,9 @@ use crate::error::{ChangeError, Refusal, refuse};
 use crate::keys::Keys;
 use crate::ledger::Batch;
 use retaind_protocol::ids::UserName;
-use retaind_protocol::limits::{CLAIM_USERS_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX};
+use retaind_protocol::limits::{CLAIM_USERS_MAX, FRAME_BYTES_MAX, KEY_PACKAGE_BYTES_MAX, KEY_PACKAGES_MAX};
 use retaind_protocol::shape;
 use retaind_protocol::wire::{ClaimedKeyPackage, RefusalCode};
-
-/// A package is a few hundred bytes and a credential; a larger one carries something else.
-const KEY_PACKAGE_BYTES_MAX: usize = 16 * 1024;
 
 /// Which of the two kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

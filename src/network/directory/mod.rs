@@ -16,6 +16,10 @@ use super::ledger::{DirectoryView, LedgerError};
 use retaind_protocol::credential::Role;
 use retaind_protocol::ids::DeviceId;
 
+/// Setting: is retention strict?
+pub(crate) const STRICT: &str = "strict_retention";
+pub(crate) const STRICT_ON: &[u8] = b"on";
+
 /// A device as the directory knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeviceRow {
@@ -53,6 +57,8 @@ pub(crate) struct RetentionPolicy {
     pub(crate) required: Vec<DeviceRow>,
     /// A retention user without an active device: nothing can be retained, so nothing is accepted.
     pub(crate) unready: Option<String>,
+    /// Are messages of a new epoch accepted only after every bot has reached it?
+    pub(crate) strict: bool,
     /// Devices (rows) that may not speak.
     pub(crate) suspended: HashSet<i64>,
 }
@@ -65,6 +71,7 @@ impl RetentionPolicy {
             let devices = rows.devices_of(&user)?;
             policy.require(user, devices);
         }
+        policy.strict = rows.setting(STRICT)?.is_some_and(|strict| strict == STRICT_ON);
         policy.suspended = rows.suspended_devices()?;
         Ok(policy)
     }

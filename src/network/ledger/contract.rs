@@ -11,6 +11,7 @@ mod directory;
 mod groups;
 mod member;
 mod queues;
+mod reports;
 pub(crate) mod wrong;
 
 use super::{Batch, DirectoryBatch, Ledger, LedgerWriter, NewDevice};
@@ -52,6 +53,8 @@ pub(crate) const CONTRACT: &[Promise] = promises! {
         connections_hear_what_moved, what_everybody_acknowledged_is_purged, uploads_have_a_limit;
     groups: a_group_goes_on_after_a_restart, a_refused_commit_leaves_the_group_as_it_was, a_bot_is_proposed_once,
         writers_that_share_a_ledger_share_its_groups;
+    reports: standings_are_kept_and_found, where_a_bot_cannot_follow_nobody_speaks,
+        a_device_that_is_not_read_commits_before_it_speaks, strict_retention_waits_for_the_bot;
 };
 
 /// The time in every test.

@@ -19,7 +19,7 @@ impl DeliveryView for Rows<'_> {
     fn conversation(&self, id: &ConversationId) -> Result<Option<ConversationRow>, LedgerError> {
         Ok(self
             .0
-            .prepare_cached("SELECT id, suite, epoch, head_seq FROM conversations WHERE conversation = ?")?
+            .prepare_cached("SELECT id, suite, epoch, head_seq, reported FROM conversations WHERE conversation = ?")?
             .query_row([id.as_str()], conversation_row)
             .optional()?)
     }
@@ -27,7 +27,7 @@ impl DeliveryView for Rows<'_> {
     fn conversation_at(&self, row: i64) -> Result<Option<ConversationRow>, LedgerError> {
         Ok(self
             .0
-            .prepare_cached("SELECT id, suite, epoch, head_seq FROM conversations WHERE id = ?")?
+            .prepare_cached("SELECT id, suite, epoch, head_seq, reported FROM conversations WHERE id = ?")?
             .query_row([row], conversation_row)
             .optional()?)
     }
@@ -210,5 +210,11 @@ impl Rows<'_> {
 }
 
 fn conversation_row(row: &Row<'_>) -> rusqlite::Result<ConversationRow> {
-    Ok(ConversationRow { row: row.get(0)?, suite: row.get(1)?, epoch: row.get(2)?, head_seq: row.get(3)? })
+    Ok(ConversationRow {
+        row: row.get(0)?,
+        suite: row.get(1)?,
+        epoch: row.get(2)?,
+        head_seq: row.get(3)?,
+        reported: row.get(4)?,
+    })
 }

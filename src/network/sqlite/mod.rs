@@ -8,6 +8,7 @@ mod delivery;
 mod directory;
 mod purge;
 mod queue;
+mod reports;
 mod store;
 
 use std::fs::OpenOptions;

@@ -19,6 +19,7 @@ const STEPS: &[Step] = &[
     |connection| connection.execute_batch(SCHEMA),
     // who gave a bot's account its password; of those that there were nobody knows, and they stay as they are
     |connection| connection.execute_batch("ALTER TABLE users ADD COLUMN initial_password INTEGER NOT NULL DEFAULT 0"),
+    |connection| connection.execute_batch(REPORTS),
 ];
 /// How long another process (`retaind network invite`) may hold the write lock before we give up.
 const BUSY: Duration = Duration::from_secs(30);
@@ -71,6 +72,19 @@ CREATE TABLE blobs(
     created_at_micros INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX blobs_unfinished ON blobs(device) WHERE finished = 0;
+";
+
+/// What retention bots say about their conversations. Most have nothing here, and one column says so.
+const REPORTS: &str = "
+ALTER TABLE conversations ADD COLUMN reported INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE standings(
+    conversation INTEGER NOT NULL, bot INTEGER NOT NULL, lost_since INTEGER, epoch INTEGER NOT NULL,
+    PRIMARY KEY(conversation, bot)
+) WITHOUT ROWID;
+CREATE INDEX standings_lost ON standings(conversation) WHERE lost_since IS NOT NULL;
+CREATE TABLE unread(
+    conversation INTEGER NOT NULL, device INTEGER NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(conversation, device)
+) WITHOUT ROWID;
 ";
 
 /// Where message `seq` of conversation `row` stands.
@@ -145,6 +159,6 @@ mod tests {
         let path = folder.path().join("network.sqlite");
         open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let refused = open(&path).unwrap_err();
-        assert!(matches!(refused, NetworkError::Schema(schema::SchemaError::Newer { found: 99, known: 2, .. })));
+        assert!(matches!(refused, NetworkError::Schema(schema::SchemaError::Newer { found: 99, known: 3, .. })));
     }
 }

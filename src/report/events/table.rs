@@ -105,6 +105,16 @@ pub enum Event {
         /// Why; no content.
         reason: String,
     },
+    /// A conversation cannot be followed from a message on: every message of it is recorded with its ciphertext until the bot
+    /// is added again.
+    ConversationLost {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The first message that cannot be followed.
+        seq: u64,
+        /// Why; no content.
+        reason: String,
+    },
     /// Messages are kept on the disk until they are shipped, and it has little room left.
     DiskNearlyFull {
         /// A directory on it.
@@ -196,6 +206,13 @@ impl Event {
                 Critical,
                 format!("A message of conversation {conversation} cannot be read, its ciphertext is kept: {reason}"),
             ),
+            Self::ConversationLost { conversation, seq, reason } => (
+                "conversation_lost",
+                Critical,
+                format!(
+                    "Conversation {conversation} cannot be followed since message {seq}, ciphertexts are kept: {reason}"
+                ),
+            ),
             Self::DiskNearlyFull { directory, free_bytes } => (
                 "disk_nearly_full",
                 Critical,
@@ -221,9 +238,9 @@ impl Event {
     /// The conversation and place that it is about, for the log.
     pub fn place(&self) -> Option<(&ConversationId, u64)> {
         match self {
-            Self::UnknownFallbackKey { conversation, seq } | Self::Undecryptable { conversation, seq, .. } => {
-                Some((conversation, *seq))
-            }
+            Self::UnknownFallbackKey { conversation, seq }
+            | Self::Undecryptable { conversation, seq, .. }
+            | Self::ConversationLost { conversation, seq, .. } => Some((conversation, *seq)),
             Self::MessageGap { conversation, from, .. } => Some((conversation, *from)),
             Self::LoggedIn
             | Self::ShuttingDown

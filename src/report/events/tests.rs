@@ -108,6 +108,7 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
         Event::UnknownFallbackKey { conversation: room, seq: 4 },
         Event::MessageGap { conversation: room, from: 5, to: 9 },
         Event::Undecryptable { conversation: room, seq: 4, reason: "no keys".into() },
+        Event::ConversationLost { conversation: room, seq: 4, reason: "no keys".into() },
         Event::DiskNearlyFull { directory: "/tmp/bot".into(), free_bytes: 1024 },
         Event::EvidenceChainBroken { what: "manifest 7".into() },
         Event::EventsDropped { count: 3 },
@@ -167,6 +168,11 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
                 "critical",
                 "undecryptable_message",
                 format!("A message of conversation {room} cannot be read, its ciphertext is kept: no keys"),
+            ),
+            Event::ConversationLost { .. } => (
+                "critical",
+                "conversation_lost",
+                format!("Conversation {room} cannot be followed since message 4, ciphertexts are kept: no keys"),
             ),
             Event::DiskNearlyFull { .. } => {
                 ("critical", "disk_nearly_full", "Disk is nearly full: 1024 bytes are left for /tmp/bot".into())

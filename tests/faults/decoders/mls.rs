@@ -112,7 +112,7 @@ pub fn shape(bytes: &[u8]) -> Fate {
             let whole = taken.filter(|message| message.to_bytes().is_ok_and(|again| again == bytes));
             assert!(!whole.is_some_and(|message| can_be_used(&message, bytes)), "the library takes what was refused");
         }
-        Err(ShapeError::Grammar | ShapeError::Items | ShapeError::Extensions) => {}
+        Err(ShapeError::Grammar | ShapeError::Items | ShapeError::Extensions | ShapeError::Part { .. }) => {}
     }
     Fate::of(&checked)
 }

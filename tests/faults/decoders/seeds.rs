@@ -158,6 +158,7 @@ fn frames(kept: &mut Kept) {
             external_senders: vec![vec![1; 20], vec![2; 20]],
             retention_users: vec!["bot".into()],
             nonce: vec![9; 32],
+            strict_retention: true,
         }),
         Answer::Registered(Registered { user: "bot".into(), device: vec![1; 16], credential: vec![2; 30] }),
         Answer::ClaimedKeyPackages(ClaimedKeyPackages { packages: vec![package.clone(), package] }),
@@ -168,7 +169,8 @@ fn frames(kept: &mut Kept) {
         Answer::Account(Account { initial_password: true }),
     ];
     kept.valid("server_frame", answers.map(|answer| server(7, answer)));
-    let notice = Notice { retention_users: vec!["bot".into()], text: "Data Retention Turned On".into() };
+    let notice =
+        Notice { retention_users: vec!["bot".into()], text: "Data Retention Turned On".into(), strict_retention: true };
     kept.valid("server_frame", [server(0, Answer::Delivery(delivery())), server(0, Answer::Notice(notice))]);
     let nested = b"\x73".repeat(60).into_iter().chain(b"\x74".repeat(60)).collect::<Vec<u8>>();
     let hostile = [

@@ -20,7 +20,7 @@ use retaind::report::counters::Counters;
 use retaind::report::events::Events;
 use retaind::source_mls::change::{Decrypted, Due, Owed};
 use retaind::source_mls::decrypt::{self, Input, Output, Worker, worker_of};
-use retaind::source_mls::delivery::Recall;
+use retaind::source_mls::delivery::{Recall, Strict};
 use retaind::source_mls::fetch::{self, FETCHES_MAX, Fetcher, FileJob};
 use retaind::source_mls::receive::delivered;
 use retaind::state::StoreError;
@@ -139,6 +139,7 @@ impl MlsStages {
             counters: counters.clone(),
             events: Events::only_logged(),
             recall: recall.clone(),
+            strict: Strict::default(),
         };
         let mut workers = Vec::new();
         for _ in 0..most {

@@ -5,7 +5,7 @@ use std::iter;
 use super::*;
 
 const NOW: Moment = Moment::of_micros(1_700_000_000_000_000);
-const CONVERSATION: ConversationRow = ConversationRow { row: 5, suite: 7, epoch: 3, head_seq: 41 };
+const CONVERSATION: ConversationRow = ConversationRow { row: 5, suite: 7, epoch: 3, head_seq: 41, reported: false };
 
 fn id() -> ConversationId {
     ConversationId::from_bytes(&[b'a'; 64]).unwrap()
@@ -106,6 +106,8 @@ fn nothing_is_sent_where_the_bot_does_not_read() {
     let sending = sending(&alice);
     let decide = |policy: &RetentionPolicy, retained| application(policy, &here(), retained, &sending, &message);
     assert_eq!(code(decide(&with_bot(8), Retained::No)), RefusalCode::BotMissing);
+    assert_eq!(code(decide(&with_bot(8), Retained::Lost)), RefusalCode::BotMissing);
+    assert_eq!(code(decide(&with_bot(8), Retained::Behind)), RefusalCode::BotBehind);
     decide(&with_bot(8), Retained::Yes).unwrap();
     // a bot without an active device reads nowhere, whoever else does
     let unready = RetentionPolicy { unready: Some("archive_bot".into()), ..with_bot(8) };
@@ -118,7 +120,8 @@ fn nothing_is_sent_where_the_bot_does_not_read() {
 fn a_commit_admits_and_dismisses_at_its_own_place() {
     let alice = device(1);
     let entry =
-        commit(&RetentionPolicy::default(), &here(), &sending(&alice), a_commit(&[device(2)], &[3], &[1, 2])).unwrap();
+        commit(&RetentionPolicy::default(), &[], &here(), &sending(&alice), a_commit(&[device(2)], &[3], &[1, 2]))
+            .unwrap();
     assert_eq!((entry.seq, entry.kind, entry.tree.as_deref()), (42, DeliveryKind::Handshake, Some(b"tree".as_slice())));
     let turnover = Turnover {
         id: id(),
@@ -154,7 +157,7 @@ fn a_conversation_starts_with_its_own_commit_under_a_free_id() {
 fn only_active_devices_of_this_network_are_added() {
     let alice = device(1);
     let suspended = DeviceRow { suspended: true, ..device(2) };
-    let decide = |commit_of| commit(&RetentionPolicy::default(), &here(), &sending(&alice), commit_of);
+    let decide = |commit_of| commit(&RetentionPolicy::default(), &[], &here(), &sending(&alice), commit_of);
     assert_eq!(code(decide(a_commit(&[suspended], &[], &[1, 2]))), RefusalCode::Suspended);
     let unknown = Commit { added: vec![(device(2).device, None)], ..a_commit(&[device(2)], &[], &[1, 2]) };
     assert_eq!(code(decide(unknown)), RefusalCode::NotFound);
@@ -164,7 +167,7 @@ fn only_active_devices_of_this_network_are_added() {
 fn no_commit_leaves_a_conversation_without_the_bot() {
     let alice = device(1);
     let decide = |policy: &RetentionPolicy, members: &[u8]| {
-        commit(policy, &here(), &sending(&alice), a_commit(&[], &[], members))
+        commit(policy, &[], &here(), &sending(&alice), a_commit(&[], &[], members))
     };
     assert_eq!(code(decide(&with_bot(8), &[1, 2])), RefusalCode::BotMissing);
     decide(&with_bot(8), &[1, 2, 8]).unwrap();
@@ -175,7 +178,12 @@ fn no_commit_leaves_a_conversation_without_the_bot() {
     assert_eq!(code(decide(&unready, &[1, 2])), RefusalCode::BotMissing);
     // the bot is asked for before it is asked who is added
     let suspended = DeviceRow { suspended: true, ..device(2) };
-    let both_wrong = commit(&with_bot(8), &here(), &sending(&alice), a_commit(&[suspended], &[], &[1, 2]));
+    // the bot that cannot follow may be left out, and only that one
+    let without =
+        |lost: &[i64]| commit(&with_bot(8), lost, &here(), &sending(&alice), a_commit(&[], &[8], &[1, 2])).map(drop);
+    without(&[8]).unwrap();
+    assert_eq!(code(without(&[7])), RefusalCode::BotMissing);
+    let both_wrong = commit(&with_bot(8), &[], &here(), &sending(&alice), a_commit(&[suspended], &[], &[1, 2]));
     assert_eq!(code(both_wrong), RefusalCode::BotMissing);
 }
 

@@ -10,12 +10,12 @@ use crate::directory::accounts;
 use crate::directory::key_packages;
 use retaind_protocol::wire::RefusalCode;
 
-fn id() -> ConversationId {
+pub(super) fn id() -> ConversationId {
     conversation(b'a')
 }
 
 /// Alice and Bob, and a conversation that Alice has started with Bob.
-fn started(ledger: &dyn Ledger) -> (Scene<'_>, Member, Member, Group) {
+pub(super) fn started(ledger: &dyn Ledger) -> (Scene<'_>, Member, Member, Group) {
     let mut scene = Scene::at(ledger, Moment::now);
     let alice = Member::register(&mut scene, "alice", Role::Normal);
     let bob = Member::register(&mut scene, "bob", Role::Normal);
@@ -28,7 +28,7 @@ fn started(ledger: &dyn Ledger) -> (Scene<'_>, Member, Member, Group) {
     (scene, alice, bob, group)
 }
 
-fn epoch(ledger: &dyn Ledger) -> u64 {
+pub(super) fn epoch(ledger: &dyn Ledger) -> u64 {
     ledger.reader().unwrap().view().unwrap().conversation(&id()).unwrap().unwrap().epoch
 }
 

@@ -2,6 +2,7 @@
 
 use mls_rs::client_builder::{BaseConfig, WithCryptoProvider, WithIdentityProvider, WithMlsRules};
 use mls_rs::extension::built_in::ExternalSendersExt;
+use mls_rs::mls_rs_codec::MlsEncode;
 use mls_rs::mls_rules::{CommitOptions, DefaultMlsRules, EncryptionOptions};
 use mls_rs::{CipherSuite, CipherSuiteProvider, Client, CryptoProvider, ExtensionList, MlsMessage};
 use mls_rs_crypto_awslc::AwsLcCryptoProvider;
@@ -9,7 +10,7 @@ use mls_rs_crypto_awslc::AwsLcCryptoProvider;
 use super::changes::Scene;
 use super::*;
 use crate::change::Change;
-use crate::delivery::groups::Handshake;
+use crate::delivery::groups::{Ciphertext, Handshake};
 use crate::directory::DeviceRow;
 use retaind_protocol::credential::{Verifier, signing_identity};
 
@@ -72,7 +73,25 @@ impl Member {
     }
 }
 
+impl Member {
+    /// A text, as its `number`th message.
+    pub(super) fn application(&self, number: u16, group: &mut Group) -> Change {
+        let message = group.0.encrypt_application_message(b"text", Vec::new()).unwrap().to_bytes().unwrap();
+        Change::Application {
+            device: self.row.clone(),
+            send_id: send_id(number).as_bytes().to_vec(),
+            message: Ciphertext::parse(message).unwrap(),
+        }
+    }
+}
+
 impl Group {
+    /// SHA-256 of the group's context.
+    pub(super) fn context(&self) -> Vec<u8> {
+        let context = self.0.context().mls_encode_to_vec().unwrap();
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &context).as_ref().to_vec()
+    }
+
     /// A commit that adds these, with its welcome. It is in force when it was applied.
     pub(super) fn commit(&mut self, packages: &[&[u8]]) -> (Vec<u8>, Vec<u8>) {
         self.0.clear_pending_commit();

@@ -9,12 +9,14 @@ use crate::change::Change;
 use crate::delivery::blobs::{BlobId, BlobRow};
 use crate::delivery::entry::ConversationRow;
 use crate::delivery::queue::{Membership, Read};
+use crate::delivery::report::Standing as BotStanding;
 use crate::directory::invites::{CodeHash, InviteRow};
 use crate::directory::key_packages::Use;
 use crate::directory::{DeviceRow, UserRow};
 use crate::error::NetworkError;
 use crate::ledger::{
-    DeliveryBatch, DeliveryView, DirectoryView, LedgerError, LedgerReader, Origin, Purged, SenderRow, View, Writers,
+    DeliveryBatch, DeliveryView, DirectoryView, LedgerError, LedgerReader, Origin, Purged, ReportBatch, ReportView,
+    SenderRow, View, Writers,
 };
 use retaind_protocol::wire::{ConversationState, KeyPackageCount};
 
@@ -55,6 +57,8 @@ pub(super) enum Defect {
     ForgetsUse,
     /// A suspended device is taken for an active one.
     ForgetsStanding,
+    /// What a bot reports is answered and not written.
+    ForgetsReports,
     /// Fails as a disk does: at the begin,
     FailsToBegin,
     /// at the n-th entry or acknowledgement of a batch,
@@ -97,6 +101,15 @@ const CAUGHT_BY: &[(Defect, &[&str])] = &[
     (
         Defect::ForgetsStanding,
         &["suspension_and_retention_are_found", "what_another_process_changed_holds_for_the_next_batch"],
+    ),
+    (
+        Defect::ForgetsReports,
+        &[
+            "standings_are_kept_and_found",
+            "where_a_bot_cannot_follow_nobody_speaks",
+            "a_device_that_is_not_read_commits_before_it_speaks",
+            "strict_retention_waits_for_the_bot",
+        ],
     ),
     (Defect::FailsToWrite(3), &["places_have_no_gaps"]),
 ];
@@ -229,6 +242,24 @@ impl DeliveryView for Rows<'_> {
         states(device: i64, after: &str, most: usize) -> Vec<ConversationState>;
         blob(blob: &BlobId) -> Option<BlobRow>;
         unfinished_blobs(device: i64) -> usize;
+    }
+}
+
+impl ReportView for Rows<'_> {
+    read! {
+        standing(conversation: i64, bot: i64) -> Option<BotStanding>;
+        unread_in(conversation: i64, device: i64) -> Option<u64>;
+        lost_after(after: i64, most: usize) -> Vec<i64>;
+    }
+}
+
+impl ReportBatch for Rows<'_> {
+    fn set_standing(&mut self, conversation: i64, bot: i64, standing: BotStanding) -> Result<(), LedgerError> {
+        if self.has(Defect::ForgetsReports) { Ok(()) } else { self.batch.set_standing(conversation, bot, standing) }
+    }
+
+    fn set_unread(&mut self, conversation: i64, device: i64, epoch: u64) -> Result<(), LedgerError> {
+        if self.has(Defect::ForgetsReports) { Ok(()) } else { self.batch.set_unread(conversation, device, epoch) }
     }
 }
 
