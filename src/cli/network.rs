@@ -96,7 +96,7 @@ enum Command {
     Retention {
         #[command(flatten)]
         at: At,
-        /// On or off
+        /// On, strict (after a change of keys nobody is heard before the bot has them) or off
         #[arg(value_enum)]
         switch: Switch,
         /// Bots that must be in every conversation (with `on`)
@@ -132,6 +132,7 @@ enum InviteRole {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Switch {
     On,
+    Strict,
     Off,
 }
 
@@ -162,15 +163,17 @@ pub fn run(arguments: NetworkArguments) -> Result<(), Failure> {
         Command::Resume { at, user, device } => set_standing(&at, &user, device, Standing::Active),
         Command::Retention { at, switch, bots } => {
             let bots = match (switch, bots.is_empty()) {
-                (Switch::On, true) => {
+                (Switch::On | Switch::Strict, true) => {
                     return Err(Failure::configuration("retention needs to know whose: name the bot after `on`"));
                 }
                 (Switch::Off, false) => {
                     return Err(Failure::configuration("retention off is off for all: name no bot after `off`"));
                 }
-                (Switch::On | Switch::Off, _) => bots.iter().map(|bot| name(bot)).collect::<Result<Vec<_>, _>>()?,
+                (Switch::On | Switch::Strict | Switch::Off, _) => bots.iter().map(|bot| name(bot)).collect::<Result<Vec<_>, _>>()?,
             };
-            open(&at)?.set_retention(&bots).map_err(Failure::of)
+            let mut admin = open(&at)?;
+            let strict = matches!(switch, Switch::Strict);
+            admin.set_strict(strict).and_then(|()| admin.set_retention(&bots)).map_err(Failure::of)
         }
         Command::Users { at } => users(&at),
         Command::Retire { at, device } => open(&at)?.retire_device(&device_id(&device)?).map_err(Failure::of),

@@ -30,7 +30,7 @@ variables! {
     NETWORK_ID: "RETAIND_NETWORK_ID", Fallback::Derived("the id in the bot's name, else `local`"), Public,
         "id of the embedded network; it is fixed at the first start";
     RETENTION: "RETAIND_RETENTION", Fallback::Text("on"), Public,
-        "`on` or `off`: whether the embedded network lets messages pass only in conversations that the bot archives";
+        "`on`, `strict` or `off`: whether the embedded network lets messages pass only in conversations that the bot archives; `strict`: in a new epoch only after the bot has reached it";
 }
 
 /// A `host:port` to connect to.
@@ -81,6 +81,8 @@ pub struct Authority {
 pub enum Retention {
     /// Messages pass only in conversations that the bot archives.
     On,
+    /// As [`On`](Self::On), and after a change of keys only once the bot has them.
+    Strict,
     /// The bot is in no conversation.
     Off,
 }
@@ -89,6 +91,7 @@ impl fmt::Display for Retention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::On => "on",
+            Self::Strict => "strict",
             Self::Off => "off",
         })
     }
@@ -175,8 +178,9 @@ pub(crate) fn network_id(text: &str) -> Result<String, Invalid> {
 fn retention(text: &str) -> Result<Retention, Invalid> {
     match text {
         "on" => Ok(Retention::On),
+        "strict" => Ok(Retention::Strict),
         "off" => Ok(Retention::Off),
-        _ => Err(Invalid::Word { allowed: "`on` or `off`" }),
+        _ => Err(Invalid::Word { allowed: "`on`, `strict` or `off`" }),
     }
 }
 

@@ -283,7 +283,7 @@ the configuration has 11 mistakes:
   `WICKRIO_COMP_FILESIZE` = `-3`: not a whole number of KiB from 1 to 18014398509481983
   `WICKRIO_COMP_TIMEROTATE` = `15m`: not a whole number of minutes from 0 to 4294967295
   `RETAIND_LISTEN` = `localhost:7443`: not an address and a port, such as `127.0.0.1:7443` or `[::1]:7443`; names are not looked up here
-  `RETAIND_RETENTION` = `yes`: must be `on` or `off`
+  `RETAIND_RETENTION` = `yes`: must be `on`, `strict` or `off`
   `WICKRIO_METRICS_TYPE` = `prometheus`: must be `cloudwatch`, or unset for none
   `RUST_LOG` = `retaind=loud`: not a log filter such as `info` or `info,retaind::bot=debug`
   `RETAIND_LOG_FORMAT` = `xml`: must be `text`, `json` or `auto`

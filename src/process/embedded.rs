@@ -14,7 +14,7 @@ use retaind_bot::grace::Part;
 use retaind_bot::run::{self as bot, Controls, Options};
 use retaind_bot::ship::Shipped;
 use retaind_config::network::Retention;
-use retaind_network::{Network, NetworkError};
+use retaind_network::{Admin, Network, NetworkError};
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::ids::UserName;
 use retaind_task as task;
@@ -39,10 +39,12 @@ impl Embedded {
         let network = Network::open(options).map_err(Failure::of)?;
         network.admin(|admin| admin.make_bot(bot, password)).map_err(Failure::of)?;
         let retained: &[UserName] = match retention {
-            Retention::On => std::slice::from_ref(bot),
+            Retention::On | Retention::Strict => std::slice::from_ref(bot),
             Retention::Off => &[],
         };
-        network.admin(|admin| admin.set_retention(retained)).map_err(Failure::temporary)?;
+        let strict = retention == Retention::Strict;
+        let set = |admin: &mut Admin| admin.set_strict(strict).and_then(|()| admin.set_retention(retained));
+        network.admin(set).map_err(Failure::temporary)?;
         Ok(Self { network, listener, address })
     }
 

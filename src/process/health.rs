@@ -14,6 +14,7 @@ use retaind_bot::watchdog;
 use retaind_config::Config;
 use retaind_config::report::HEALTH;
 use retaind_core::clock::SystemClock;
+use retaind_device::store::count_lost;
 use retaind_report::counters::Counters;
 use retaind_report::health::server::Server;
 use retaind_report::health::{Directory, Found, Health, Look, Queue};
@@ -74,7 +75,9 @@ impl Look for Sight {
         let directories = self.directories.iter();
         let directories =
             directories.map(|(name, path)| Directory { name, free_bytes: RealDisk.free_bytes(path).ok() });
-        Found { queue: self.queue(), directories: directories.collect() }
+        // a state that does not answer is a reason by its queue
+        let lost_conversations = count_lost(&self.state).unwrap_or_default();
+        Found { queue: self.queue(), directories: directories.collect(), lost_conversations }
     }
 
     fn opinion(&self) -> Opinion {

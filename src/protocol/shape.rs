@@ -328,3 +328,6 @@ enum Presence {
     Absent,
     Present,
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,8 @@ pub struct Raw {
     pub pushes: mpsc::Receiver<Push>,
     pub engine: Engine,
     pub identity: Identity,
+    /// Encoded, as the network signed it.
+    pub credential: Vec<u8>,
     pub secret: Zeroizing<Vec<u8>>,
     packages: Arc<Packages>,
 }
@@ -120,7 +122,7 @@ impl Raw {
         let identity = verifier.verify(&registered.credential).unwrap();
         let packages = Arc::new(Packages::default());
         let engine = Engine::new(SUITE, &registered.credential, &secret, verifier, packages.clone()).unwrap();
-        Ok(Self { connection, pushes, engine, identity, secret, packages })
+        Ok(Self { connection, pushes, engine, identity, credential: registered.credential, secret, packages })
     }
 
     pub fn key_package(&self, usage: KeyPackageUse) -> Vec<u8> {

@@ -1,9 +1,12 @@
 //! Conversations that a device cannot follow, in its state: since when and why, its keys from before, and what was delivered
 //! since, so that another release may read it.
 
+use std::path::Path;
+use std::time::Duration;
+
 use retaind_protocol::ids::ConversationId;
 use retaind_state::{Store, StoreError, Writer};
-use rusqlite::params;
+use rusqlite::{Connection, OpenFlags, params};
 
 use super::Secret;
 
@@ -18,6 +21,9 @@ pub(super) const LOST: &str = "
         sender_user TEXT, sender_device BLOB, accepted_micros INTEGER NOT NULL, received_micros INTEGER NOT NULL,
         payload BLOB NOT NULL, PRIMARY KEY (conversation, since, seq)) STRICT;
 ";
+
+/// How long [`count_lost`] waits for a writer.
+const LOOK_TIME: Duration = Duration::from_secs(1);
 
 /// A conversation that cannot be followed, or could not be for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +75,14 @@ pub struct KeptDelivery {
 const ALL: &str = "SELECT conversation, since, reason, ended, retry,
         (SELECT count(*) FROM lost_delivery d WHERE d.conversation = lost.conversation AND d.since = lost.since)
     FROM lost ORDER BY conversation, since";
+
+/// How many conversations the state at `path` cannot follow now. Needs no password, and waits for nobody for long.
+pub fn count_lost(path: &Path) -> rusqlite::Result<u64> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(LOOK_TIME)?;
+    connection.query_row("SELECT count(*) FROM lost WHERE ended IS NULL", [], |row| row.get(0))
+}
 
 /// Look-ups.
 pub trait LostState {

@@ -66,6 +66,8 @@ pub struct Found {
     pub queue: Option<Queue>,
     /// The bot's directories.
     pub directories: Vec<Directory>,
+    /// Conversations that the bot cannot follow.
+    pub lost_conversations: u64,
 }
 
 /// Finds it out.
@@ -112,6 +114,14 @@ pub enum Reason {
         /// So many.
         files: u64,
     },
+    /// Conversations cannot be read.
+    #[error(
+        "{conversations} conversations cannot be followed, their messages are kept as ciphertext: the log says why; the network brings the bot back where a member is online"
+    )]
+    ConversationsLost {
+        /// So many.
+        conversations: u64,
+    },
     /// The state does not answer.
     #[error("the ship queue cannot be read: see the log, and the disk of the state directory")]
     QueueUnknown,
@@ -130,6 +140,7 @@ impl Reason {
             Self::DiskFull => "disk_full",
             Self::DiskUnknown { .. } => "disk_unknown",
             Self::QueueParked { .. } => "queue_parked",
+            Self::ConversationsLost { .. } => "conversations_lost",
             Self::QueueUnknown => "queue_unknown",
         }
     }
@@ -178,6 +189,10 @@ impl Reading {
             Some(Queue { parked: 0, .. }) => {}
             Some(Queue { parked: files, .. }) => reasons.push(Reason::QueueParked { files }),
             None => reasons.push(Reason::QueueUnknown),
+        }
+        match self.found.lost_conversations {
+            0 => {}
+            conversations => reasons.push(Reason::ConversationsLost { conversations }),
         }
         reasons
     }

@@ -67,7 +67,7 @@ impl From<Reason> for Because {
 impl From<&Reading> for Answer {
     fn from(reading: &Reading) -> Self {
         let reasons: Vec<Because> = reading.reasons().into_iter().map(Because::from).collect();
-        let Found { queue, directories } = &reading.found;
+        let Found { queue, directories, .. } = &reading.found;
         let free = directories
             .iter()
             .map(|directory| Free { directory: directory.name.to_owned(), bytes: directory.free_bytes });
@@ -117,7 +117,7 @@ pub(super) fn metrics(reading: &Reading, counters: &Counters) -> String {
     page.gauge("ready", None, "Whether messages are archived and shipped: what /readyz says.", ready);
     let lag = "Messages received and not yet on stable storage.";
     page.gauge("lag_messages", Some("messages"), lag, reading.in_hand);
-    let Found { queue, directories } = &reading.found;
+    let Found { queue, directories, .. } = &reading.found;
     if let Some(Queue { files, bytes, parked, oldest_secs }) = *queue {
         page.gauge("unshipped_files", Some("files"), "Sealed files that are not shipped yet.", files);
         page.gauge("unshipped_bytes", Some("bytes"), "Their bytes.", bytes);
@@ -125,6 +125,8 @@ pub(super) fn metrics(reading: &Reading, counters: &Counters) -> String {
         let oldest = "How long ago the oldest file that is not shipped was last written; 0 without one.";
         page.gauge("oldest_unshipped_age_seconds", Some("seconds"), oldest, oldest_secs);
     }
+    let lost = "Conversations that the bot cannot follow; their messages are kept as ciphertext.";
+    page.gauge("lost_conversations", Some("conversations"), lost, reading.found.lost_conversations);
     page.family("disk_free_bytes", "gauge", Some("bytes"), "Bytes that the bot may still write there.");
     for directory in directories {
         if let Some(free) = directory.free_bytes {
