@@ -5,6 +5,7 @@
 //! what the one who started it should do: put the configuration right, try again, or report a bug.
 
 pub mod check;
+pub mod lost;
 pub mod network;
 pub mod status;
 
@@ -33,6 +34,8 @@ enum Command {
     Check(check::Arguments),
     /// Ask the running bot how it is: 0 ready, 75 not ready
     Status,
+    /// Conversations that the bot could not follow: list them, and read what can be read now
+    Lost(lost::Arguments),
     /// Be a device: register, send, listen, replay
     #[cfg(feature = "tools")]
     Client(Box<retaind_tools::client::Arguments>),
@@ -76,6 +79,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Run => retaind_process::run(),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status => status::run(),
+        Command::Lost(arguments) => lost::run(arguments),
         #[cfg(feature = "tools")]
         Command::Client(arguments) => retaind_tools::client::run(*arguments),
         Command::Network(arguments) => network::run(arguments),

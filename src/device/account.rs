@@ -335,3 +335,12 @@ pub async fn login(
 fn suite(stored: &StoredIdentity) -> Result<u16, AccountError> {
     u16::try_from(stored.cipher_suite).map_err(|_| AccountError::NoSuite)
 }
+
+/// An engine with the keys of the device that `store` is of, without a connection.
+pub fn stored_engine(store: &Arc<Mutex<Store>>) -> Result<Engine, AccountError> {
+    let identity = store.lock().unwrap_or_else(PoisonError::into_inner).identity()?;
+    let (stored, key) = identity.ok_or(AccountError::NotRegistered)?;
+    let verifier = Verifier::new(&stored.network_id, &stored.authentication_key);
+    let packages = Arc::new(StoredKeyPackages(store.clone()));
+    Ok(Engine::new(suite(&stored)?, &stored.credential, &key, verifier, packages)?)
+}

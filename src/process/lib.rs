@@ -22,4 +22,4 @@ mod starts;
 pub mod upload;
 
 pub use failure::Failure;
-pub use run::{run, runtime, workers};
+pub use run::{STATE_FILE, run, runtime, workers};

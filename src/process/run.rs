@@ -39,7 +39,7 @@ use retaind_source_mls::Mls;
 use retaind_task as task;
 
 /// The bot's state file, below the state directory.
-pub(crate) const STATE_FILE: &str = "bot.db";
+pub const STATE_FILE: &str = "bot.db";
 /// The embedded network's directory, below the state directory.
 const NETWORK_DIRECTORY: &str = "network";
 

@@ -125,6 +125,21 @@ struct Entry {
 }
 
 impl Entry {
+    /// One with this session, of which nothing else is known.
+    fn of(session: Session) -> Self {
+        Self {
+            session: Some(session),
+            cursor: 0,
+            turn: 0,
+            waiting: None,
+            others: None,
+            gap: Gap::None,
+            lost: None,
+            broken: None,
+            reports: false,
+        }
+    }
+
     /// The place before this message.
     fn before(&self, seq: u64) -> u64 {
         seq.saturating_sub(1).min(self.cursor)

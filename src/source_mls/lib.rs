@@ -25,6 +25,7 @@ mod heartbeat;
 mod provision;
 pub mod receive;
 mod reports;
+pub mod retry;
 mod source;
 
 pub use error::MlsError;

@@ -84,6 +84,15 @@ fn the_seeds_1_to_60_of_the_model_break_no_obligation() {
     }
 }
 
+/// Members poison conversations: those are kept as ciphertext from there on, and nothing else changes.
+#[test]
+fn the_seeds_1_to_60_with_poisoned_conversations_break_no_obligation() {
+    for seed in 1..=60 {
+        let life = live_of(Kind::Poisoned, seed, Trouble::Everything, Build::Right);
+        assert!(life.is_whole(), "seed {seed}: {life}");
+    }
+}
+
 #[test]
 fn a_call_that_fails_once_breaks_no_obligation() {
     for seed in [1, 3] {

@@ -229,6 +229,7 @@ fn every_reason_not_to_be_ready_is_in_the_manual() {
         | Reason::DiskFull
         | Reason::DiskUnknown { .. }
         | Reason::QueueParked { .. }
+        | Reason::ConversationsLost { .. }
         | Reason::QueueUnknown => true,
     };
     let reasons = [
@@ -241,6 +242,7 @@ fn every_reason_not_to_be_ready_is_in_the_manual() {
         Reason::DiskFull,
         Reason::DiskUnknown { directory: "state" },
         Reason::QueueParked { files: 1 },
+        Reason::ConversationsLost { conversations: 1 },
         Reason::QueueUnknown,
     ];
     for reason in reasons {

@@ -15,7 +15,7 @@ use super::Secret;
 pub(super) const LOST: &str = "
     CREATE TABLE IF NOT EXISTS lost (
         conversation TEXT NOT NULL, since INTEGER NOT NULL, reason TEXT NOT NULL, secrets BLOB, tree BLOB,
-        ended INTEGER, retry INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (conversation, since)) STRICT;
+        ended INTEGER, PRIMARY KEY (conversation, since)) STRICT;
     CREATE TABLE IF NOT EXISTS lost_delivery (
         conversation TEXT NOT NULL, since INTEGER NOT NULL, seq INTEGER NOT NULL, kind INTEGER NOT NULL,
         sender_user TEXT, sender_device BLOB, accepted_micros INTEGER NOT NULL, received_micros INTEGER NOT NULL,
@@ -38,8 +38,6 @@ pub struct LostConversation {
     pub ended: Option<u64>,
     /// Messages that are kept to be tried again.
     pub kept: u64,
-    /// Is it to be tried again at the next start?
-    pub retry: bool,
 }
 
 /// How a conversation was last lost.
@@ -72,7 +70,7 @@ pub struct KeptDelivery {
     pub payload: Vec<u8>,
 }
 
-const ALL: &str = "SELECT conversation, since, reason, ended, retry,
+const ALL: &str = "SELECT conversation, since, reason, ended,
         (SELECT count(*) FROM lost_delivery d WHERE d.conversation = lost.conversation AND d.since = lost.since)
     FROM lost ORDER BY conversation, since";
 
@@ -105,14 +103,12 @@ impl LostState for Store {
     }
 
     fn all_lost(&self) -> Result<Vec<LostConversation>, StoreError> {
-        let rows = self.rows(ALL, |row| {
-            let since = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
-            Ok((row.get::<_, String>(0)?, since))
-        })?;
+        let rows =
+            self.rows(ALL, |row| Ok((row.get::<_, String>(0)?, (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))))?;
         rows.into_iter()
-            .map(|(id, (since, reason, ended, retry, kept))| {
+            .map(|(id, (since, reason, ended, kept))| {
                 let conversation = id.parse().map_err(|_| StoreError::Malformed("conversation id"))?;
-                Ok(LostConversation { conversation, since, reason, ended, kept, retry })
+                Ok(LostConversation { conversation, since, reason, ended, kept })
             })
             .collect()
     }
@@ -154,8 +150,6 @@ pub trait LostWriter {
     fn end_lost(&self, conversation: &ConversationId, seq: u64) -> Result<(), StoreError>;
     /// Forgets what was kept of it: it has been read, or is given up.
     fn forget_lost(&self, conversation: &ConversationId, since: u64) -> Result<(), StoreError>;
-    /// It is to be tried again at the next start, or no longer.
-    fn set_retry(&self, conversation: &ConversationId, since: u64, retry: bool) -> Result<(), StoreError>;
 }
 
 impl LostWriter for Writer<'_> {
@@ -185,10 +179,5 @@ impl LostWriter for Writer<'_> {
         let id = conversation.as_str();
         self.execute("DELETE FROM lost_delivery WHERE conversation=?1 AND since=?2", params![id, since])?;
         self.execute("DELETE FROM lost WHERE conversation=?1 AND since=?2", params![id, since])
-    }
-
-    fn set_retry(&self, conversation: &ConversationId, since: u64, retry: bool) -> Result<(), StoreError> {
-        let sql = "UPDATE lost SET retry=?3 WHERE conversation=?1 AND since=?2";
-        self.execute(sql, params![conversation.as_str(), since, retry])
     }
 }

@@ -67,7 +67,7 @@ fn what_members_would_have_to_keep_is_small() {
         }
     }
     // a key package's own extensions, and those of a group
-    let heavy = key_package(&leaf(&[]), &extension(0xf1a7, EXTENSIONS_BYTES_MAX));
+    let heavy = key_package(&leaf(&[]), &extension(0xf1a7, EXTENSIONS_BYTES_MAX + 1));
     assert_eq!(part(check(&add(&heavy))), "list of extensions");
     let together = key_package(&leaf(&extension(1, fits)), &extension(0xf1a7, EXTENSIONS_BYTES_MAX - 3000));
     assert_eq!(part(check(&add(&together))), "key package");

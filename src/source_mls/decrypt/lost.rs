@@ -7,13 +7,14 @@
 //!
 //! The network is told, once that is durable ([`Reported`]): it stops a conversation that is lost, and brings the bot back.
 
-use retaind_bot::batch::Context;
+use retaind_archive::record::{FileOutcome, RecordBody};
+use retaind_bot::batch::{Context, RecordBuffer};
 use retaind_device::mls::Session;
 use retaind_device::store::KeptDelivery;
 use retaind_protocol::wire::{Follows, Lost as ReportLost, Reported, Unread};
 use retaind_report::events::Event;
 
-use super::read::Read;
+use super::read::{Read, push};
 use super::turn::Made;
 use super::{DecryptError, Entry, Worker};
 use crate::change::LostStep;
@@ -82,6 +83,29 @@ impl Worker {
         }
         let context: Context = self.context(delivered, delivered.seq);
         Read::Unreadable(context, reason, None)
+    }
+
+    /// Reads messages with keys of before: up to the first that still cannot be followed.
+    pub(crate) fn read_again(
+        &self,
+        session: Session,
+        kept: Vec<Delivered>,
+    ) -> Result<(RecordBuffer, Option<(u64, String)>), DecryptError> {
+        let mut entry = Entry::of(session);
+        let mut records = RecordBuffer::default();
+        for delivered in kept {
+            let mut made = Made::default();
+            match self.record(&mut entry, &delivered, &mut made)? {
+                Read::OwnedBody(context, line) => push(&mut records, &context, line.as_body())?,
+                Read::File(context, content) => {
+                    let reason = "not fetched: read again after the conversation was lost".to_owned();
+                    let missing = FileOutcome::Missing { reason };
+                    push(&mut records, &context, RecordBody::Content { content: &content, file: Some(&missing) })?;
+                }
+                Read::Unreadable(_, reason, _) => return Ok((records, Some((delivered.seq, reason)))),
+            }
+        }
+        Ok((records, None))
     }
 
     /// The device was added again by the message `seq`.

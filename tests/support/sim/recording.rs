@@ -89,6 +89,34 @@ impl Recording {
         KEPT.get_or_init(read).clone()
     }
 
+    /// The kept one as hostile members would have made it: a Welcome that cannot be used, a commit with a wrong tag, a message
+    /// that would have members keep too much. From there on all of that conversation is ciphertext; the others are as they were.
+    pub fn poisoned() -> Arc<Self> {
+        static MADE: OnceLock<Arc<Recording>> = OnceLock::new();
+        MADE.get_or_init(|| {
+            let mut recording = Self::clone(&Self::kept());
+            let wrong_tag = |payload: &mut Vec<u8>| *payload.last_mut().unwrap() ^= 1;
+            recording.poison(0, DeliveryKind::Handshake, wrong_tag);
+            recording.poison(2, DeliveryKind::Welcome, wrong_tag);
+            recording.poison(3, DeliveryKind::Application, |payload| *payload = heavy_proposal());
+            Arc::new(recording)
+        })
+        .clone()
+    }
+
+    /// Poisons the first message of this kind that is not the first of all; of a Welcome the first.
+    fn poison(&mut self, conversation: usize, kind: DeliveryKind, change: impl Fn(&mut Vec<u8>)) {
+        let places = &mut self.conversations[conversation].places;
+        let at = places.iter().position(|place| place.delivery.kind == kind as i32).unwrap();
+        change(&mut places[at].delivery.payload);
+        if kind == DeliveryKind::Application {
+            places[at].delivery.kind = DeliveryKind::Handshake as i32;
+        }
+        for place in &mut places[at..] {
+            place.owed = Said::Unreadable { sha256: sha256(&place.delivery.payload) }.digest().to_vec();
+        }
+    }
+
     /// What the model of a source receives, and its state before: made by each process, the same each time.
     pub fn of_model() -> Arc<Self> {
         static MADE: OnceLock<Arc<Recording>> = OnceLock::new();
@@ -305,4 +333,14 @@ impl Talk {
         })
         .collect()
     }
+}
+
+/// A handshake with a leaf of half a megabyte.
+fn heavy_proposal() -> Vec<u8> {
+    let mut message = vec![0, 1, 0, 1, 0];
+    message.extend([0; 8]);
+    // a member's Add of a key package, all of it one field of half a megabyte
+    message.extend([1, 0, 0, 0, 0, 0, 2, 0, 1, 0, 1, 0, 7, 0x80, 8, 0, 0]);
+    message.resize(message.len() + (1 << 19), 7);
+    message
 }

@@ -38,6 +38,8 @@ use crate::support::traffic::Dice;
 pub enum Kind {
     /// The MLS network.
     Mls,
+    /// The MLS network, with members who poison conversations.
+    Poisoned,
     /// The model of a source.
     Model,
 }
@@ -46,7 +48,7 @@ impl Kind {
     /// The versions of its state.
     pub fn steps(self) -> &'static [Step] {
         match self {
-            Self::Mls => STEPS,
+            Self::Mls | Self::Poisoned => STEPS,
             Self::Model => model::STEPS,
         }
     }
@@ -54,7 +56,7 @@ impl Kind {
     /// Is the state whole?
     pub fn check(self, store: &Store) -> Result<(), StoreError> {
         match self {
-            Self::Mls => store.verify(),
+            Self::Mls | Self::Poisoned => store.verify(),
             Self::Model => Ok(()),
         }
     }
@@ -62,7 +64,7 @@ impl Kind {
     /// Its stages, from the state alone.
     pub fn stages(self, around: Around) -> Result<Box<dyn Stages>, Ended> {
         Ok(match self {
-            Self::Mls => Box::new(MlsStages::new(around)?),
+            Self::Mls | Self::Poisoned => Box::new(MlsStages::new(around)?),
             Self::Model => Box::new(ModelStages::new(&around)?),
         })
     }

@@ -196,6 +196,7 @@ impl World {
     fn new(kind: Kind, seed: u64, trouble: Trouble, build: Build) -> Self {
         let recording = match kind {
             Kind::Mls => Recording::kept(),
+            Kind::Poisoned => Recording::poisoned(),
             Kind::Model => Recording::of_model(),
         };
         let mut dice = Dice(seed);
