@@ -169,7 +169,9 @@ pub fn run(arguments: NetworkArguments) -> Result<(), Failure> {
                 (Switch::Off, false) => {
                     return Err(Failure::configuration("retention off is off for all: name no bot after `off`"));
                 }
-                (Switch::On | Switch::Strict | Switch::Off, _) => bots.iter().map(|bot| name(bot)).collect::<Result<Vec<_>, _>>()?,
+                (Switch::On | Switch::Strict | Switch::Off, _) => {
+                    bots.iter().map(|bot| name(bot)).collect::<Result<Vec<_>, _>>()?
+                }
             };
             let mut admin = open(&at)?;
             let strict = matches!(switch, Switch::Strict);

@@ -19,13 +19,16 @@
 pub mod change;
 pub mod decrypt;
 pub mod delivery;
+mod download;
 mod error;
 pub mod fetch;
 mod heartbeat;
+pub mod limits;
 mod provision;
 pub mod receive;
 mod reports;
 mod source;
+pub mod wanted;
 
 pub use error::MlsError;
 pub use heartbeat::Heartbeat;

@@ -11,7 +11,13 @@ fn reading(standing: Standing, queue: Option<Queue>, free: Option<u64>) -> Readi
         Directory { name: "attachments", free_bytes: Some(u64::MAX) },
     ];
     let dropped = Dropped { output: 12, files: 1 };
-    Reading { standing, opinion: Opinion::default(), in_hand: 7, dropped, found: Found { queue, directories, lost_conversations: 0 } }
+    Reading {
+        standing,
+        opinion: Opinion::default(),
+        in_hand: 7,
+        dropped,
+        found: Found { queue, directories, lost_conversations: 0 },
+    }
 }
 
 fn codes(reading: &Reading) -> Vec<&'static str> {
