@@ -69,7 +69,7 @@
 //!
 //! # Threat model
 //!
-//! What each party can do, and what stops it. "Cannot" rests on MLS (RFC 9420) with AES-256 and P-384 by AWS-LC.
+//! What each party can do, and what stops it. SECURITY.md names the tests that hold each sentence. "Cannot" rests on MLS (RFC 9420) with AES-256 and P-384 by AWS-LC.
 //!
 //! - **The network** sees who is in which conversation, when messages are sent and how long they are; it can read
 //!   handshakes, so that it can enforce membership and retention. It cannot read or forge messages, nor put a device
@@ -81,8 +81,11 @@
 //!   the invite or the configuration; nothing else is trusted. Before log-in a connection may hold some KiB of memory,
 //!   for seconds.
 //! - **A member device** may send anything. Frames, contents, names and attachments go through bounded decoders;
-//!   what cannot be read is a record with its ciphertext, never a crash and never a gap. Sizes and times that it claims
-//!   are recorded as claims. It cannot act as another device: MLS authenticates the sender, log-in the connection.
+//!   what cannot be read is a record with its ciphertext, never a crash and never a gap. Times that it claims are recorded as
+//!   claims. What it claims of a file hides nothing: what the key opens is kept under its true size and hash, with the claim
+//!   beside them, and what it does not open is kept as ciphertext. It cannot act as another device: MLS authenticates the
+//!   sender, log-in the connection. Members that agree on a key of their own can hide what they say inside a message or a file:
+//!   nothing can stop that, and what they sent is in the archive as they sent it.
 //! - **A reader of the bot's disk** finds the archive unencrypted (that is its purpose; protect the volume) and the device's
 //!   keys sealed under the bot's password ([`state::vault`]). Ids of conversations, cursors and sizes are unencrypted.
 //!   A writer of the disk can change the archive; the hash chain of each file is in the state.

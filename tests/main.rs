@@ -39,6 +39,7 @@ mod standin;
 mod starts;
 mod stop;
 mod support;
+mod threats;
 mod tidy;
 mod trouble;
 mod updates;

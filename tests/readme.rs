@@ -8,12 +8,13 @@
     reason = "a test's helpers fail the test"
 )]
 
+mod limits;
 mod links;
 mod tables;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
 use retaind::cli::{Arguments, EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_TEMPORARY};
@@ -34,6 +35,24 @@ fn manual() -> Vec<String> {
     let mut pages: Vec<String> = entries.map(|name| format!("docs/{}", name.into_string().unwrap())).collect();
     pages.sort();
     pages
+}
+
+/// The product's sources, by their paths from the root, with their texts.
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(String, String)>) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let from_root = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+                found.push((from_root, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join("src"), &mut found);
+    found
 }
 
 /// The lines of a page's `sh` blocks, without comments, continued lines joined.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cases;
+mod lies;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -42,9 +42,29 @@ pub fn millis_of(micros: i64) -> i64 {
 
 /// Name of an attachment. `millis`: its millisecond since 1970, which no other attachment has.
 pub fn attachment_name(millis: i64, original: &str) -> String {
-    let prefix = format!("attachment_{}_", stamp(millis));
+    named("attachment", millis, original)
+}
+
+fn named(what: &str, millis: i64, original: &str) -> String {
+    let prefix = format!("{what}_{}_", stamp(millis));
     let room = NAME_BYTES_MAX.saturating_sub(prefix.len());
     prefix + &clean(original, room)
+}
+
+/// Is this the name of an attachment, kept whole?
+pub fn is_attachment(name: &str) -> bool {
+    name.starts_with("attachment_")
+}
+
+/// Name of the part of an attachment that could be decrypted. `millis`: as for [`attachment_name`].
+pub fn partial_name(millis: i64, original: &str) -> String {
+    named("partial", millis, original)
+}
+
+/// Name of the kept ciphertext of an attachment that could not be decrypted, whose message was received at `micros`. `seq`
+/// makes it unique.
+pub fn blob_name(micros: i64, conversation: &ConversationId, seq: u64) -> String {
+    format!("ciphertext_{}_{conversation}_{seq}.blob", stamp(millis_of(micros)))
 }
 
 /// Name of the kept ciphertext of a message that could not be read and was received at `micros`. `seq` makes it
@@ -94,6 +114,8 @@ mod tests {
             "attachment_20230804191544000_quarterly-report.pdf"
         );
         assert_eq!(attachment_name(millis_of(1_691_176_544_007_999), "a"), "attachment_20230804191544007_a");
+        assert_eq!(partial_name(1_691_176_544_000, "../a"), "partial_20230804191544000_a");
+        assert!(is_attachment(&attachment_name(0, "partial_a")) && !is_attachment(&partial_name(0, "attachment_a")));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use retaind_archive::names::is_attachment;
 use retaind_report::counters::Counters;
 use retaind_state::{Committed, Store, StoreError};
 use thiserror::Error;
@@ -229,7 +230,8 @@ impl Committer {
             })?;
             self.ship.ring();
         }
-        for file in &files {
+        // ciphertexts and parts are beside them, and no attachments
+        for file in files.iter().filter(|file| is_attachment(&file.name)) {
             self.counters.files_saved.add(1);
             self.counters.files_saved_bytes.add(file.length);
         }

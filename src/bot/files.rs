@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use retaind_archive::names::{attachment_name, ciphertext_name, millis_of};
+use retaind_archive::names::{attachment_name, blob_name, ciphertext_name, millis_of, partial_name};
 use retaind_protocol::ids::ConversationId;
 use thiserror::Error;
 
@@ -98,6 +98,20 @@ impl Names {
 
     /// The name of an attachment that was received at `micros`, microseconds since 1970.
     pub fn attachment(&self, micros: i64, original: &str) -> Result<String, FilesError> {
+        self.fresh(micros, |millis| attachment_name(millis, original))
+    }
+
+    /// The name of the part of an attachment that could be decrypted.
+    pub fn partial(&self, micros: i64, original: &str) -> Result<String, FilesError> {
+        self.fresh(micros, |millis| partial_name(millis, original))
+    }
+
+    /// The name of the ciphertext of an attachment that could not be decrypted.
+    pub fn blob(&self, micros: i64, conversation: &ConversationId, seq: u64) -> String {
+        blob_name(micros, conversation, seq)
+    }
+
+    fn fresh(&self, micros: i64, name: impl Fn(i64) -> String) -> Result<String, FilesError> {
         let received = millis_of(micros);
         loop {
             let latest = self.latest_millis();
@@ -105,7 +119,7 @@ impl Names {
             if self.latest_millis.compare_exchange(latest, free, Ordering::AcqRel, Ordering::Acquire).is_err() {
                 continue;
             }
-            let name = attachment_name(free, original);
+            let name = name(free);
             // a file of an earlier bot whose state is gone
             if self.disk.len(&self.directory.join(&name))?.is_none() {
                 return Ok(name);

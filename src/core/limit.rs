@@ -22,6 +22,12 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// A count of things in memory as a value.
+    pub const fn value_of(count: usize) -> u64 {
+        // no target has more than 64 bits
+        count as u64
+    }
+
     /// The value as a count of things in memory.
     pub const fn count(&self) -> usize {
         // a target whose `usize` is smaller than the value gets less, never more

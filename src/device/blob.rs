@@ -1,7 +1,6 @@
 //! Attachments between a device and the network: ciphertext in ranges, memory of a few chunks.
 
 use std::fs::File;
-use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
@@ -10,11 +9,11 @@ use retaind_core::fault::{Fault, Faulty};
 use thiserror::Error;
 
 use super::connection::{Connection, ConnectionError};
-use retaind_protocol::attachment::{AttachmentError, AttachmentKey, DecryptingWriter, EncryptingReader};
+use retaind_protocol::attachment::{AttachmentError, AttachmentKey, EncryptingReader};
 use retaind_protocol::content::{Attachment, AttachmentKind};
 use retaind_protocol::limits::BLOB_RANGE_BYTES_MAX;
 use retaind_protocol::wire::{
-    Answer, BlobCreate, BlobCreated, BlobFinish, BlobGet, BlobPut, BlobState, RefusalCode, Request,
+    Answer, BlobCreate, BlobCreated, BlobFinish, BlobGet, BlobPut, BlobRange, BlobState, RefusalCode, Request,
 };
 
 /// Why an attachment could not be sent or fetched.
@@ -101,12 +100,12 @@ pub async fn upload(connection: &Connection, path: &Path, kind: AttachmentKind) 
 
 /// A source of blobs: the network behind a connection.
 pub trait Blobs: Send + Sync + 'static {
-    /// Reads the bytes `range` of a blob, at most [`BLOB_RANGE_BYTES_MAX`]; fewer at the end of the blob, but at least one.
-    fn range<'a>(&'a self, blob: &'a [u8; 32], range: Range<u64>) -> BoxFuture<'a, Result<Vec<u8>, BlobError>>;
+    /// Reads the bytes `range` of a blob, at most [`BLOB_RANGE_BYTES_MAX`]; fewer at the end of the blob, none after it.
+    fn range<'a>(&'a self, blob: &'a [u8; 32], range: Range<u64>) -> BoxFuture<'a, Result<BlobRange, BlobError>>;
 }
 
 impl Blobs for Connection {
-    fn range<'a>(&'a self, blob: &'a [u8; 32], range: Range<u64>) -> BoxFuture<'a, Result<Vec<u8>, BlobError>> {
+    fn range<'a>(&'a self, blob: &'a [u8; 32], range: Range<u64>) -> BoxFuture<'a, Result<BlobRange, BlobError>> {
         let Range { start, end } = range;
         let length = u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX);
         let get = BlobGet { blob: blob.to_vec(), offset: start, length };
@@ -114,22 +113,7 @@ impl Blobs for Connection {
             let Answer::BlobRange(range) = self.call(Request::BlobGet(get)).await? else {
                 return Err(ConnectionError::Protocol("range of a blob was not answered").into());
             };
-            if range.bytes.is_empty() {
-                return Err(AttachmentError::BlobSize { expected: end, found: range.size }.into());
-            }
-            Ok(range.bytes)
+            Ok(range)
         })
     }
-}
-
-/// Fetches one range of a blob into `writer`. `false`: all of it has been fetched.
-pub async fn download_step<W: Write>(
-    blobs: &impl Blobs,
-    blob: &[u8; 32],
-    writer: &mut DecryptingWriter<W>,
-) -> Result<bool, BlobError> {
-    let Some(range) = writer.next_range() else { return Ok(false) };
-    let bytes = blobs.range(blob, range).await?;
-    writer.write(&bytes)?;
-    Ok(true)
 }

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::ledger::LedgerError;
 use retaind_core::fault::{Fault, Faulty};
+use retaind_core::limit::Limit;
 use retaind_protocol::credential::CredentialError;
 use retaind_protocol::ids::{IdError, UserName};
 use retaind_protocol::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
@@ -133,11 +134,18 @@ fn is_denied(error: &io::Error) -> bool {
 pub(crate) struct Refusal {
     pub(crate) code: RefusalCode,
     pub(crate) message: String,
+    /// What it went beyond, to be counted when it is answered.
+    pub(crate) limit: Option<Limit>,
 }
 
 impl Refusal {
     pub(crate) fn new(code: RefusalCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), limit: None }
+    }
+
+    /// Because of this limit.
+    pub(crate) fn over(limit: &Limit, message: impl Into<String>) -> Self {
+        Self { limit: Some(*limit), ..Self::new(RefusalCode::Limit, message) }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -172,6 +180,10 @@ impl From<LedgerError> for ChangeError {
     fn from(error: LedgerError) -> Self {
         Self::Broken(error)
     }
+}
+
+pub(crate) fn refuse_over<T>(limit: &Limit, message: impl Into<String>) -> Result<T, ChangeError> {
+    Err(ChangeError::Refused(Refusal::over(limit, message)))
 }
 
 pub(crate) fn refuse<T>(code: RefusalCode, message: impl Into<String>) -> Result<T, ChangeError> {

@@ -37,6 +37,7 @@
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test that meets another variant fails"))]
 
 mod admin;
+mod agreed;
 mod certificate;
 mod change;
 mod clock;
@@ -68,6 +69,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use self::admin::{Admin, UserSummary};
+pub use self::agreed::AGREED;
 use self::certificate::{Certificate, OWN_SERVER_NAME, Own};
 use self::delivery::blobs::Blobs;
 use self::directory::RetentionPolicy;
@@ -199,6 +201,7 @@ impl Network {
             .map_err(|source| failed("create", folder, source))?;
         let lock = lock(folder)?;
         options.refusals.expect(LIMITS);
+        options.refusals.expect(AGREED);
         let certificate = certificate::load(folder, options.certificate.as_ref())?;
         let ledger = Sqlite::make(folder)?;
         let mut writer = ledger.writer()?;

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::agreed;
 use super::change::{Change, Outcome};
 use super::clock::Moment;
 use super::connection::answer;
@@ -18,6 +19,7 @@ use super::error::{NetworkError, Refusal};
 use super::hub::{Outbound, Subscriber};
 use super::writer::Reply;
 use super::{Shared, push};
+use retaind_core::limit::Refusals;
 use retaind_protocol::limits::{BLOB_RANGE_BYTES_MAX, FRAME_BYTES_MAX, KEY_PACKAGES_MAX, LIST_ITEMS_MAX};
 use retaind_protocol::wire::{
     Account, Acknowledge, Answer, BlobFinish, BlobPut, ClientFrame, CreateConversation, Done, PublishKeyPackages,
@@ -26,7 +28,7 @@ use retaind_protocol::wire::{
 use retaind_task as task;
 
 /// A handshake must fit a frame again when it is delivered, with the names around it.
-const HANDSHAKE_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
+pub(crate) const HANDSHAKE_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 
 /// One device on one connection.
 pub(crate) struct Session {
@@ -62,7 +64,8 @@ impl Session {
     /// Handles one request; its answer carries `permit` to the socket.
     pub(crate) async fn handle(&mut self, frame: ClientFrame, permit: OwnedSemaphorePermit, tasks: &mut JoinSet<()>) {
         let id = frame.id;
-        let reply = Answering { outbound: self.outbound.clone(), id, permit };
+        let refusals = Arc::clone(&self.shared.refusals);
+        let reply = Answering { outbound: self.outbound.clone(), id, permit, refusals };
         let refused = match frame.request {
             Some(Request::SendApplication(request)) => match Ciphertext::parse(request.message) {
                 Ok(message) => {
@@ -230,7 +233,7 @@ impl Session {
     async fn acknowledge(&self, request: Acknowledge, reply: Answering) -> Result<(), (Refusal, Answering)> {
         if request.cursors.len() > LIST_ITEMS_MAX {
             let message = format!("{} cursors at once, at most {LIST_ITEMS_MAX} are allowed", request.cursors.len());
-            return Err((Refusal::new(RefusalCode::Limit, message), reply));
+            return Err((Refusal::over(&agreed::CURSORS, message), reply));
         }
         let cursors = request.cursors.clone();
         let (subscriber, shared) = (self.subscriber.clone(), Arc::clone(&self.shared));
@@ -253,7 +256,7 @@ impl Session {
         if request.one_time.len() > KEY_PACKAGES_MAX {
             let message =
                 format!("{} key packages at once, at most {KEY_PACKAGES_MAX} are kept", request.one_time.len());
-            return Err(Refusal::new(RefusalCode::Limit, message));
+            return Err(Refusal::over(&agreed::KEY_PACKAGES, message));
         }
         let (shared, device, now) = (Arc::clone(&self.shared), self.device.clone(), Moment::now());
         task::blocking("key packages", move || {
@@ -321,7 +324,7 @@ async fn hash_password(shared: &Shared, password: Zeroizing<String>) -> Result<S
     };
     match task::blocking("password", move || password::hash(&password)).await {
         Ok(Ok(hash)) => Ok(hash),
-        Ok(Err(error @ NetworkError::PasswordLength)) => Err(Refusal::new(RefusalCode::Limit, error.to_string())),
+        Ok(Err(error @ NetworkError::PasswordLength)) => Err(Refusal::over(&agreed::PASSWORD, error.to_string())),
         Ok(Err(_)) | Err(_) => Err(Refusal::unavailable()),
     }
 }
@@ -331,7 +334,7 @@ fn check_size(bytes: usize) -> Result<(), Refusal> {
         return Ok(());
     }
     let message = format!("handshake or welcome of {bytes} bytes: at most {HANDSHAKE_BYTES_MAX} are allowed");
-    Err(Refusal::new(RefusalCode::Limit, message))
+    Err(Refusal::over(&agreed::HANDSHAKE, message))
 }
 
 /// Finds the blob, then works on its file, both on blocking threads.
@@ -353,10 +356,14 @@ struct Answering {
     outbound: Outbound,
     id: u64,
     permit: OwnedSemaphorePermit,
+    refusals: Arc<Refusals>,
 }
 
 impl Answering {
     fn answer(self, reply: Result<Answer, Refusal>) {
+        if let Err(Refusal { limit: Some(limit), .. }) = &reply {
+            self.refusals.count(limit);
+        }
         answer(&self.outbound, self.id, reply, Some(self.permit));
     }
 

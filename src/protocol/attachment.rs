@@ -21,6 +21,8 @@
 //! - **What has been opened is what was sealed.** A damaged, missing, exchanged or foreign block is refused at its
 //!   place, without output; [`Verified`] exists only after the last block and the SHA-256 that the message states.
 //!   That hash also commits to the key: no second key opens the same blob to another accepted file.
+//! - **A lie hides nothing.** What the key opens of a blob that is not the announced one is [salvaged](Salvager), up to the
+//!   first block that nobody can open.
 //! - One GCM key sees at most 65,536 chunks of 16,384 blocks: 2^30 blocks, far below its bounds.
 //!
 //! # Crash
@@ -35,6 +37,7 @@
 
 mod layout;
 mod open;
+mod salvage;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -49,7 +52,8 @@ use zeroize::Zeroizing;
 use super::limits::{ATTACHMENT_BYTES_MAX, ATTACHMENT_CHUNK_BYTES};
 
 pub use layout::Layout;
-pub use open::{DecryptingWriter, Decryptor, Verified};
+pub use open::{DecryptingWriter, Decryptor, Opened, Verified};
+pub use salvage::{Salvaged, Salvager};
 pub use seal::{EncryptingReader, Encryptor, Sealed};
 
 /// Length of an attachment's key (AES-256) in bytes.
@@ -159,7 +163,7 @@ pub enum AttachmentError {
     Write(#[source] io::Error),
 }
 
-/// The AES-256 key of one attachment. Wiped on drop; neither printed, cloned nor serialised.
+/// The AES-256 key of one attachment. Wiped on drop; neither printed nor serialised, and duplicated only by name.
 pub struct AttachmentKey(Box<Zeroizing<[u8; ATTACHMENT_KEY_BYTES]>>);
 
 impl AttachmentKey {
@@ -185,6 +189,11 @@ impl AttachmentKey {
         &self.0
     }
 
+    /// The same key once more, to be wiped on its own.
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     fn cipher(&self) -> Result<LessSafeKey, AttachmentError> {
         let key = UnboundKey::new(&AES_256_GCM, self.expose().as_slice())
             .map_err(|_| AttachmentError::Key { bytes: ATTACHMENT_KEY_BYTES })?;
@@ -200,8 +209,24 @@ impl std::fmt::Debug for AttachmentKey {
 
 /// The nonce `0^7 ‖ index ‖ last`. Each index occurs once for a key: see the invariants.
 fn nonce(layout: &Layout, index: u32) -> Nonce {
+    nonce_of(index, if layout.is_last(index) { Place::Last } else { Place::Inner })
+}
+
+/// Where a chunk is in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Another one follows.
+    Inner,
+    /// It is the last.
+    Last,
+}
+
+fn nonce_of(index: u32, place: Place) -> Nonce {
     let [a, b, c, d] = index.to_be_bytes();
-    let last = u8::from(layout.is_last(index));
+    let last = match place {
+        Place::Inner => 0,
+        Place::Last => 1,
+    };
     let nonce: [u8; NONCE_LEN] = [0, 0, 0, 0, 0, 0, 0, a, b, c, d, last];
     Nonce::assume_unique_for_key(nonce)
 }

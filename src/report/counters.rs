@@ -55,11 +55,11 @@ pub struct Counters {
     pub messages_saved: Counter,
     /// `Messages_Saved_Failed`: records that could not be brought to stable storage; they are delivered again.
     pub messages_saved_failed: Counter,
-    /// `Files_Saved`: attachments on stable storage.
+    /// `Files_Saved`: whole attachments on stable storage.
     pub files_saved: Counter,
     /// `Files_Saved_Bytes`.
     pub files_saved_bytes: Counter,
-    /// `Files_Saved_Failed`: attachments that are missing; each is a record with the reason.
+    /// `Files_Saved_Failed`: attachments that are missing or could not be decrypted; each is a record with the reason.
     pub files_failed: Counter,
     /// `Logins`.
     pub logins: Counter,

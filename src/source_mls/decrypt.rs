@@ -23,8 +23,7 @@ use lru::LruCache;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use retaind_archive::record::{Ciphertext, RecordBody, RecordError, Unreadable};
-use retaind_bot::batch::RecordBuffer;
+use retaind_archive::record::{RecordBody, RecordError};
 use retaind_bot::files::{FilesError, Names};
 use retaind_bot::watchdog::Pulse;
 use retaind_device::mls::{Engine, EngineError, Session};
@@ -43,7 +42,7 @@ use self::read::{Read, push};
 use self::turn::{Made, Run, gather, is_gap, next_run};
 use crate::change::{Decrypted, MlsChange, Owed, Progress, SessionChange};
 use crate::delivery::{Delivered, Recall, Strict};
-use crate::fetch::{FileJob, WantedFile};
+use crate::wanted::{FileJob, Message, Refused, WantedFile};
 
 /// Most messages of one turn: enough to share one state over many, few enough to be committed within a second.
 const TURN_MESSAGES_MAX: usize = 256;
@@ -429,21 +428,18 @@ impl Worker {
     fn put(&self, made: &mut Made, delivered: &Delivered, read: Read) -> Result<(), DecryptError> {
         match read {
             Read::OwnedBody(context, line) => push(made.records(), &context, line.as_body())?,
-            Read::File(context, content) => {
-                made.wanted.push(WantedFile { context, content, after: RecordBuffer::default() });
-            }
+            Read::File(context, content) => made.wanted.push(WantedFile::new(context, Message::Content(content))),
             Read::Unreadable(context, reason, plaintext) => {
                 self.counters.messages_failed.add(1);
-                let written = self.names.keep_ciphertext(
-                    &delivered.payload,
-                    &delivered.conversation,
-                    delivered.seq,
-                    delivered.received_at_micros,
-                )?;
-                let ciphertext = Ciphertext { size: written.length, sha256: written.sha256, file: Some(&written.name) };
-                let unreadable = Unreadable { reason: &reason, ciphertext, plaintext: plaintext.as_deref() };
-                push(made.records(), &context, RecordBody::Unreadable(unreadable))?;
-                made.files.push(written);
+                let Delivered { payload, conversation, seq, received_at_micros, .. } = delivered;
+                let kept = self.names.keep_ciphertext(payload, conversation, *seq, *received_at_micros)?;
+                made.files.push(kept.clone());
+                let refused = Refused { reason, plaintext, kept };
+                if refused.file().is_some() {
+                    made.wanted.push(WantedFile::new(context, Message::Refused(refused)));
+                } else {
+                    push(made.records(), &context, RecordBody::Unreadable(refused.as_record()))?;
+                }
             }
         }
         Ok(())

@@ -19,14 +19,17 @@
 pub mod change;
 pub mod decrypt;
 pub mod delivery;
+mod download;
 mod error;
 pub mod fetch;
 mod heartbeat;
+pub mod limits;
 mod provision;
 pub mod receive;
 mod reports;
 pub mod retry;
 mod source;
+pub mod wanted;
 
 pub use error::MlsError;
 pub use heartbeat::Heartbeat;

@@ -27,6 +27,7 @@ use crate::delivery::{Recall, Strict};
 use crate::error::MlsError;
 use crate::fetch::{self, Fetcher};
 use crate::heartbeat::Heartbeat;
+use crate::limits::{KEPT_CIPHERTEXT, LIMITS};
 use crate::provision;
 use crate::receive::{Link, WINDOW_MESSAGES, acknowledge};
 
@@ -221,6 +222,7 @@ impl Stages {
             wake.push(sender);
         }
         let (connection, connected) = watch::channel(None);
+        around.counters.refusals.expect(LIMITS);
         let fetcher = Fetcher {
             names,
             connection: connected.clone(),
@@ -230,6 +232,7 @@ impl Stages {
             health: around.health.clone(),
             pulse: around.pulses.add(FETCH),
             pauses: fetch::PAUSES,
+            kept_bytes_max: KEPT_CIPHERTEXT.value,
         };
         let link = Link {
             endpoint: mls.endpoint,

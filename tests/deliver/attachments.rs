@@ -58,30 +58,34 @@ fn again(file: &Attachment) -> Attachment {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_not_what_its_message_says_is_missing_with_a_reason_and_leaves_nothing_behind() {
+async fn a_file_that_is_not_what_its_message_says_is_kept_or_missing_with_a_reason_and_leaves_nothing_else_behind() {
     let harness = Harness::start();
     let bot = harness.bot().await;
     let mut alice = harness.device("alice").await;
     let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
-    let good = upload(&alice, harness.path(), &noise(ATTACHMENT_CHUNK_BYTES + 9)).await;
+    let bytes = noise(ATTACHMENT_CHUNK_BYTES + 9);
+    let good = upload(&alice, harness.path(), &bytes).await;
     let mut wrong = Vec::new();
-    let changes: [fn(&mut Attachment); 8] = [
-        |file| file.size += 1,
-        |file| file.size -= 1,
-        |file| file.size = 0,
-        |file| file.size = 1 << 34,
-        |file| file.sha256[31] ^= 1,
-        |file| file.key = AttachmentKey::generate().unwrap(),
-        |file| file.blob = [0xee; 32],
-        |file| file.size = u64::try_from(ATTACHMENT_CHUNK_BYTES).unwrap(),
+    type Change = fn(&mut Attachment);
+    let changes: [(&str, Change); 8] = [
+        ("saved", |file| file.size += 1),
+        ("saved", |file| file.size -= 1),
+        ("saved", |file| file.size = 0),
+        ("saved", |file| file.size = 1 << 34),
+        ("saved", |file| file.sha256[31] ^= 1),
+        ("undecryptable", |file| file.key = AttachmentKey::generate().unwrap()),
+        ("missing", |file| file.blob = [0xee; 32]),
+        ("saved", |file| file.size = u64::try_from(ATTACHMENT_CHUNK_BYTES).unwrap()),
     ];
-    for change in changes {
+    for (status, change) in changes {
         let mut file = again(&good);
         change(&mut file);
-        wrong.push(file);
+        wrong.push((status, file));
     }
     // begun and never finished; finished, but no attachment; no bytes at all
-    for (bytes, is_finished) in [(noise(4096), false), (noise(4096), true), (Vec::new(), true)] {
+    for (status, bytes, is_finished) in
+        [("missing", noise(4096), false), ("undecryptable", noise(4096), true), ("undecryptable", Vec::new(), true)]
+    {
         let create = Request::BlobCreate(BlobCreate { size: bytes.len() as u64 });
         let Answer::BlobCreated(created) = alice.connection().call(create).await.unwrap() else { panic!() };
         let blob = created.blob;
@@ -94,29 +98,42 @@ async fn a_file_that_is_not_what_its_message_says_is_missing_with_a_reason_and_l
         }
         let mut file = again(&good);
         (file.blob, file.size) = (blob.try_into().unwrap(), 4096 - 32);
-        wrong.push(file);
+        wrong.push((status, file));
     }
     let mut sent = Vec::new();
-    for file in wrong {
+    for (status, file) in wrong {
         let (size, hash) = (file.size, HEXLOWER.encode(&file.sha256));
         let seq = alice.send(&room, &content(Body::File(file))).await.unwrap();
         alice.send(&room, &text(&format!("after {seq}"))).await.unwrap();
-        sent.push((seq, size, hash));
+        sent.push((seq, status, size, hash));
     }
     let last = alice.send(&room, &content(Body::File(again(&good)))).await.unwrap();
     bot.saved(last).await;
-    assert_eq!(bot.counters.files_failed.get(), sent.len() as u64);
+    let count = |wanted: &str| sent.iter().filter(|(_, status, ..)| *status == wanted).count() as u64;
+    assert_eq!(bot.counters.files_failed.get(), count("missing") + count("undecryptable"));
+    assert_eq!(bot.counters.files_saved.get(), count("saved") + 1);
     // while it still runs: nothing waits for a restart to be tidied up
-    assert_eq!(names(&harness.files()).len(), 1, "{:?}", names(&harness.files()));
+    let kept = count("saved") + count("undecryptable") + 1;
+    assert_eq!(names(&harness.files()).len() as u64, kept, "{:?}", names(&harness.files()));
     bot.stop().await.unwrap();
 
     let places = places(&harness.records(), &room);
     without_gap(&places);
-    for (seq, size, hash) in &sent {
+    for (seq, status, size, hash) in &sent {
         let file = &places[seq]["file"];
-        assert_eq!(file["status"], "missing", "{file}");
-        assert!(!file["reason"].as_str().unwrap().is_empty() && file.get("localfilename").is_none(), "{file}");
-        assert_eq!((file["filesize"].as_u64(), file["filehash"].as_str()), (Some(*size), Some(hash.as_str())));
+        assert_eq!(file["status"], *status, "{file}");
+        if *status == "saved" {
+            let claimed =
+                |field: &str, truth: &str| file.get(field).map_or(&file[truth], |both| &both["claimed"]).clone();
+            assert_eq!(claimed("size_mismatch", "filesize"), *size);
+            assert_eq!(claimed("hash_mismatch", "filehash"), hash.as_str());
+            assert_eq!((&file["filesize"], &file["filehash"]), (&bytes.len().into(), &sha256(&bytes).into()));
+            let kept = fs::read(harness.files().join(file["localfilename"].as_str().unwrap())).unwrap();
+            assert!(kept == bytes, "{file}");
+        } else {
+            assert!(!file["reason"].as_str().unwrap().is_empty() && file.get("localfilename").is_none(), "{file}");
+            assert_eq!((file["filesize"].as_u64(), file["filehash"].as_str()), (Some(*size), Some(hash.as_str())));
+        }
         assert_eq!(places[&(seq + 1)]["message"], format!("after {seq}"));
     }
     assert_eq!(places[&last]["file"]["status"], "saved");

@@ -16,10 +16,10 @@ use serde_json::Value;
 use super::{page, root};
 
 /// A part of a page that is made from elsewhere.
-struct Made {
-    page: &'static str,
-    begins: &'static str,
-    ends: &'static str,
+pub(super) struct Made {
+    pub(super) page: &'static str,
+    pub(super) begins: &'static str,
+    pub(super) ends: &'static str,
 }
 
 const VARIABLES_TABLE: Made = Made {
@@ -54,7 +54,7 @@ fn row(variable: &Variable) -> String {
 }
 
 /// Compares what is between two marks with what it should be, or writes it.
-fn assert_made(made: &Made, wanted: &str) {
+pub(super) fn assert_made(made: &Made, wanted: &str) {
     let Made { page: path, begins, ends } = made;
     let text = page(path);
     let (before, rest) = text.split_once(begins).unwrap_or_else(|| panic!("{path} marks where the table begins"));
@@ -94,7 +94,7 @@ fn every_key_of_the_secret_is_in_the_manual() {
 }
 
 /// `1234567` as `1,234,567`.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -1,5 +1,6 @@
 //! What is said in the golden files of records.
 
+use super::lies::{lies, sender};
 use data_encoding::HEXLOWER;
 use retaind::archive::record::{
     Ciphertext, FileOutcome, KeyAction, Record, RecordBody, RecordContext, SenderType, Unreadable, handshake_message_id,
@@ -29,7 +30,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    fn record(&self, body: RecordBody<'_>) -> String {
+    pub(super) fn record(&self, body: RecordBody<'_>) -> String {
         let context = RecordContext {
             network_id: "40317842",
             sender_network_id: "40317842",
@@ -47,7 +48,7 @@ impl Scene {
     }
 
     /// Sends `body` as a device does, reads it as the bot does.
-    fn content(&self, body: Body) -> Content {
+    pub(super) fn content(&self, body: Body) -> Content {
         let Self { message_id, sent_at_micros, ttl, bor, .. } = *self;
         Content::decode(&Content { message_id, sent_at_micros, ttl, bor, body }.encode().unwrap()).unwrap()
     }
@@ -56,7 +57,7 @@ impl Scene {
         self.record(RecordBody::Content { content: &self.content(body), file: None })
     }
 
-    fn filed(&self, file: Attachment, outcome: &FileOutcome) -> String {
+    pub(super) fn filed(&self, file: Attachment, outcome: &FileOutcome) -> String {
         self.record(RecordBody::Content { content: &self.content(Body::File(file)), file: Some(outcome) })
     }
 }
@@ -82,7 +83,7 @@ fn id(hex: &str) -> MessageId {
     hex.parse().unwrap()
 }
 
-fn direct(message_id: &str, secs: i64, vgroupid: &str) -> Scene {
+pub(super) fn direct(message_id: &str, secs: i64, vgroupid: &str) -> Scene {
     let receiver = Some(user("user001@example.com"));
     Scene { receiver, sender: user("user002@example.com"), ..room(message_id, secs, vgroupid) }
 }
@@ -108,7 +109,7 @@ pub(super) fn a_room() -> Scene {
     room("e2c5115032fb11ee9a74053bb1017859", 1_691_176_791, ROOM)
 }
 
-const DIRECT: &str = "7ad65d17b945d7672190ecab6902fdd06eff162b91adfcda23df3b2ff95875e8";
+pub(super) const DIRECT: &str = "7ad65d17b945d7672190ecab6902fdd06eff162b91adfcda23df3b2ff95875e8";
 pub(super) const ROOM: &str = "S19a8782d9a0441d5e13f15b6789f00bc2f9b8231aa364a2eb3a8269dce2ac21";
 const CREATED: &str = "S58a15186365d2125a9b417e71b99bcb29e3770078e157e953cfbe28443eb750";
 const KEPT_ROOM: &str = "S243f2ec645d3961bdd531f51f3244205d292b8d0fbd41802827746271d31d41";
@@ -118,7 +119,7 @@ pub(super) fn text(text: &str) -> Body {
     Body::Text(Text { text: text.into(), links: vec![] })
 }
 
-fn attachment(name: &str, kind: AttachmentKind) -> Attachment {
+pub(super) fn attachment(name: &str, kind: AttachmentKind) -> Attachment {
     Attachment {
         blob: BLOB,
         key: AttachmentKey::from_bytes(&KEY).unwrap(),
@@ -200,7 +201,7 @@ pub(super) fn goldens() -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
     all.extend(texts());
     all.extend(controls());
-    all.extend(files());
+    all.extend([files(), lies()].concat());
     all.extend(calls_and_places());
     all.extend(edits());
     all.extend(ours());
@@ -288,7 +289,6 @@ fn controls() -> Vec<(&'static str, String)> {
 }
 
 fn files() -> Vec<(&'static str, String)> {
-    let sender = || direct("4f8d3b6032fb11ee9a74053bb1017859", 1_691_176_544, DIRECT);
     let report = || attachment("quarterly-report.pdf", AttachmentKind::File);
     let missing = FileOutcome::Missing { reason: "its SHA-256 is not the one that the sender gave".into() };
     let hostile = attachment("../../etc/pass\u{0}wd \"\u{202e}gpj.exe", AttachmentKind::File);
@@ -427,7 +427,7 @@ fn a_room_content(body: Body) -> Content {
 }
 
 /// The body of a file as a later version might write it: ours, and a field more.
-fn newer_file() -> Vec<u8> {
+pub(super) fn newer_file() -> Vec<u8> {
     let ours = a_room_content(Body::File(attachment("later.pdf", AttachmentKind::File))).encode().unwrap();
     // the envelope starts with version (2 bytes), kind (3) and the body's key and length (3)
     let start = ours.windows(2).position(|w| w == [0x0a, 32]).unwrap();

@@ -219,15 +219,14 @@ impl Line {
         }
     }
 
-    /// The file beside it, with the SHA-256 of its bytes in hex.
-    fn beside(&self) -> Option<(String, String)> {
-        match (&self.file, &self.ciphertext) {
-            (Some(file), _) if file["status"] == "saved" => {
-                Some((text_of(file, "localfilename"), text_of(file, "filehash")))
-            }
-            (_, Some(ciphertext)) => Some((text_of(ciphertext, "file"), text_of(ciphertext, "sha256"))),
-            _ => None,
-        }
+    /// The files beside it, with the SHA-256 of their bytes in hex.
+    fn beside(&self) -> Vec<(String, String)> {
+        let file = self.file.as_ref();
+        let saved = file.filter(|file| file["status"] == "saved");
+        let saved = saved.map(|file| (text_of(file, "localfilename"), text_of(file, "filehash")));
+        let kept = ["ciphertext", "decrypted"].into_iter().filter_map(|part| file?.get(part));
+        let kept = kept.chain(&self.ciphertext).map(|kept| (text_of(kept, "file"), text_of(kept, "sha256")));
+        saved.into_iter().chain(kept).collect()
     }
 }
 
@@ -298,7 +297,7 @@ impl Obligations {
                     continue;
                 }
                 verdict.record(&line, &place, &mut owed, last.insert(conversation, line.seq).unwrap_or(0));
-                if let Some((file, sha256)) = line.beside() {
+                for (file, sha256) in line.beside() {
                     if !names.contains(&file) {
                         verdict.add(Broken::Missing, format!("{place}: file `{file}`"));
                     } else if sha256_of(archive.file(&file)) != sha256 {

@@ -58,7 +58,11 @@ pub struct Served {
 
 impl Served {
     pub async fn start(folder: &Path) -> Self {
-        let network = Network::open(Options::new(folder)).unwrap();
+        Self::with(Options::new(folder)).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        let network = Network::open(options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = network.endpoint(listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();

@@ -6,12 +6,10 @@ use super::shapes::*;
 use super::time;
 use super::{FileOutcome, KeyAction, MSGTYPE_KEY_EVENT, Record, RecordBody, SenderType, Unreadable};
 use retaind_protocol::content::{
-    Attachment, AttachmentKind, Body, Call, CallPhase, CallRoute, Content, DeletionScope, Pin, ReactionChange,
-    RoomState, Salvage, SavedItem, SavedItemAction, kind, salvage, without_keys,
+    Body, Call, CallPhase, CallRoute, Content, DeletionScope, Pin, ReactionChange, RoomState, Salvage, SavedItem,
+    SavedItemAction, kind, salvage, without_keys,
 };
 use retaind_protocol::ids::UserName;
-
-const NOT_FETCHED: &str = "the attachment was not fetched";
 
 impl<'a> Line<'a> {
     pub(super) fn of(record: &'a Record<'a>) -> Self {
@@ -42,6 +40,10 @@ impl<'a> Line<'a> {
             RecordBody::Left { user } => line.control = Some(Control::left(std::slice::from_ref(*user))),
             RecordBody::KeyEvent { action, epoch } => line.control = Some(Control::key_event(*action, *epoch)),
             RecordBody::Unreadable(unreadable) => line.add_unreadable(unreadable),
+            RecordBody::UnreadableFile { message, file } => {
+                line.add_unreadable(message);
+                line.file = Some(File::found(file));
+            }
             RecordBody::Hole { from_seq, to_seq } => {
                 line.reason = Some(format!(
                     "the network delivered nothing for seq `{from_seq}` to `{to_seq}` of this conversation"
@@ -152,6 +154,7 @@ impl<'a> Line<'a> {
                     version: Some(*version),
                     ..ContentObject::default()
                 });
+                self.file = file.map(File::found);
             }
         }
     }
@@ -236,37 +239,6 @@ impl<'a> FileVaultInfo<'a> {
     }
 }
 
-impl<'a> File<'a> {
-    fn of(file: &'a Attachment, outcome: Option<&'a FileOutcome>, sender: &'a str, time: &str) -> Self {
-        let (sha256, size, localfilename, status, reason) = match outcome {
-            Some(FileOutcome::Saved { local_name, sha256, size }) => {
-                (sha256, *size, Some(local_name.as_str()), "saved", None)
-            }
-            Some(FileOutcome::Missing { reason }) => (&file.sha256, file.size, None, "missing", Some(reason.as_str())),
-            None => (&file.sha256, file.size, None, "missing", Some(NOT_FETCHED)),
-        };
-        let (isscreenshot, isvoicememo, voicememoduration) = match file.kind {
-            AttachmentKind::File => (None, None, None),
-            AttachmentKind::Screenshot => (Some(true), None, None),
-            AttachmentKind::VoiceMemo { seconds } => (None, Some(true), Some(seconds)),
-        };
-        Self {
-            filehash: HEXLOWER.encode(sha256),
-            filename: &file.name,
-            filesize: size,
-            guid: hyphenated(&HEXLOWER.encode(&file.guid)),
-            isscreenshot,
-            isvoicememo,
-            localfilename,
-            reason,
-            status,
-            uploadedbyuser: sender,
-            uploadedtimestamp: time.to_owned(),
-            voicememoduration,
-        }
-    }
-}
-
 impl<'a> CallObject<'a> {
     fn of(call: &'a Call) -> Self {
         let object = Self {
@@ -300,7 +272,7 @@ impl<'a> CallObject<'a> {
 }
 
 /// 32 hex digits as 8-4-4-4-12.
-fn hyphenated(hex: &str) -> String {
+pub(super) fn hyphenated(hex: &str) -> String {
     let mut text = String::with_capacity(36);
     for (at, digit) in hex.chars().enumerate() {
         if matches!(at, 8 | 12 | 16 | 20) {

@@ -15,9 +15,13 @@
 //! - Any `i64` is a time: `msg_ts` is exact, and what is outside the years 1 to 9999 is shown as the nearest moment
 //!   inside (see `time`).
 //!
-//! Not here: names of the files beside the records ([`names`](crate::names)), and whether an attachment is the one that its
-//! message announced: its source decides that.
+//! - What a sender claims of a file is never recorded as a fact: hash and size of a file that is here are the file's, and a
+//!   claim that differs is beside them.
+//!
+//! Not here: names of the files beside the records ([`names`](crate::names)), and what can be decrypted of an attachment: its
+//! source finds that out.
 
+mod file;
 mod line;
 mod shapes;
 mod time;
@@ -106,7 +110,8 @@ pub enum RecordBody<'a> {
     Content {
         /// The decrypted content.
         content: &'a Content,
-        /// The outcome of its attachment; `None` for all but files (a file is then recorded as missing).
+        /// The outcome of its attachment; `None` for all but files (a file is then recorded as missing). A content that is
+        /// [unknown](Body::Unknown) may announce one, too.
         file: Option<&'a FileOutcome>,
     },
     /// A commit that changed who is in the conversation.
@@ -130,6 +135,13 @@ pub enum RecordBody<'a> {
     },
     /// What was delivered could not be decrypted, or its content not be understood.
     Unreadable(Unreadable<'a>),
+    /// The same, and a file that it announces was fetched nevertheless.
+    UnreadableFile {
+        /// The message.
+        message: Unreadable<'a>,
+        /// The outcome of its attachment.
+        file: &'a FileOutcome,
+    },
     /// The network left out what it should have delivered; the record has the place of the first.
     Hole {
         /// First missing `seq`.
@@ -142,7 +154,7 @@ pub enum RecordBody<'a> {
 /// The outcome of an attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileOutcome {
-    /// It is in the archive, whole, with the hash that the sender announced.
+    /// It is in the archive, whole. Hash and size are the file's; where the sender announced others, the record has both.
     Saved {
         /// Its name in the archive.
         local_name: String,
@@ -156,6 +168,27 @@ pub enum FileOutcome {
         /// The reason, for a person.
         reason: String,
     },
+    /// It could not be decrypted, or not all of it: what there is of it is in the archive. Size and hash of the file are
+    /// recorded as the sender announced them.
+    Undecryptable {
+        /// The reason, for a person.
+        reason: String,
+        /// What the network has, all of it; `None` if it lost it meanwhile.
+        ciphertext: Option<KeptFile>,
+        /// The part that could be decrypted, from the beginning on; `None` if there is none.
+        decrypted: Option<KeptFile>,
+    },
+}
+
+/// A file beside the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptFile {
+    /// Its name in the archive.
+    pub name: String,
+    /// SHA-256 of its content.
+    pub sha256: [u8; 32],
+    /// Its length in bytes.
+    pub size: u64,
 }
 
 /// What happened to a conversation's keys.
@@ -207,7 +240,9 @@ impl Record<'_> {
             RecordBody::Membership { .. } => kind::MEMBERS_MODIFIED,
             RecordBody::Left { .. } => kind::USER_LEFT,
             RecordBody::KeyEvent { .. } => MSGTYPE_KEY_EVENT,
-            RecordBody::Unreadable(_) | RecordBody::Hole { .. } => MSGTYPE_UNREADABLE,
+            RecordBody::Unreadable(_) | RecordBody::UnreadableFile { .. } | RecordBody::Hole { .. } => {
+                MSGTYPE_UNREADABLE
+            }
         }
     }
 

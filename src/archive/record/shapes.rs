@@ -185,13 +185,24 @@ pub(super) struct Edit<'a> {
     pub what: &'static str,
 }
 
-/// Kind 6000: a file; there is no field for its key.
-#[derive(Serialize)]
+/// Kind 6000: a file; there is no field for its key. What a content that could not be read says of its file is in that content,
+/// so that only what the bot found out is here.
+#[derive(Serialize, Default)]
 pub(super) struct File<'a> {
-    pub filehash: String,
-    pub filename: &'a str,
-    pub filesize: u64,
-    pub guid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ciphertext: Option<KeptObject<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decrypted: Option<KeptObject<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filehash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filename: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filesize: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash_mismatch: Option<Mismatch<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isscreenshot: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -200,11 +211,30 @@ pub(super) struct File<'a> {
     pub localfilename: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_mismatch: Option<Mismatch<u64>>,
     pub status: &'static str,
-    pub uploadedbyuser: &'a str,
-    pub uploadedtimestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uploadedbyuser: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uploadedtimestamp: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub voicememoduration: Option<u32>,
+}
+
+/// What is, and what the sender claimed.
+#[derive(Serialize)]
+pub(super) struct Mismatch<T> {
+    pub actual: T,
+    pub claimed: T,
+}
+
+/// A file that is kept for one that could not be decrypted.
+#[derive(Serialize)]
+pub(super) struct KeptObject<'a> {
+    pub file: &'a str,
+    pub sha256: String,
+    pub size: u64,
 }
 
 /// Kind 0: messages that are missing.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 
+use crate::agreed;
 use crate::clock::Moment;
 use crate::error::{ChangeError, NetworkError, Refusal, refuse};
 use crate::keys::random;
@@ -128,7 +129,7 @@ impl Blobs {
         let length = put.bytes.len() as u64;
         if put.bytes.len() > BLOB_RANGE_BYTES_MAX {
             let message = format!("range of {length} bytes: at most {BLOB_RANGE_BYTES_MAX} are allowed");
-            return Err(Refusal::new(RefusalCode::Limit, message));
+            return Err(Refusal::over(&agreed::BLOB_RANGE, message));
         }
         // renamed already, though a crash kept the database from hearing of it
         if row.finished || self.file(blob).exists() {

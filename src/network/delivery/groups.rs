@@ -17,6 +17,7 @@ use mls_rs::group::{CommitEffect, ContentType, Sender};
 use mls_rs::mls_rs_codec::{MlsEncode, MlsSize as _};
 use mls_rs::{KeyPackage, MlsMessage, MlsMessageDescription};
 
+use crate::agreed;
 use crate::clock::Moment;
 use crate::error::Refusal;
 use crate::keys::{Keys, MlsConfig, Suite};
@@ -33,7 +34,7 @@ mod cache;
 pub(crate) type Group = ExternalGroup<MlsConfig>;
 
 /// Longest GroupInfo of a new conversation: one leaf of some KiB, and room for extensions.
-const GROUP_INFO_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const GROUP_INFO_BYTES_MAX: usize = 64 * 1024;
 
 /// A commit or proposal whose framing was read.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ impl Ciphertext {
     pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, Refusal> {
         if bytes.len() > CIPHERTEXT_BYTES_MAX {
             let message = format!("message of {} bytes: at most {CIPHERTEXT_BYTES_MAX} are allowed", bytes.len());
-            return Err(Refusal::new(RefusalCode::Limit, message));
+            return Err(Refusal::over(&agreed::CIPHERTEXT, message));
         }
         let message = decode(&bytes)?;
         let MlsMessageDescription::PrivateProtocolMessage { group_id, epoch_id, content_type } = message.description()
@@ -131,7 +132,7 @@ pub(crate) fn observe(
 ) -> Result<(ConversationId, Group), Refusal> {
     if group_info.len() > GROUP_INFO_BYTES_MAX {
         let message = format!("`group_info` of {} bytes: at most {GROUP_INFO_BYTES_MAX} are allowed", group_info.len());
-        return Err(Refusal::new(RefusalCode::Limit, message));
+        return Err(Refusal::over(&agreed::GROUP_INFO, message));
     }
     let message = decode(group_info)?;
     let Some(context) = message.as_group_info().map(|info| info.group_context()) else {
@@ -225,7 +226,7 @@ pub(crate) fn propose(
     check_sender(keys, group, handshake.leaf, device)?;
     if group.get_cached_proposals().len() >= PROPOSALS_MAX {
         let message = format!("{PROPOSALS_MAX} proposals wait for a commit in this conversation: commit them first");
-        return Err(Refusal::new(RefusalCode::Limit, message));
+        return Err(Refusal::over(&agreed::PROPOSALS, message));
     }
     let suite = suite_of(keys, group)?;
     let mut next = group.clone();
@@ -240,7 +241,7 @@ pub(crate) fn propose(
         let message = format!(
             "proposals of more than {PROPOSALS_BYTES_MAX} bytes would wait for a commit: commit those that wait first"
         );
-        return Err(Refusal::new(RefusalCode::Limit, message));
+        return Err(Refusal::over(&agreed::PROPOSALS_BYTES, message));
     }
     let removes = match &description.proposal {
         Proposal::Remove(remove) => {

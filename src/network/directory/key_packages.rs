@@ -6,8 +6,9 @@
 use mls_rs::MlsMessage;
 
 use super::DeviceRow;
+use crate::agreed;
 use crate::clock::Moment;
-use crate::error::{ChangeError, Refusal, refuse};
+use crate::error::{ChangeError, Refusal, refuse, refuse_over};
 use crate::keys::Keys;
 use crate::ledger::Batch;
 use retaind_protocol::ids::UserName;
@@ -33,7 +34,7 @@ pub(crate) struct Checked {
 pub(crate) fn check(keys: &Keys, device: &DeviceRow, package: Vec<u8>, now: Moment) -> Result<Checked, Refusal> {
     if package.len() > KEY_PACKAGE_BYTES_MAX {
         let message = format!("key package of {} bytes: at most {KEY_PACKAGE_BYTES_MAX} are allowed", package.len());
-        return Err(Refusal::new(RefusalCode::Limit, message));
+        return Err(Refusal::over(&agreed::KEY_PACKAGE, message));
     }
     let invalid = |why: &dyn std::fmt::Display| Refusal::invalid(format!("key package is not valid: {why}"));
     shape::check(&package).map_err(|error| invalid(&error))?;
@@ -66,7 +67,7 @@ pub(crate) fn publish(
     let have = batch.count_key_packages(device.row, now)?.one_time as usize;
     if have.saturating_add(one_time.len()) > KEY_PACKAGES_MAX {
         let message = format!("{have} one-time key packages are here, at most {KEY_PACKAGES_MAX} are kept");
-        return refuse(RefusalCode::Limit, message);
+        return refuse_over(&agreed::KEY_PACKAGES, message);
     }
     Ok(batch.insert_key_packages(device.row, one_time, last_resort)?)
 }
@@ -81,7 +82,7 @@ pub(crate) fn claim(
 ) -> Result<Vec<ClaimedKeyPackage>, ChangeError> {
     if users.len() > CLAIM_USERS_MAX {
         let message = format!("{} users in one request, at most {CLAIM_USERS_MAX} are allowed", users.len());
-        return refuse(RefusalCode::Limit, message);
+        return refuse_over(&agreed::CLAIM_USERS, message);
     }
     let mut claimed = Vec::with_capacity(users.len());
     for user in users {
@@ -112,7 +113,10 @@ pub(crate) fn claim(
     }
     let bytes: usize = claimed.iter().map(|package| package.key_package.len().saturating_add(512)).sum();
     if bytes > FRAME_BYTES_MAX {
-        return refuse(RefusalCode::Limit, "these users have too many devices for one answer: claim for fewer at once");
+        return refuse_over(
+            &agreed::FRAME,
+            "these users have too many devices for one answer: claim for fewer at once",
+        );
     }
     Ok(claimed)
 }

@@ -136,7 +136,7 @@ fn decide(
     }
     if devices.len() >= DEVICES_OF_USER_MAX {
         let message = format!("user `{}` has {DEVICES_OF_USER_MAX} devices, the most: remove one first", user.user);
-        return Err(Refusal::new(RefusalCode::Limit, message));
+        return Err(Refusal::over(&crate::agreed::DEVICES_OF_USER, message));
     }
     if taken {
         return refuse(RefusalCode::Invalid, "this signature key is another user's: make a fresh one");

@@ -35,6 +35,19 @@ impl Layout {
         Ok(Self { plaintext: plaintext_size, blocks })
     }
 
+    /// The only layout that makes a blob of this length; `None` if none does.
+    pub(super) fn of_blob(bytes: u64) -> Option<Self> {
+        let sealed = bytes.checked_sub(HEADER)?;
+        let tags = TAG.saturating_mul(sealed.div_ceil(CHUNK.saturating_add(TAG)).max(1));
+        Self::new(sealed.checked_sub(tags)?).ok().filter(|layout| layout.ciphertext_size() == bytes)
+    }
+
+    /// Layout for the size in a header, whatever else is in it.
+    pub(super) fn stated(header: &[u8; HEADER_BYTES]) -> Option<Self> {
+        let (_, size) = header.split_last_chunk::<8>()?;
+        Self::new(u64::from_be_bytes(*size)).ok()
+    }
+
     /// Length of the file in bytes.
     pub fn plaintext_size(&self) -> u64 {
         self.plaintext

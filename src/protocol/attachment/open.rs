@@ -92,14 +92,55 @@ impl Decryptor {
 
     /// Checks that all blocks were opened, and that their SHA-256 is the one in the message (32 bytes).
     pub fn finish(self, expected_sha256: &[u8]) -> Result<Verified, AttachmentError> {
+        self.end()?.verify(expected_sha256)
+    }
+
+    /// Checks that all blocks were opened.
+    fn end(self) -> Result<Opened, AttachmentError> {
         if self.next != self.layout.blocks() {
             return Err(AttachmentError::Truncated { have: self.next, blocks: self.layout.blocks() });
         }
-        let mut sha256 = [0u8; 32];
-        sha256.copy_from_slice(self.digest.finish().as_ref());
-        verify_slices_are_equal(&sha256, expected_sha256).map_err(|_| AttachmentError::Digest)?;
-        Ok(Verified { plaintext_size: self.layout.plaintext_size(), sha256 })
+        Ok(self.so_far())
     }
+
+    fn so_far(self) -> Opened {
+        let opened = self.layout.chunk_range(self.next).map_or(self.layout.plaintext_size(), |next| next.start);
+        Opened::new(opened, self.digest)
+    }
+}
+
+/// Bytes that are authentic under an attachment's key. Whether they are what was announced is another question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    size: u64,
+    sha256: [u8; 32],
+}
+
+impl Opened {
+    pub(super) fn new(size: u64, digest: Context) -> Self {
+        Self { size, sha256: sha256_of(digest) }
+    }
+
+    /// Their number.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Their SHA-256.
+    pub fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+
+    fn verify(self, expected_sha256: &[u8]) -> Result<Verified, AttachmentError> {
+        verify_slices_are_equal(&self.sha256, expected_sha256).map_err(|_| AttachmentError::Digest)?;
+        Ok(Verified { plaintext_size: self.size, sha256: self.sha256 })
+    }
+}
+
+pub(super) fn sha256_of(digest: Context) -> [u8; 32] {
+    let mut sha256 = [0u8; 32];
+    sha256.copy_from_slice(digest.finish().as_ref());
+    sha256
 }
 
 /// Proof that an attachment is complete, authentic, and the file that its message announces.
@@ -188,10 +229,28 @@ impl<W: Write> DecryptingWriter<W> {
 
     /// Takes the end of the blob: returns the target with the proof. Does not flush or sync: the caller does.
     pub fn finish(self, expected_sha256: &[u8]) -> Result<(W, Verified), AttachmentError> {
+        self.is_written()?;
+        let verified = self.decryptor.finish(expected_sha256)?;
+        Ok((self.target, verified))
+    }
+
+    /// Takes the end of the blob, whatever its hash is: what was opened is all of it.
+    pub fn end(self) -> Result<(W, Opened), AttachmentError> {
+        self.is_written()?;
+        let opened = self.decryptor.end()?;
+        Ok((self.target, opened))
+    }
+
+    /// Nothing more of the blob will come: returns what was opened so far.
+    pub fn break_off(self) -> Result<(W, Opened), AttachmentError> {
+        self.is_written()?;
+        Ok((self.target, self.decryptor.so_far()))
+    }
+
+    fn is_written(&self) -> Result<(), AttachmentError> {
         if self.lost {
             return Err(AttachmentError::Write(io::Error::other("an earlier write of this attachment failed")));
         }
-        let verified = self.decryptor.finish(expected_sha256)?;
-        Ok((self.target, verified))
+        Ok(())
     }
 }

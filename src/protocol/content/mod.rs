@@ -17,6 +17,7 @@
 //! Not here: sender, conversation and order. MLS and the network provide those, not the content.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+mod announced;
 mod body;
 mod decode;
 mod encode;
@@ -31,6 +32,7 @@ use thiserror::Error;
 
 use super::ids::{MessageId, UserName};
 use super::limits::CONTENT_BYTES_MAX;
+pub use announced::AnnouncedFile;
 pub use body::*;
 pub use salvage::{Salvage, salvage, without_keys};
 

@@ -3,7 +3,7 @@
 use retaind_archive::record::{KeyAction, Record, RecordBody, RecordError, SenderType, handshake_message_id};
 use retaind_bot::batch::{Context, RecordBuffer};
 use retaind_device::mls::{EngineError, Membership, Proposed, Received};
-use retaind_protocol::content::{Body, Content};
+use retaind_protocol::content::{Content, ContentError};
 use retaind_protocol::credential::{Identity, Role};
 use retaind_protocol::ids::{ConversationKind, UserName};
 use retaind_protocol::wire::DeliveryKind;
@@ -13,6 +13,8 @@ use super::lost::{follows, report_unread};
 use super::turn::Made;
 use super::{DecryptError, Entry, Worker};
 use crate::delivery::Delivered;
+use crate::limits::CONTENT;
+use crate::wanted::announces_file;
 
 impl Worker {
     /// Messages between the last one and this one have not come. Only a new delivery shows whether they are lost.
@@ -207,13 +209,16 @@ impl Worker {
             Ok(content) => {
                 context.message_id = content.message_id;
                 context.sent_at_micros = content.sent_at_micros;
-                if let Body::File(_) = content.body {
+                if announces_file(&content.body) {
                     Read::File(context, content)
                 } else {
                     Read::OwnedBody(context, OwnedBody::Content(Box::new(content)))
                 }
             }
             Err(error) => {
+                if let ContentError::TooLarge { .. } = error {
+                    self.counters.refusals.count(&CONTENT);
+                }
                 let reason = format!("content cannot be parsed: {error}");
                 let (conversation, seq) = (delivered.conversation, delivered.seq);
                 self.events.raise(Event::Undecryptable { conversation, seq, reason: reason.clone() });

@@ -8,7 +8,7 @@ use retaind_protocol::wire::{DeliveryKind, Reported};
 use super::{Entry, Input, TURN_BYTES_MAX, TURN_MESSAGES_MAX};
 use crate::change::LostStep;
 use crate::delivery::Delivered;
-use crate::fetch::WantedFile;
+use crate::wanted::WantedFile;
 
 /// The inputs of one turn: `first` and what `next` gives, up to a turn's limits.
 pub(super) fn gather(first: Input, mut next: impl FnMut() -> Option<Input>) -> Vec<Input> {

@@ -1,5 +1,6 @@
 //! Attacks, in any size: what a test makes in small, a campaign makes in full.
 
+pub mod files;
 pub mod members;
 pub mod poison;
 pub mod strangers;

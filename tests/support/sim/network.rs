@@ -9,9 +9,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::BoxFuture;
 use retaind::device::blob::{BlobError, Blobs};
 use retaind::device::connection::ConnectionError;
-use retaind::protocol::attachment::AttachmentError;
 use retaind::protocol::ids::ConversationId;
-use retaind::protocol::wire::{ConversationState, Delivery, RefusalCode};
+use retaind::protocol::wire::{BlobRange, ConversationState, Delivery, RefusalCode};
 
 use super::recording::Recording;
 use crate::support::traffic::Dice;
@@ -196,7 +195,7 @@ impl SimBlobs {
 }
 
 impl Blobs for SimBlobs {
-    fn range<'a>(&'a self, blob: &'a [u8; 32], range: Range<u64>) -> BoxFuture<'a, Result<Vec<u8>, BlobError>> {
+    fn range<'a>(&'a self, blob: &'a [u8; 32], range: Range<u64>) -> BoxFuture<'a, Result<BlobRange, BlobError>> {
         let mut trouble = self.trouble.lock().unwrap();
         let result = if *trouble > 0 {
             *trouble -= 1;
@@ -210,11 +209,8 @@ impl Blobs for SimBlobs {
                 Some(one) => {
                     let size = one.bytes.len() as u64;
                     let (start, end) = (range.start.min(size), range.end.min(size));
-                    if start == end {
-                        Err(AttachmentError::BlobSize { expected: range.end, found: size }.into())
-                    } else {
-                        Ok(one.bytes[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()].to_vec())
-                    }
+                    let bytes = one.bytes[usize::try_from(start).unwrap()..usize::try_from(end).unwrap()].to_vec();
+                    Ok(BlobRange { bytes, size })
                 }
             }
         };

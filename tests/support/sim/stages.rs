@@ -21,8 +21,10 @@ use retaind::report::events::Events;
 use retaind::source_mls::change::{Decrypted, Due, Owed};
 use retaind::source_mls::decrypt::{self, Input, Output, Worker, worker_of};
 use retaind::source_mls::delivery::{Recall, Strict};
-use retaind::source_mls::fetch::{self, FETCHES_MAX, Fetcher, FileJob};
+use retaind::source_mls::fetch::{self, FETCHES_MAX, Fetcher};
+use retaind::source_mls::limits::KEPT_CIPHERTEXT;
 use retaind::source_mls::receive::delivered;
+use retaind::source_mls::wanted::FileJob;
 use retaind::state::StoreError;
 use retaind::state::schema::Step;
 use tokio::runtime::Runtime;
@@ -166,6 +168,7 @@ impl MlsStages {
             health: healthy,
             pulse: Pulse::default(),
             pauses: fetch::PAUSES.with(pause::Dice::HIGH),
+            kept_bytes_max: KEPT_CIPHERTEXT.value,
         };
         Ok(Self {
             store,

@@ -11,7 +11,6 @@ use crate::error::{ChangeError, Refusal};
 use crate::keys::Keys;
 use crate::ledger::View;
 use retaind_protocol::limits::SESSION_BYTES_MAX;
-use retaind_protocol::wire::RefusalCode;
 
 /// Loaded groups: some kilobytes each, more for large rooms.
 const GROUPS_LOADED_MAX: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
@@ -27,7 +26,7 @@ pub(crate) fn encode(group: &Group) -> Result<Vec<u8>, Refusal> {
             "the conversation would have a state of {} bytes: at most {SESSION_BYTES_MAX} are allowed",
             bytes.len()
         );
-        return Err(Refusal::new(RefusalCode::Limit, message));
+        return Err(Refusal::over(&crate::agreed::SESSION, message));
     }
     Ok(bytes)
 }
