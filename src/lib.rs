@@ -82,10 +82,16 @@
 //!   for seconds.
 //! - **A member device** may send anything. Frames, contents, names and attachments go through bounded decoders;
 //!   what cannot be read is a record with its ciphertext, never a crash and never a gap. Sizes and times that it claims
-//!   are recorded as claims. It cannot act as another device: MLS authenticates the sender, log-in the connection.
+//!   are recorded as claims. It cannot act as another device: MLS authenticates the sender, log-in the connection. It cannot
+//!   fill the disk that the archive shares: attachments have quotas, rates and an end, and the network takes nothing more
+//!   while the bot still has room. It cannot use up the key packages of others, nor begin conversations without end. It can
+//!   make the bot record as many messages as it may send, but neither an event nor a line of the log for each. Two members
+//!   can pass on a ciphertext that no message names as a file; what names its id is archived, the ciphertext is not.
 //! - **A reader of the bot's disk** finds the archive unencrypted (that is its purpose; protect the volume) and the device's
 //!   keys sealed under the bot's password ([`state::vault`]). Ids of conversations, cursors and sizes are unencrypted.
-//!   A writer of the disk can change the archive; the hash chain of each file is in the state.
+//!   A writer of the disk can change the archive; the hash chain of each file is in the state. The keys of an embedded network
+//!   are sealed as well, those of one on its own by a key file, which may be on another volume: a copy of its directory
+//!   makes no device. No core dump has any of them.
 //! - **A holder of the bot's password and state** is the bot, and can read what is delivered from then on. Keys of past
 //!   messages are deleted as they are used, so what was acknowledged cannot be decrypted again.
 //! - **AWS**, or a reader of the bucket, sees the names of objects (an attachment's name is in its key), their sizes and times.

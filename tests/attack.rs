@@ -3,4 +3,5 @@
 
 mod members;
 mod poison;
+mod stolen;
 mod strangers;

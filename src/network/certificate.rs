@@ -4,9 +4,7 @@
 //! devices get the authority's certificate with their invite. It does not expire: losing a network because nobody
 //! renewed a certificate that nobody but its own devices trusts would protect no one.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,12 +18,19 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::version::TLS13;
 
 use super::error::NetworkError;
+use super::seal::{shred, write_private};
+use retaind_state::vault::Vault;
+use zeroize::Zeroizing;
 
 /// Name in the network's own certificate.
 pub(crate) const OWN_SERVER_NAME: &str = "retaind-network";
 const CA_FILE: &str = "network-ca.pem";
 const CERTIFICATE_FILE: &str = "network.pem";
-const KEY_FILE: &str = "network-key.pem";
+/// Sealed, PKCS #8.
+const KEY_FILE: &str = "network-key.sealed";
+/// Where earlier releases had it unencrypted.
+const PLAIN_KEY_FILE: &str = "network-key.pem";
+const KEY_CONTEXT: &[u8] = b"network certificate key";
 
 /// How the network shows who it is.
 pub(crate) struct Certificate {
@@ -45,8 +50,13 @@ pub(crate) enum Own {
     Given,
 }
 
-/// Loads the given certificate, or the own one of `directory`, which is made when there is none.
-pub(crate) fn load(directory: &Path, given: Option<&(PathBuf, PathBuf)>) -> Result<Certificate, NetworkError> {
+/// Loads the given certificate, or the own one of `directory`, which is made when there is none. Its key is sealed in `vault`;
+/// that of an earlier release is sealed, overwritten and removed.
+pub(crate) fn load(
+    directory: &Path,
+    given: Option<&(PathBuf, PathBuf)>,
+    vault: &Vault,
+) -> Result<Certificate, NetworkError> {
     match given {
         Some((certificate, key)) => {
             let chain = read_chain(certificate)?;
@@ -58,10 +68,18 @@ pub(crate) fn load(directory: &Path, given: Option<&(PathBuf, PathBuf)>) -> Resu
                 (directory.join(CA_FILE), directory.join(CERTIFICATE_FILE), directory.join(KEY_FILE));
             // the authority's certificate is written last: where it stands, all three do
             if !ca.exists() {
-                make(&ca, &certificate, &key)?;
+                make(&ca, &certificate, &key, vault)?;
+            }
+            let plain = directory.join(PLAIN_KEY_FILE);
+            if plain.exists() {
+                if !key.exists() {
+                    let read = read_key(&plain)?;
+                    write_private(&key, &vault.seal(KEY_CONTEXT, read.secret_der())?)?;
+                }
+                shred(&plain)?;
             }
             let authority = read_chain(&ca)?.first().map(|ca| ca.to_vec()).unwrap_or_default();
-            let tls = server_config(read_chain(&certificate)?, read_key(&key)?)?;
+            let tls = server_config(read_chain(&certificate)?, open_key(&key, vault)?)?;
             Ok(Certificate { tls, ca_der: authority, own: Own::Made })
         }
     }
@@ -101,7 +119,14 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, NetworkError> {
     })
 }
 
-fn make(ca: &Path, certificate: &Path, key: &Path) -> Result<(), NetworkError> {
+fn open_key(path: &Path, vault: &Vault) -> Result<PrivateKeyDer<'static>, NetworkError> {
+    let sealed = fs::read(path).map_err(|source| NetworkError::File { action: "read", path: path.into(), source })?;
+    let der = vault.open(KEY_CONTEXT, &sealed)?;
+    PrivateKeyDer::try_from(der.to_vec())
+        .map_err(|error| NetworkError::Certificate(format!("`{}` holds no private key: {error}", path.display())))
+}
+
+fn make(ca: &Path, certificate: &Path, key: &Path, vault: &Vault) -> Result<(), NetworkError> {
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "retaind network authority");
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -116,22 +141,9 @@ fn make(ca: &Path, certificate: &Path, key: &Path) -> Result<(), NetworkError> {
     let issuer = Issuer::from_params(&authority, &authority_key);
     let server_certificate = server.signed_by(&server_key, &issuer).map_err(refused)?;
 
-    write_private(key, server_key.serialize_pem().as_bytes())?;
+    write_private(key, &vault.seal(KEY_CONTEXT, Zeroizing::new(server_key.serialize_der()).as_slice())?)?;
     write_private(certificate, server_certificate.pem().as_bytes())?;
     write_private(ca, authority_certificate.pem().as_bytes())
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), NetworkError> {
-    let failed = |source| NetworkError::File { action: "write", path: path.into(), source };
-    let temporary = path.with_extension("tmp");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&temporary, path).map_err(failed)?;
-    if let Some(folder) = path.parent() {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-    }
-    Ok(())
 }
 
 fn refused(error: impl std::fmt::Display) -> NetworkError {

@@ -115,8 +115,7 @@ fn delivery() -> Delivery {
 }
 
 fn frames(kept: &mut Kept) {
-    let id = conversation().to_string();
-    let blob = vec![3; 32];
+    let (id, blob) = (conversation().to_string(), vec![3; 32]);
     let cursor = Cursor { conversation: id.clone(), seq: u64::MAX };
     let requests = [
         Request::Hello(Hello { version: 1 }),
@@ -137,7 +136,7 @@ fn frames(kept: &mut Kept) {
             commit: vec![3; 8],
             welcome: vec![4; 8],
         }),
-        Request::SendApplication(SendApplication { send_id: vec![1; 16], message: vec![0, 1, 0, 2] }),
+        Request::SendApplication(SendApplication { send_id: vec![1; 16], message: vec![0, 1, 0, 2], blobs: vec![] }),
         Request::Fetch(Fetch { conversation: id.clone(), after_seq: 9, handshakes_only: true, bytes_max: u32::MAX }),
         Request::Subscribe(Subscribe { window_messages: 1000, window_bytes: u64::MAX }),
         Request::Acknowledge(Acknowledge { cursors: vec![cursor.clone(), cursor] }),
@@ -147,8 +146,7 @@ fn frames(kept: &mut Kept) {
     ];
     kept.valid("client_frame", requests.map(client));
     let state = ConversationState { conversation: id, acknowledged_seq: 1, head_seq: 2 };
-    let package =
-        ClaimedKeyPackage { user: "a".into(), device: vec![1; 16], key_package: vec![2; 9], last_resort: true };
+    let one = ClaimedKeyPackage { user: "a".into(), device: vec![1; 16], key_package: vec![2; 9], last_resort: true };
     let answers = [
         Answer::Refused(Refused { code: RefusalCode::Limit.into(), message: "too much".into() }),
         Answer::NetworkInfo(NetworkInfo {
@@ -161,7 +159,7 @@ fn frames(kept: &mut Kept) {
             strict_retention: true,
         }),
         Answer::Registered(Registered { user: "bot".into(), device: vec![1; 16], credential: vec![2; 30] }),
-        Answer::ClaimedKeyPackages(ClaimedKeyPackages { packages: vec![package.clone(), package] }),
+        Answer::ClaimedKeyPackages(ClaimedKeyPackages { packages: vec![one.clone(), one] }),
         Answer::Accepted(Accepted { seq: 4 }),
         Answer::Deliveries(Deliveries { deliveries: vec![delivery(), delivery()], through_seq: 3, head_seq: 9 }),
         Answer::Conversations(Conversations { conversations: vec![state.clone(), state], more: true }),
@@ -169,8 +167,8 @@ fn frames(kept: &mut Kept) {
         Answer::Account(Account { initial_password: true }),
     ];
     kept.valid("server_frame", answers.map(|answer| server(7, answer)));
-    let notice =
-        Notice { retention_users: vec!["bot".into()], text: "Data Retention Turned On".into(), strict_retention: true };
+    let text = "Data Retention Turned On".to_owned();
+    let notice = Notice { retention_users: vec!["bot".into()], text, strict_retention: true, key_packages_low: false };
     kept.valid("server_frame", [server(0, Answer::Delivery(delivery())), server(0, Answer::Notice(notice))]);
     let nested = b"\x73".repeat(60).into_iter().chain(b"\x74".repeat(60)).collect::<Vec<u8>>();
     let hostile = [

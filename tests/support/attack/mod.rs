@@ -2,4 +2,5 @@
 
 pub mod members;
 pub mod poison;
+pub mod stolen;
 pub mod strangers;
