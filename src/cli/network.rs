@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use retaind_core::text;
-use retaind_network::{Admin, Network, Options, Seal, Standing};
+use retaind_network::{Admin, Network, Options, Rotation, Seal, Standing};
 use retaind_process::lifecycle;
 use retaind_protocol::credential::Role;
 use retaind_protocol::ids::{DeviceId, UserName};
@@ -114,6 +114,14 @@ enum Command {
         #[command(flatten)]
         at: At,
     },
+    /// Change the key and certificate of the network's own TLS, at its next start; in two steps, a while apart
+    RotateKeys {
+        #[command(flatten)]
+        at: At,
+        /// The second step: what the first one has made takes over. Devices that have not logged in since need a new invite
+        #[arg(long)]
+        finish: bool,
+    },
     /// Stop keeping messages for a device that is gone for good
     Retire {
         #[command(flatten)]
@@ -205,6 +213,11 @@ pub fn run(arguments: NetworkArguments) -> Result<(), Failure> {
             admin.set_strict(strict).and_then(|()| admin.set_retention(&bots)).map_err(Failure::of)
         }
         Command::Users { at } => users(&at),
+        Command::RotateKeys { at, finish } => {
+            let rotation = if finish { Rotation::Finish } else { Rotation::Begin };
+            open(&at)?.rotate(rotation).map_err(Failure::of)?;
+            say("the network does it at its next start: restart it")
+        }
         Command::Retire { at, device } => open(&at)?.retire_device(&device_id(&device)?).map_err(Failure::of),
     }
 }

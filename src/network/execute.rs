@@ -189,6 +189,7 @@ impl Executor {
             }
             // what makes room, what lets a bot in, and what is small
             Change::Acknowledge { .. }
+            | Change::Report { .. }
             | Change::Purge
             | Change::ProposeBots { .. }
             | Change::Register { .. }

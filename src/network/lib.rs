@@ -76,6 +76,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use self::admin::{Admin, UserSummary};
+pub use self::certificate::Rotation;
 use self::certificate::{Certificate, OWN_SERVER_NAME, Own};
 use self::delivery::blobs::Blobs;
 use self::directory::RetentionPolicy;
@@ -83,8 +84,8 @@ pub use self::directory::accounts::Standing;
 pub use self::error::NetworkError;
 use self::hub::Hub;
 use self::keys::Keys;
-use self::ledger::Ledger;
 pub use self::ledger::LedgerError;
+use self::ledger::{Ledger, LedgerWriter};
 pub use self::limits::{Allowances, LIMITS};
 pub use self::observer::{Noted, Observer};
 use self::readers::Readers;
@@ -94,6 +95,7 @@ use self::writer::Writer;
 use retaind_core::limit::Refusals;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::wire::{Answer, Notice, ServerFrame};
+use retaind_state::vault::Vault;
 
 const LOCK_FILE: &str = "network.lock";
 /// The key file of a network that was told of no other.
@@ -233,6 +235,7 @@ impl Network {
         let ledger = Sqlite::make(folder)?;
         let mut writer = ledger.writer()?;
         let vault = seal::open(&mut *writer, &options.seal)?;
+        rotate(&mut *writer, folder, &vault)?;
         let certificate = certificate::load(folder, options.certificate.as_ref(), &vault)?;
         let keys = Keys::load(&mut *writer, &vault, options.network_id.as_deref(), &options.cipher_suites)?;
         let policy = RetentionPolicy::load(&*writer.view()?)?;
@@ -318,6 +321,15 @@ impl Drop for Network {
             tracing::error!("the network's writer ended unexpectedly");
         }
     }
+}
+
+/// Carries out what an operator has asked for since the last start. It is forgotten once it is done.
+fn rotate(ledger: &mut dyn LedgerWriter, folder: &Path, vault: &Vault) -> Result<(), NetworkError> {
+    let Some(rotation) = admin::asked_rotation(&*ledger.view()?)? else { return Ok(()) };
+    certificate::rotate(folder, rotation, vault)?;
+    let mut batch = ledger.begin(&[])?;
+    batch.set_setting(admin::ROTATION, b"")?;
+    Ok(batch.commit()?)
 }
 
 fn lock(folder: &Path) -> Result<File, NetworkError> {

@@ -20,7 +20,7 @@
 //!
 //! Not here: any plaintext. The network sees membership, sizes and times.
 
-use prost::{DecodeError, Enumeration, Message, Oneof};
+use prost::{DecodeError, Message, Oneof};
 use thiserror::Error;
 
 pub use self::delivery::{
@@ -233,6 +233,10 @@ pub struct NetworkInfo {
     /// [`Follows`] there.
     #[prost(bool, tag = "7")]
     pub strict_retention: bool,
+    /// Authorities (DER) of the network's own certificate, the present one first, then the one that takes over next. A device
+    /// trusts these from now on; empty where the operator's own certificate is used.
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub authorities: Vec<Vec<u8>>,
 }
 
 /// Makes a new device of a user (with an invite code) or of a bot account (with its password).

@@ -12,9 +12,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use retaind::network::{Admin, Network, NetworkError, Options, Seal};
+use retaind::device::account::{self, Proof};
+use retaind::device::store::{DeviceState, STEPS};
+use retaind::network::{Admin, Network, NetworkError, Options, Rotation, Seal};
 use retaind::protocol::credential::Role;
+use retaind::protocol::endpoint::Endpoint;
 use retaind::protocol::wire::*;
+use retaind::state::Store;
 use retaind::state::vault::Vault;
 use rusqlite::Connection;
 use zeroize::Zeroizing;
@@ -183,4 +187,44 @@ async fn a_process_leaves_no_core_and_no_file_for_others() {
     }
     program.signal("TERM");
     assert_eq!(program.ends().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_certificate_is_changed_and_devices_follow() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("network");
+    let served = Served::start(&directory).await;
+    let before = served.endpoint.clone();
+    let invite = served.network.admin(|admin| admin.invite_to(&before, &user("alice"), Role::Normal, None)).unwrap();
+    let state = Store::open(&folder.path().join("device.db"), b"password of alice", STEPS).unwrap();
+    let proof = Proof::Invite(&invite.code);
+    let registered = account::register(state, &before, proof, 100).await.unwrap();
+    let store = registered.store.clone();
+    drop(registered);
+    served.stop().await;
+
+    // the device hears of the next one, over what it trusts
+    Admin::open(&directory).unwrap().rotate(Rotation::Begin).unwrap();
+    let served = Served::start(&directory).await;
+    assert_eq!(served.endpoint.authorities().len(), 2);
+    let at = |served: &Served| Endpoint { address: served.endpoint.address.clone(), ..before.clone() };
+    account::login(store.clone(), Some(&at(&served)), 100).await.unwrap();
+    served.stop().await;
+
+    Admin::open(&directory).unwrap().rotate(Rotation::Finish).unwrap();
+    let served = Served::start(&directory).await;
+    assert_eq!(served.endpoint.authorities().len(), 1);
+    assert_ne!(served.endpoint.ca_der, before.ca_der);
+    // who has the old key is nobody for it any more, and who knows the old authority only does not get in
+    assert!(account::login(store.clone(), Some(&at(&served)), 100).await.is_err());
+    let (stored, _) = store.lock().unwrap().identity().unwrap().unwrap();
+    let learned = Endpoint { address: served.endpoint.address.clone(), ..stored.endpoint() };
+    account::login(store.clone(), Some(&learned), 100).await.unwrap();
+    let (stored, _) = store.lock().unwrap().identity().unwrap().unwrap();
+    assert_eq!(stored.ca_der, served.endpoint.ca_der);
+    served.stop().await;
+    // once it is done it is done
+    let served = Served::start(&directory).await;
+    assert_eq!(served.endpoint.ca_der, stored.ca_der);
+    served.stop().await;
 }

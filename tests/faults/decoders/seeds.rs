@@ -157,6 +157,7 @@ fn frames(kept: &mut Kept) {
             retention_users: vec!["bot".into()],
             nonce: vec![9; 32],
             strict_retention: true,
+            authorities: vec![],
         }),
         Answer::Registered(Registered { user: "bot".into(), device: vec![1; 16], credential: vec![2; 30] }),
         Answer::ClaimedKeyPackages(ClaimedKeyPackages { packages: vec![one.clone(), one] }),
@@ -255,9 +256,8 @@ fn names(kept: &mut Kept) {
     let texts = [id.as_str(), "alice@example.com", "0123456789abcdef0123456789abcdef", "\u{202e}\u{feff}name"];
     kept.valid("names", texts.map(|text| text.as_bytes().to_vec()));
     kept.hostile("names", [b"S".repeat(64), "a\u{a0}b".into(), b"G0123".to_vec(), vec![0x80; 64], b"ab\0c".to_vec()]);
-    let endpoint =
-        Endpoint { address: "127.0.0.1:4433".into(), server_name: "retaind".into(), ca_der: vec![0x30; 300] };
-    kept.valid("invite", [Invite { endpoint, code: "a-code".into() }.to_string().into_bytes()]);
+    let at = Endpoint { address: "127.0.0.1:4433".into(), server_name: "retaind".into(), ca_der: vec![0x30; 300] };
+    kept.valid("invite", [Invite { endpoint: at, code: "a-code".into() }.to_string().into_bytes()]);
     let long = format!("rti1_{}", BASE64URL_NOPAD.encode(b"\x0a\xff\xff\xff\xff\x0f"));
     kept.hostile("invite", [b"rti1_".to_vec(), long.into_bytes(), b" rti1_AAAA\n".to_vec()]);
     let at = 1_691_176_258_000i64.to_be_bytes();
