@@ -39,7 +39,7 @@ variables! {
         "id of the embedded network; it is fixed at the first start";
     RETENTION: "RETAIND_RETENTION", Fallback::Text("on"), Public,
         "`on`, `strict` or `off`: whether the embedded network lets messages pass only in conversations that the bot archives; `strict`: in a new epoch only after the bot has reached it";
-    NETWORK_KEY: "RETAIND_NETWORK_KEY", Fallback::Nothing, Public,
+    NETWORK_KEY: "RETAIND_SPARE_KEY", Fallback::Nothing, Public,
         "file that gets a spare copy of the key that the embedded network's own keys are sealed with, for when the bot's state and password are both lost; best on another volume";
     BLOB_DAYS: "RETAIND_BLOB_DAYS", Fallback::Text("30"), Public,
         "days after which the embedded network deletes an attachment that not every member has fetched; never one that the bot has still to read; 1 to 3650";
@@ -155,7 +155,7 @@ pub(crate) fn value(network: &Network, name: &str) -> Option<String> {
         (Network::Embedded { listen, .. }, "RETAIND_LISTEN") => Some(listen.to_string()),
         (Network::Embedded { id, .. }, "RETAIND_NETWORK_ID") => Some(id.clone()),
         (Network::Embedded { retention, .. }, "RETAIND_RETENTION") => Some(retention.to_string()),
-        (Network::Embedded { spare_key, .. }, "RETAIND_NETWORK_KEY") => {
+        (Network::Embedded { spare_key, .. }, "RETAIND_SPARE_KEY") => {
             spare_key.as_ref().map(|path| path.display().to_string())
         }
         (Network::Embedded { blobs, .. }, "RETAIND_BLOB_DAYS") => {

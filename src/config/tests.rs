@@ -90,7 +90,7 @@ RETAIND_NETWORK_NAME           –
 RETAIND_LISTEN                 127.0.0.1:7443  (default)
 RETAIND_NETWORK_ID             1234567890  (default)
 RETAIND_RETENTION              on  (default)
-RETAIND_NETWORK_KEY            –
+RETAIND_SPARE_KEY              –
 RETAIND_BLOB_DAYS              30  (default)
 RETAIND_BLOB_QUOTA             64  (default)
 RETAIND_WATCHDOG_MINUTES       15  (default)
@@ -144,7 +144,7 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("RETAIND_LISTEN", "[::1]:7000"),
         ("RETAIND_NETWORK_ID", "9876"),
         ("RETAIND_RETENTION", "off"),
-        ("RETAIND_NETWORK_KEY", "/mnt/keys/network.key"),
+        ("RETAIND_SPARE_KEY", "/mnt/keys/network.key"),
         ("RETAIND_BLOB_DAYS", "7"),
         ("RETAIND_BLOB_QUOTA", "3"),
         ("RETAIND_WATCHDOG_MINUTES", "5"),
@@ -185,7 +185,7 @@ fn every_variable_of_the_table_reaches_the_configuration_and_no_secret_is_shown(
                 "RETAIND_LISTEN",
                 "RETAIND_NETWORK_ID",
                 "RETAIND_RETENTION",
-                "RETAIND_NETWORK_KEY",
+                "RETAIND_SPARE_KEY",
                 "RETAIND_BLOB_DAYS",
                 "RETAIND_BLOB_QUOTA",
             ]

@@ -84,7 +84,7 @@ pub(crate) fn open(ledger: &mut dyn LedgerWriter, seal: &Seal) -> Result<Vault, 
         (Seal::KeyFile(path), Some(_)) => of_this_network(&*batch, path)?.ok_or_else(|| {
             NetworkError::Sealed(
                 "a bot has made it, and it opens with the bot's state or password, or a spare key \
-                 (`RETAIND_NETWORK_KEY`): start that bot, or name the spare key by `--key-file`"
+                 (`RETAIND_SPARE_KEY`): start that bot, or name the spare key by `--key-file`"
                     .to_owned(),
             )
         })?,
@@ -131,7 +131,7 @@ fn open_as_bot(
             let own = own.ok_or_else(|| {
                 NetworkError::Sealed(
                     "neither the bot's state nor its password is the one that they were sealed with: restore the state, \
-                     start with the password of that time, or name a spare key (`RETAIND_NETWORK_KEY`)"
+                     start with the password of that time, or name a spare key (`RETAIND_SPARE_KEY`)"
                         .to_owned(),
                 )
             })?;

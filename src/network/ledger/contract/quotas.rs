@@ -84,18 +84,21 @@ pub(super) fn a_bot_that_runs_out_is_noted(ledger: &dyn Ledger) {
 }
 
 pub(super) fn conversations_have_a_rate(ledger: &dyn Ledger) {
-    let mut scene = Scene::on(ledger);
+    // the packages are real ones, of today
+    let mut scene = Scene::at(ledger, Moment::now);
     let alice = Member::register(&mut scene, "alice", Role::Normal);
     let package = Member::register(&mut scene, "bob", Role::Normal).package();
-    let create = |scene: &Scene<'_>| alice.create(scene, conversation(b'f'), &package).1;
-    // whatever comes of it, it counts: one is accepted, the others are repeated
-    let first = create(&scene);
+    let create = |scene: &Scene<'_>, id| alice.create(scene, conversation(id), &package).1;
+    let first = create(&scene, b'a');
     assert!(scene.one(first).is_ok());
-    for _ in 1..CONVERSATIONS_OF_DEVICE.value {
-        assert!(scene.executor.admits(&alice.row, NOW));
-    }
-    let next = create(&scene);
-    assert_eq!(code(&scene.one(next)), RefusalCode::Limit);
+    let now = Moment::now();
+    while scene.executor.admits(&alice.row, now) {}
+    let next = create(&scene, b'b');
+    scene.executor.has_room(0);
+    // a full disk is no conversation
+    assert_eq!(code(&scene.one(next)), RefusalCode::Unavailable);
+    scene.executor.has_room(u64::MAX);
     assert_eq!(scene.refusals.of(&CONVERSATIONS_OF_DEVICE), 1);
-    assert!(scene.executor.admits(&alice.row, NOW.after(Duration::from_secs(60))));
+    assert!(!scene.executor.admits(&alice.row, now));
+    assert!(scene.executor.admits(&alice.row, now.after(Duration::from_secs(60))));
 }
