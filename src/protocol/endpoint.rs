@@ -133,8 +133,8 @@ mod tests {
         let long = [[0x30, 0x82, 0x01, 0x00].as_slice(), &[7; 256]].concat();
         let of = |parts: &[&[u8]]| Endpoint { ca_der: parts.concat(), ..Endpoint::default() };
         assert_eq!(of(&[&long]).authorities(), [long.as_slice()]);
-        assert_eq!(of(&[&long, &[0x30, 1, 9], &long]).authorities(), [&long, [0x30, 1, 9].as_slice(), &long]);
-        assert_eq!(of(&[]).authorities(), [[0u8; 0]; 0]);
+        assert_eq!(of(&[&long, &[0x30, 1, 9], &long]).authorities(), [long.as_slice(), &[0x30, 1, 9], &long]);
+        assert!(of(&[]).authorities().is_empty());
         for nonsense in [[0x31, 1, 9].as_slice(), &[0x30], &[0x30, 0x80], &[0x30, 0x84, 1, 1, 1, 1], &[0x30, 5, 1]] {
             assert_eq!(of(&[nonsense]).authorities(), [nonsense]);
         }
