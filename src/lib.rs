@@ -84,11 +84,17 @@
 //!   what cannot be read is a record with its ciphertext, never a crash and never a gap. Times that it claims are recorded as
 //!   claims. What it claims of a file hides nothing: what the key opens is kept under its true size and hash, with the claim
 //!   beside them, and what it does not open is kept as ciphertext. It cannot act as another device: MLS authenticates the
-//!   sender, log-in the connection. Members that agree on a key of their own can hide what they say inside a message or a file:
-//!   nothing can stop that, and what they sent is in the archive as they sent it.
+//!   sender, log-in the connection. It cannot fill the disk that the archive shares: attachments have quotas, rates and an end,
+//!   and the network takes nothing more while the bot still has room. It cannot use up the key packages of others, nor begin
+//!   conversations without end. It can make the bot record as many messages as it may send, but neither an event nor a line of
+//!   the log for each. Two members can pass on a ciphertext that no message names as a file; what names its id is archived, the
+//!   ciphertext is not. Members that agree on a key of their own can hide what they say inside a message or a file: nothing can
+//!   stop that, and what they sent is in the archive as they sent it.
 //! - **A reader of the bot's disk** finds the archive unencrypted (that is its purpose; protect the volume) and the device's
 //!   keys sealed under the bot's password ([`state::vault`]). Ids of conversations, cursors and sizes are unencrypted.
-//!   A writer of the disk can change the archive; the hash chain of each file is in the state.
+//!   A writer of the disk can change the archive; the hash chain of each file is in the state. The keys of an embedded network
+//!   are sealed as well, those of one on its own by a key file, which may be on another volume: a copy of its directory
+//!   makes no device. No core dump has any of them.
 //! - **A holder of the bot's password and state** is the bot, and can read what is delivered from then on. Keys of past
 //!   messages are deleted as they are used, so what was acknowledged cannot be decrypted again.
 //! - **AWS**, or a reader of the bucket, sees the names of objects (an attachment's name is in its key), their sizes and times.

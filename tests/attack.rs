@@ -6,4 +6,5 @@ mod files;
 mod limits;
 mod members;
 mod poison;
+mod stolen;
 mod strangers;

@@ -314,7 +314,7 @@ impl Member<'_> {
 
     async fn try_send(&mut self, data: &[u8]) -> Result<u64, RefusalCode> {
         let message = self.conversation.encrypt(data);
-        let send = SendApplication { send_id: random::<16>().unwrap().to_vec(), message };
+        let send = SendApplication { send_id: random::<16>().unwrap().to_vec(), message, ..Default::default() };
         let sent = accepted(&self.foreign.connection, Request::SendApplication(send)).await;
         sent.map_err(|error| error.refusal().unwrap())
     }

@@ -222,7 +222,7 @@ async fn nonsense_is_answered_and_costs_nothing() {
     let mut session = alice.create(&["bob"]).await;
     let mut message = application(&mut session, "damaged").message;
     message.truncate(20);
-    let send = |message, send_id| Request::SendApplication(SendApplication { send_id, message });
+    let send = |message, send_id| Request::SendApplication(SendApplication { send_id, message, blobs: vec![] });
     let id = || random::<16>().to_vec();
     assert_eq!(refusal(alice.connection.call(send(message, id())).await), RefusalCode::Invalid);
     assert_eq!(refusal(alice.connection.call(send(Vec::new(), id())).await), RefusalCode::Invalid);

@@ -243,8 +243,7 @@ impl Disk for RealDisk {
     }
 
     fn free_bytes(&self, dir: &Path) -> Result<u64, DiskError> {
-        let stat = rustix::fs::statvfs(dir).map_err(|e| DiskError::new(DiskCall::FreeBytes, dir, e.into()))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        retaind_core::disk::free_bytes(dir).map_err(|e| DiskError::new(DiskCall::FreeBytes, dir, e))
     }
 
     fn renew(&self, path: &Path) -> Result<(), DiskError> {

@@ -259,8 +259,7 @@ fn of_process(pid: Option<u32>) -> String {
 
 /// Number of the user that must own the directory. In a container the number is all that the host understands.
 fn of_uid() -> String {
-    // `/proc/self` belongs to the user that runs the process
-    fs::metadata("/proc/self").map_or_else(|_| String::new(), |own| format!(" (uid `{}`)", own.uid()))
+    format!(" (uid `{}`)", rustix::process::geteuid().as_raw())
 }
 
 #[cfg(test)]

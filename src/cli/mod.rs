@@ -58,6 +58,7 @@ pub fn main() -> ExitCode {
         }
     };
     let command = arguments.command.unwrap_or(Command::Run);
+    retaind_process::limits::keep_to_itself();
     let serves = matches!(command, Command::Run | Command::Network(_));
     let ended = dispatch(command);
     if let (Err(failure), true) = (&ended, serves) {

@@ -12,7 +12,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use zeroize::Zeroizing;
 
 use super::Failure;
-use retaind_network::{Admin, Network, Options, Standing};
+use retaind_core::text;
+use retaind_network::{Admin, Network, Options, Rotation, Seal, Standing};
 use retaind_process::lifecycle;
 use retaind_protocol::credential::Role;
 use retaind_protocol::ids::{DeviceId, UserName};
@@ -51,6 +52,12 @@ enum Command {
         /// Private key (PEM) of the certificate
         #[arg(long, requires = "certificate")]
         key: Option<PathBuf>,
+        /// File with the key that the network's own keys are sealed with, made if there is none; best on another volume
+        /// [default: `network.key` in the directory]
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
+        #[command(flatten)]
+        room: Room,
     },
     /// Print an invite for one device of a user; makes the user if there is none
     Invite {
@@ -107,6 +114,14 @@ enum Command {
         #[command(flatten)]
         at: At,
     },
+    /// Change the key and certificate of the network's own TLS, at its next start; in two steps, a while apart
+    RotateKeys {
+        #[command(flatten)]
+        at: At,
+        /// The second step: what the first one has made takes over. Devices that have not logged in since need a new invite
+        #[arg(long)]
+        finish: bool,
+    },
     /// Stop keeping messages for a device that is gone for good
     Retire {
         #[command(flatten)]
@@ -121,6 +136,20 @@ struct At {
     /// Where the network is kept
     #[arg(long, value_name = "DIRECTORY")]
     directory: PathBuf,
+}
+
+/// What attachments and messages may take up.
+#[derive(Debug, Clone, Copy, Args)]
+struct Room {
+    /// Days after which an attachment is deleted that not every member has fetched; never one that a bot has still to read
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3650))]
+    blob_days: u64,
+    /// GiB of attachments that a user may have here, and each device half of it
+    #[arg(long, value_name = "GIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    blob_quota: u64,
+    /// MiB of free disk space below which no attachments are taken, and below a quarter of which no messages; 0 = no limit
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(..=1 << 40))]
+    disk_low: u64,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -139,11 +168,17 @@ enum Switch {
 /// Runs it.
 pub fn run(arguments: NetworkArguments) -> Result<(), Failure> {
     match arguments.command {
-        Command::Serve { at, listen, advertise, id, certificate, key } => {
+        Command::Serve { at, listen, advertise, id, certificate, key, key_file, room } => {
             let mut options = Options::new(at.directory);
             options.network_id = id;
             options.advertise = advertise;
             options.certificate = certificate.zip(key);
+            if let Some(file) = key_file {
+                options.seal = Seal::KeyFile(file);
+            }
+            options.allowances.blob_age = Duration::from_secs(room.blob_days.saturating_mul(24 * 60 * 60));
+            options.allowances.blob_quota_bytes = room.blob_quota << 30;
+            options.allowances.disk_low_bytes = room.disk_low << 20;
             serve(options, &listen)
         }
         Command::Invite { at, user, role, hours } => {
@@ -178,6 +213,11 @@ pub fn run(arguments: NetworkArguments) -> Result<(), Failure> {
             admin.set_strict(strict).and_then(|()| admin.set_retention(&bots)).map_err(Failure::of)
         }
         Command::Users { at } => users(&at),
+        Command::RotateKeys { at, finish } => {
+            let rotation = if finish { Rotation::Finish } else { Rotation::Begin };
+            open(&at)?.rotate(rotation).map_err(Failure::of)?;
+            say("the network does it at its next start: restart it")
+        }
         Command::Retire { at, device } => open(&at)?.retire_device(&device_id(&device)?).map_err(Failure::of),
     }
 }
@@ -203,7 +243,8 @@ fn users(at: &At) -> Result<(), Failure> {
     };
     for user in open(at)?.users().map_err(Failure::of)? {
         let retention = if user.retention { " retention" } else { "" };
-        writeln!(out, "{} {} {}{retention}", user.user, user.role, word(user.standing)).map_err(Failure::temporary)?;
+        let name = text::shown(&user.user);
+        writeln!(out, "{name} {} {}{retention}", user.role, word(user.standing)).map_err(Failure::temporary)?;
         for (device, standing) in user.devices {
             writeln!(out, "  {device} {}", word(standing)).map_err(Failure::temporary)?;
         }

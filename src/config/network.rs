@@ -3,18 +3,26 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::account::BotName;
 use crate::mistake::Invalid;
-use crate::parse::{path, read_bundle};
+use crate::parse::{number, path, read_bundle};
 use crate::reader::Reader;
 use crate::variable::{Fallback, Variable, variables};
 
 /// Longest network id, in bytes: with `compliance_` and `_bot` it is still a user name.
 const NETWORK_ID_BYTES_MAX: usize = 64;
+
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+/// Ten years: longer than anybody waits for an attachment.
+const BLOB_DAYS_MAX: u64 = 3650;
+const BYTES_PER_GIB: u64 = 1 << 30;
+/// A pebibyte.
+const BLOB_QUOTA_GIB_MAX: u64 = 1 << 20;
 
 variables! {
     STATE: "RETAIND_STATE", Fallback::OfBot("/tmp/<botname>/state"), Public,
@@ -31,6 +39,12 @@ variables! {
         "id of the embedded network; it is fixed at the first start";
     RETENTION: "RETAIND_RETENTION", Fallback::Text("on"), Public,
         "`on`, `strict` or `off`: whether the embedded network lets messages pass only in conversations that the bot archives; `strict`: in a new epoch only after the bot has reached it";
+    NETWORK_KEY: "RETAIND_SPARE_KEY", Fallback::Nothing, Public,
+        "file that gets a spare copy of the key that the embedded network's own keys are sealed with, for when the bot's state and password are both lost; best on another volume";
+    BLOB_DAYS: "RETAIND_BLOB_DAYS", Fallback::Text("30"), Public,
+        "days after which the embedded network deletes an attachment that not every member has fetched; never one that the bot has still to read; 1 to 3650";
+    BLOB_QUOTA: "RETAIND_BLOB_QUOTA", Fallback::Text("64"), Public,
+        "GiB of attachments that a user may have in the embedded network, and each device half of it; 1 to 1048576";
 }
 
 /// A `host:port` to connect to.
@@ -55,6 +69,10 @@ pub enum Network {
         id: String,
         /// Whether messages pass only where the bot archives.
         retention: Retention,
+        /// Where a spare copy of its key is kept.
+        spare_key: Option<PathBuf>,
+        /// What attachments may take up.
+        blobs: Blobs,
     },
     /// One that runs elsewhere.
     Outside {
@@ -74,6 +92,15 @@ pub struct Authority {
     pub file: PathBuf,
     /// Itself, DER.
     pub der: Vec<u8>,
+}
+
+/// What attachments may take up in the embedded network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blobs {
+    /// When one is old.
+    pub age: Duration,
+    /// Bytes that a user may have in store.
+    pub quota_bytes: u64,
 }
 
 /// The switch of the embedded network.
@@ -112,9 +139,12 @@ pub(crate) fn read(r: &mut Reader, bot: Option<&BotName>) -> Option<Network> {
         None => Some(bot.and_then(BotName::network_id).unwrap_or("local").to_owned()),
     };
     let retention = r.read(&RETENTION, retention);
+    let spare_key = r.optional(&NETWORK_KEY, path);
+    let (age, quota_bytes) = (r.read(&BLOB_DAYS, blob_days), r.read(&BLOB_QUOTA, blob_quota));
 
     if r.origins.given(&NETWORK).is_none() {
-        return Some(Network::Embedded { listen: listen?, id: id?, retention: retention? });
+        let blobs = Blobs { age: age?, quota_bytes: quota_bytes? };
+        return Some(Network::Embedded { listen: listen?, id: id?, retention: retention?, spare_key, blobs });
     }
     r.needs(&NETWORK, &NETWORK_CA, "the network's certificate is made by itself, so that nobody else vouches for it");
     Some(Network::Outside { address: address?, authority: authority?, server_name: server_name? })
@@ -125,6 +155,15 @@ pub(crate) fn value(network: &Network, name: &str) -> Option<String> {
         (Network::Embedded { listen, .. }, "RETAIND_LISTEN") => Some(listen.to_string()),
         (Network::Embedded { id, .. }, "RETAIND_NETWORK_ID") => Some(id.clone()),
         (Network::Embedded { retention, .. }, "RETAIND_RETENTION") => Some(retention.to_string()),
+        (Network::Embedded { spare_key, .. }, "RETAIND_SPARE_KEY") => {
+            spare_key.as_ref().map(|path| path.display().to_string())
+        }
+        (Network::Embedded { blobs, .. }, "RETAIND_BLOB_DAYS") => {
+            Some((blobs.age.as_secs() / SECONDS_PER_DAY).to_string())
+        }
+        (Network::Embedded { blobs, .. }, "RETAIND_BLOB_QUOTA") => {
+            Some((blobs.quota_bytes / BYTES_PER_GIB).to_string())
+        }
         (Network::Outside { address, .. }, "RETAIND_NETWORK") => Some(address.as_str().to_owned()),
         (Network::Outside { authority, .. }, "RETAIND_NETWORK_CA") => Some(authority.file.display().to_string()),
         (Network::Outside { server_name, .. }, "RETAIND_NETWORK_NAME") => Some(server_name.clone()),
@@ -139,7 +178,7 @@ pub(crate) fn idle(network: &Network) -> Vec<(&'static Variable, &'static str)> 
             (vec![&NETWORK_CA, &NETWORK_NAME], "it is for an outside network, and `RETAIND_NETWORK` is not set")
         }
         Network::Outside { .. } => (
-            vec![&LISTEN, &NETWORK_ID, &RETENTION],
+            vec![&LISTEN, &NETWORK_ID, &RETENTION, &NETWORK_KEY, &BLOB_DAYS, &BLOB_QUOTA],
             "it is for the embedded network, and `RETAIND_NETWORK` names an outside one",
         ),
     };
@@ -182,6 +221,17 @@ fn retention(text: &str) -> Result<Retention, Invalid> {
         "off" => Ok(Retention::Off),
         _ => Err(Invalid::Word { allowed: "`on`, `strict` or `off`" }),
     }
+}
+
+/// Days → duration.
+fn blob_days(text: &str) -> Result<Duration, Invalid> {
+    let days = number(text, "days", 1, BLOB_DAYS_MAX)?;
+    Ok(Duration::from_secs(days.saturating_mul(SECONDS_PER_DAY)))
+}
+
+/// GiB → bytes.
+fn blob_quota(text: &str) -> Result<u64, Invalid> {
+    Ok(number(text, "GiB", 1, BLOB_QUOTA_GIB_MAX)?.saturating_mul(BYTES_PER_GIB))
 }
 
 fn certificate(text: &str) -> Result<Authority, Invalid> {

@@ -20,7 +20,7 @@ variables! {
     WATCHDOG_MINUTES: "RETAIND_WATCHDOG_MINUTES", Fallback::Text("15"), Public,
         "minutes after which a network that stays away is a failure (an event, and the connection is opened again), and again after each further so many; 1 to 1440";
     DISK_LOW: "RETAIND_DISK_LOW", Fallback::Text("1024"), Public,
-        "MiB of free disk space below which operators are told; below an eighth of it no more messages are taken until there is room; 0 = neither";
+        "MiB of free disk space below which operators are told; below it the embedded network takes no more attachments, below a quarter of it no more messages, and below an eighth of it the bot takes none until there is room; 0 = none of it";
     GRACE: "RETAIND_GRACE_SECONDS", Fallback::Text("8"), Public,
         "seconds that a stop may take from the signal to the end, uploads and last events included; what does not fit waits for the next start. `docker stop` kills after 10 unless told otherwise (`--stop-timeout`); 1 to 3600";
 }

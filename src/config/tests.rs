@@ -12,6 +12,7 @@ use crate::env::Secrecy;
 use crate::secret::Secret;
 
 mod aws;
+mod network;
 
 const BOT: (&str, &str) = ("WICKRIO_BOT_NAME", "compliance_1234567890_bot");
 
@@ -89,6 +90,9 @@ RETAIND_NETWORK_NAME           –
 RETAIND_LISTEN                 127.0.0.1:7443  (default)
 RETAIND_NETWORK_ID             1234567890  (default)
 RETAIND_RETENTION              on  (default)
+RETAIND_SPARE_KEY              –
+RETAIND_BLOB_DAYS              30  (default)
+RETAIND_BLOB_QUOTA             64  (default)
 RETAIND_WATCHDOG_MINUTES       15  (default)
 RETAIND_DISK_LOW               1024  (default)
 RETAIND_GRACE_SECONDS          8  (default)
@@ -140,6 +144,9 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("RETAIND_LISTEN", "[::1]:7000"),
         ("RETAIND_NETWORK_ID", "9876"),
         ("RETAIND_RETENTION", "off"),
+        ("RETAIND_SPARE_KEY", "/mnt/keys/network.key"),
+        ("RETAIND_BLOB_DAYS", "7"),
+        ("RETAIND_BLOB_QUOTA", "3"),
         ("RETAIND_WATCHDOG_MINUTES", "5"),
         ("RETAIND_DISK_LOW", "200"),
         ("RETAIND_GRACE_SECONDS", "25"),
@@ -174,7 +181,15 @@ fn every_variable_of_the_table_reaches_the_configuration_and_no_secret_is_shown(
         let text = described(&config);
         for (variable, (name, value)) in VARIABLES.iter().zip(&every) {
             let outside_only = ["RETAIND_NETWORK", "RETAIND_NETWORK_CA", "RETAIND_NETWORK_NAME"].contains(name);
-            let embedded_only = ["RETAIND_LISTEN", "RETAIND_NETWORK_ID", "RETAIND_RETENTION"].contains(name);
+            let embedded_only = [
+                "RETAIND_LISTEN",
+                "RETAIND_NETWORK_ID",
+                "RETAIND_RETENTION",
+                "RETAIND_SPARE_KEY",
+                "RETAIND_BLOB_DAYS",
+                "RETAIND_BLOB_QUOTA",
+            ]
+            .contains(name);
             let shown = match variable.secrecy {
                 _ if outside_only && !network_is_outside || embedded_only && network_is_outside => "–",
                 Secrecy::Secret => "********",
@@ -409,47 +424,6 @@ fn both_limits_given_is_a_warning_that_says_what_happens() {
     );
     assert!(warnings(&[BOT, ("WICKRIO_COMP_TIMEROTATE", "15")]).is_empty());
     assert!(warnings(&[BOT, ("WICKRIO_COMP_FILESIZE", "10"), ("WICKRIO_COMP_TIMEROTATE", "0")]).is_empty());
-}
-
-#[test]
-fn an_outside_network_needs_its_certificate_and_makes_the_embedded_settings_idle() {
-    assert_eq!(
-        mistakes(&[("RETAIND_NETWORK", "chat.example.org:7443")]),
-        "the configuration has a mistake: `RETAIND_NETWORK` needs `RETAIND_NETWORK_CA` as well: the network's certificate is made by itself, so that nobody else vouches for it"
-    );
-    for wrong in [
-        "chat.example.org",
-        "chat.example.org:",
-        "chat.example.org:0",
-        "chat:70000",
-        ":7443",
-        "a b:1",
-        "::1:7443",
-        "[x]:1",
-    ] {
-        let text = mistakes(&[("RETAIND_NETWORK", wrong), ("RETAIND_NETWORK_CA", "/nowhere/ca.pem")]);
-        assert!(text.contains(&format!("`RETAIND_NETWORK` = `{wrong}`: not `host:port`")), "{text}");
-        assert!(
-            text.contains("`RETAIND_NETWORK_CA` = `/nowhere/ca.pem`: the certificate cannot be read from it"),
-            "{text}"
-        );
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let ca = dir.path().join("ca.pem");
-    fs::write(&ca, format!("{}{}", certificate_pem(), certificate_pem())).unwrap();
-    let ca = ca.to_str().unwrap();
-    let text = mistakes(&[("RETAIND_NETWORK", "chat.example.org:7443"), ("RETAIND_NETWORK_CA", ca)]);
-    assert!(text.contains("holds 2 PEM certificates instead of one"), "{text}");
-    fs::write(ca, certificate_pem()).unwrap();
-    for right in ["chat.example.org:7443", "127.0.0.1:1", "[::1]:7443"] {
-        let given = [BOT, ("RETAIND_NETWORK", right), ("RETAIND_NETWORK_CA", ca), ("RETAIND_RETENTION", "off")];
-        assert_eq!(
-            warnings(&given),
-            [
-                "`RETAIND_RETENTION` has no effect: it is for the embedded network, and `RETAIND_NETWORK` names an outside one"
-            ]
-        );
-    }
 }
 
 #[test]

@@ -1,9 +1,12 @@
-//! What every room stands on: what to do about an error, the wall clock, limits and their counts, pauses between tries.
+//! What every room stands on: what to do about an error, the wall clock, limits and their counts, pauses between tries, room on
+//! a disk.
 //!
-//! Nothing here depends on a file, a network or a message.
+//! Nothing here depends on a network or a message.
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod disk;
 pub mod fault;
 pub mod limit;
 pub mod pause;
+pub mod text;

@@ -212,6 +212,13 @@ pub async fn register_patiently(
     let Some(Key { secret, .. }) = key else { return Err(AccountError::NoSuite) };
     store.set_identity(&stored, &secret)?;
     let store = Arc::new(Mutex::new(store));
+    // whoever served this connection holds the certificate that was trusted until now, and says which one comes next
+    let authorities = connection.info().authorities.concat();
+    if !authorities.is_empty() && authorities != stored.ca_der {
+        stored.ca_der = authorities;
+        store.lock().unwrap_or_else(PoisonError::into_inner).set_identity(&stored, &signature_key)?;
+        tracing::info!("the network's authority changes: the device trusts what the network has told it");
+    }
     let connection = Arc::new(connection);
     Ok(LoggedIn { identity, stored, signature_key: secret, verifier, connection, pushes, store, window })
 }
@@ -311,7 +318,7 @@ pub async fn login(
     window: usize,
 ) -> Result<LoggedIn, AccountError> {
     let stored = store.lock().unwrap_or_else(PoisonError::into_inner).identity()?;
-    let (stored, signature_key) = stored.ok_or(AccountError::NotRegistered)?;
+    let (mut stored, signature_key) = stored.ok_or(AccountError::NotRegistered)?;
     let verifier = Verifier::new(&stored.network_id, &stored.authentication_key);
     let identity = verifier.verify(&stored.credential)?;
     let endpoint = endpoint.cloned().unwrap_or_else(|| stored.endpoint());

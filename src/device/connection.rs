@@ -238,9 +238,11 @@ impl Connection {
 
 async fn connect(endpoint: &Endpoint) -> Result<TlsStream<TcpStream>, ConnectionError> {
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from(endpoint.ca_der.clone()))
-        .map_err(|error| ConnectionError::Endpoint(format!("certificate of the network's authority: {error}")))?;
+    for authority in endpoint.authorities() {
+        roots
+            .add(CertificateDer::from(authority.to_vec()))
+            .map_err(|error| ConnectionError::Endpoint(format!("certificate of the network's authority: {error}")))?;
+    }
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| ConnectionError::Endpoint(error.to_string()))?

@@ -236,11 +236,11 @@ impl Device {
                 continue;
             }
             let open = self.session(conversation)?;
-            let message = open.session.encrypt(&data)?;
-            let cursor = open.cursor;
+            let (message, cursor) = (open.session.encrypt(&data)?, open.cursor);
             let stored = open.session.save()?;
             self.put(conversation, cursor, &stored)?;
-            let send = SendApplication { send_id: random::<16>()?.to_vec(), message };
+            let (send_id, blobs) = (random::<16>()?.to_vec(), content.blobs());
+            let send = SendApplication { send_id, message, blobs };
             match self.ask_accepted(Request::SendApplication(send)).await {
                 Ok(seq) => return Ok(seq),
                 Err(error) if error.refusal() == Some(RefusalCode::BotBehind) => {

@@ -6,11 +6,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::certificate::Rotation;
 use super::clock::Moment;
 use super::directory::accounts::{self, Standing};
 use super::directory::{RetentionPolicy, invites, password, role_name};
 use super::error::NetworkError;
-use super::ledger::{Batch, Ledger, LedgerWriter};
+use super::ledger::{Batch, Ledger, LedgerWriter, View};
 use super::sqlite::Sqlite;
 use prost::Message;
 use retaind_protocol::credential::Role;
@@ -18,6 +19,10 @@ use retaind_protocol::endpoint::{Endpoint, Invite};
 use retaind_protocol::ids::{DeviceId, UserName};
 
 const ENDPOINT: &str = "endpoint";
+/// What is to be done with the certificate at the next start.
+pub(crate) const ROTATION: &str = "rotation";
+const BEGIN: &[u8] = b"begin";
+const FINISH: &[u8] = b"finish";
 
 /// A user as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +139,15 @@ impl Admin {
         self.change(|batch| accounts::retire_device(batch, device))
     }
 
+    /// Has the network's own certificate changed at its next start, which has the keys for it.
+    pub fn rotate(&mut self, rotation: Rotation) -> Result<(), NetworkError> {
+        let step = match rotation {
+            Rotation::Begin => BEGIN,
+            Rotation::Finish => FINISH,
+        };
+        self.change(|batch| Ok(batch.set_setting(ROTATION, step)?))
+    }
+
     /// Everybody, in order of name.
     pub fn users(&mut self) -> Result<Vec<UserSummary>, NetworkError> {
         let view = self.ledger.view()?;
@@ -159,6 +173,15 @@ impl Admin {
     fn bot_password(&mut self, user: &UserName) -> Result<Option<String>, NetworkError> {
         Ok(self.ledger.view()?.user(user.as_str())?.and_then(|row| row.password))
     }
+}
+
+/// The step that was asked for and not yet carried out.
+pub(crate) fn asked_rotation(view: &dyn View) -> Result<Option<Rotation>, NetworkError> {
+    Ok(match view.setting(ROTATION)?.as_deref() {
+        Some(BEGIN) => Some(Rotation::Begin),
+        Some(FINISH) => Some(Rotation::Finish),
+        Some(_) | None => None,
+    })
 }
 
 fn standing(suspended: bool) -> Standing {

@@ -1,12 +1,11 @@
 //! The certificate that devices check: given by the operator, or the network's own, made at first start.
 //!
 //! The own one is issued by an own authority whose key is thrown away after issuing, so that nobody can issue another;
-//! devices get the authority's certificate with their invite. It does not expire: losing a network because nobody
+//! devices get the authority's certificate with their invite. Another one takes its place in two steps ([`Rotation`]): devices
+//! are told of it over connections that the present one protects, and trust both, until it takes over. It does not expire: losing a network because nobody
 //! renewed a certificate that nobody but its own devices trusts would protect no one.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,18 +19,31 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::version::TLS13;
 
 use super::error::NetworkError;
+use super::seal::{shred, write_private};
+use retaind_state::vault::Vault;
+use zeroize::Zeroizing;
 
 /// Name in the network's own certificate.
 pub(crate) const OWN_SERVER_NAME: &str = "retaind-network";
 const CA_FILE: &str = "network-ca.pem";
 const CERTIFICATE_FILE: &str = "network.pem";
-const KEY_FILE: &str = "network-key.pem";
+/// What takes over next, while there is such.
+const NEXT_CA_FILE: &str = "network-next-ca.pem";
+const NEXT_CERTIFICATE_FILE: &str = "network-next.pem";
+const NEXT_KEY_FILE: &str = "network-next-key.sealed";
+/// Sealed, PKCS #8.
+const KEY_FILE: &str = "network-key.sealed";
+/// Where earlier releases had it unencrypted.
+const PLAIN_KEY_FILE: &str = "network-key.pem";
+const KEY_CONTEXT: &[u8] = b"network certificate key";
 
 /// How the network shows who it is.
 pub(crate) struct Certificate {
     pub(crate) tls: Arc<ServerConfig>,
-    /// What devices must trust.
+    /// What devices must trust: one certificate, or the present and the next one.
     pub(crate) ca_der: Vec<u8>,
+    /// The same, each on its own; none where the operator gave the certificate.
+    pub(crate) authorities: Vec<Vec<u8>>,
     /// Is it the network's own, with [`OWN_SERVER_NAME`] in it?
     pub(crate) own: Own,
 }
@@ -45,24 +57,82 @@ pub(crate) enum Own {
     Given,
 }
 
-/// Loads the given certificate, or the own one of `directory`, which is made when there is none.
-pub(crate) fn load(directory: &Path, given: Option<&(PathBuf, PathBuf)>) -> Result<Certificate, NetworkError> {
+/// Loads the given certificate, or the own one of `directory`, which is made when there is none. Its key is sealed in `vault`;
+/// that of an earlier release is sealed, overwritten and removed.
+pub(crate) fn load(
+    directory: &Path,
+    given: Option<&(PathBuf, PathBuf)>,
+    vault: &Vault,
+) -> Result<Certificate, NetworkError> {
     match given {
         Some((certificate, key)) => {
             let chain = read_chain(certificate)?;
             let ca = chain.last().map(|last| last.to_vec()).unwrap_or_default();
-            Ok(Certificate { tls: server_config(chain, read_key(key)?)?, ca_der: ca, own: Own::Given })
+            Ok(Certificate {
+                tls: server_config(chain, read_key(key)?)?,
+                ca_der: ca,
+                authorities: Vec::new(),
+                own: Own::Given,
+            })
         }
-        None => {
-            let (ca, certificate, key) =
-                (directory.join(CA_FILE), directory.join(CERTIFICATE_FILE), directory.join(KEY_FILE));
-            // the authority's certificate is written last: where it stands, all three do
-            if !ca.exists() {
-                make(&ca, &certificate, &key)?;
+        None => own(directory, vault),
+    }
+}
+
+fn own(directory: &Path, vault: &Vault) -> Result<Certificate, NetworkError> {
+    let (ca, certificate, key) = (directory.join(CA_FILE), directory.join(CERTIFICATE_FILE), directory.join(KEY_FILE));
+    // the authority's certificate is written last: where it stands, all three do
+    if !ca.exists() {
+        make(&ca, &certificate, &key, vault)?;
+    }
+    let plain = directory.join(PLAIN_KEY_FILE);
+    if plain.exists() {
+        if !key.exists() {
+            let read = read_key(&plain)?;
+            write_private(&key, &vault.seal(KEY_CONTEXT, read.secret_der())?)?;
+        }
+        shred(&plain)?;
+    }
+    let mut authorities = vec![read_authority(&ca)?];
+    let next = directory.join(NEXT_CA_FILE);
+    if next.exists() {
+        authorities.push(read_authority(&next)?);
+    }
+    let tls = server_config(read_chain(&certificate)?, open_key(&key, vault)?)?;
+    Ok(Certificate { tls, ca_der: authorities.concat(), authorities, own: Own::Made })
+}
+
+fn read_authority(path: &Path) -> Result<Vec<u8>, NetworkError> {
+    Ok(read_chain(path)?.first().map(|authority| authority.to_vec()).unwrap_or_default())
+}
+
+/// A step of changing the network's own certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// Makes the next authority, certificate and key. Devices hear of them when they log in; the present ones stay in force.
+    Begin,
+    /// The next ones take over. Devices that have not logged in since the beginning do not find the network any more.
+    Finish,
+}
+
+/// Carries out a step; nothing where it was carried out before.
+pub(crate) fn rotate(directory: &Path, rotation: Rotation, vault: &Vault) -> Result<(), NetworkError> {
+    let next = [NEXT_KEY_FILE, NEXT_CERTIFICATE_FILE, NEXT_CA_FILE].map(|name| directory.join(name));
+    let [next_key, next_certificate, next_ca] = &next;
+    match rotation {
+        Rotation::Begin if next_ca.exists() => Ok(()),
+        Rotation::Begin => make(next_ca, next_certificate, next_key, vault),
+        Rotation::Finish => {
+            // in the order in which they were made: cut short, the next start goes on
+            for (next, present) in next.iter().zip([KEY_FILE, CERTIFICATE_FILE, CA_FILE]) {
+                let failed = |source| NetworkError::File { action: "rename", path: next.clone(), source };
+                match fs::rename(next, directory.join(present)) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+                    Ok(()) | Err(_) => {}
+                }
             }
-            let authority = read_chain(&ca)?.first().map(|ca| ca.to_vec()).unwrap_or_default();
-            let tls = server_config(read_chain(&certificate)?, read_key(&key)?)?;
-            Ok(Certificate { tls, ca_der: authority, own: Own::Made })
+            let failed = |source| NetworkError::File { action: "write", path: directory.to_owned(), source };
+            fs::File::open(directory).and_then(|folder| folder.sync_all()).map_err(failed)
         }
     }
 }
@@ -101,7 +171,14 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, NetworkError> {
     })
 }
 
-fn make(ca: &Path, certificate: &Path, key: &Path) -> Result<(), NetworkError> {
+fn open_key(path: &Path, vault: &Vault) -> Result<PrivateKeyDer<'static>, NetworkError> {
+    let sealed = fs::read(path).map_err(|source| NetworkError::File { action: "read", path: path.into(), source })?;
+    let der = vault.open(KEY_CONTEXT, &sealed)?;
+    PrivateKeyDer::try_from(der.to_vec())
+        .map_err(|error| NetworkError::Certificate(format!("`{}` holds no private key: {error}", path.display())))
+}
+
+fn make(ca: &Path, certificate: &Path, key: &Path, vault: &Vault) -> Result<(), NetworkError> {
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "retaind network authority");
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -116,22 +193,9 @@ fn make(ca: &Path, certificate: &Path, key: &Path) -> Result<(), NetworkError> {
     let issuer = Issuer::from_params(&authority, &authority_key);
     let server_certificate = server.signed_by(&server_key, &issuer).map_err(refused)?;
 
-    write_private(key, server_key.serialize_pem().as_bytes())?;
+    write_private(key, &vault.seal(KEY_CONTEXT, Zeroizing::new(server_key.serialize_der()).as_slice())?)?;
     write_private(certificate, server_certificate.pem().as_bytes())?;
     write_private(ca, authority_certificate.pem().as_bytes())
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), NetworkError> {
-    let failed = |source| NetworkError::File { action: "write", path: path.into(), source };
-    let temporary = path.with_extension("tmp");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&temporary, path).map_err(failed)?;
-    if let Some(folder) = path.parent() {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-    }
-    Ok(())
 }
 
 fn refused(error: impl std::fmt::Display) -> NetworkError {

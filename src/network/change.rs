@@ -3,6 +3,7 @@
 use super::delivery::accept::Proposed;
 use super::delivery::blobs::BlobId;
 use super::delivery::groups::{Ciphertext, Handshake};
+use super::delivery::purge::Deleted;
 use super::directory::DeviceRow;
 use super::directory::key_packages::Checked;
 use super::directory::register::Claim;
@@ -16,7 +17,7 @@ pub(crate) enum Change {
     ClaimKeyPackages { device: DeviceRow, users: Vec<String>, suite: u16 },
     Create { device: DeviceRow, send_id: Vec<u8>, group_info: Vec<u8>, commit: Box<Handshake>, welcome: Vec<u8> },
     Handshake { device: DeviceRow, send_id: Vec<u8>, handshake: Box<Handshake>, welcome: Vec<u8> },
-    Application { device: DeviceRow, send_id: Vec<u8>, message: Ciphertext },
+    Application { device: DeviceRow, send_id: Vec<u8>, message: Ciphertext, blobs: Vec<BlobId> },
     Acknowledge { device: DeviceRow, cursors: Vec<Cursor> },
     BlobCreate { device: DeviceRow, blob: BlobId, size: u64 },
     BlobFinish { device: DeviceRow, blob: BlobId },
@@ -70,7 +71,7 @@ pub(crate) enum Outcome {
     Answer(Answer),
     Registered { device: DeviceRow, credential: Vec<u8> },
     Proposed(Proposed),
-    Purged(usize),
+    Purged(Deleted),
 }
 
 impl Outcome {

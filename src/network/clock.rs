@@ -34,6 +34,11 @@ impl Moment {
         Self(self.0.saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// `time` earlier; the first moment that there is if that does not fit.
+    pub(crate) fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// As MLS counts it: seconds, none before 1970.
     pub(crate) fn mls(self) -> MlsTime {
         MlsTime::from(u64::try_from(self.secs()).unwrap_or_default())

@@ -15,6 +15,7 @@ use retaind_protocol::ids::{IdError, UserName};
 use retaind_protocol::limits::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use retaind_protocol::wire::{RefusalCode, Refused};
 use retaind_state::schema::SchemaError;
+use retaind_state::vault::VaultError;
 
 /// Why the network cannot start, run or carry out what its operator asked.
 #[derive(Debug, Error)]
@@ -41,6 +42,12 @@ pub enum NetworkError {
     /// The given or made certificate cannot be used.
     #[error("the network's certificate cannot be used: {0}")]
     Certificate(String),
+    /// The network's secrets cannot be opened.
+    #[error("the network's keys cannot be opened: {0}")]
+    Sealed(String),
+    /// The vault that they are sealed in refuses.
+    #[error("the network's keys cannot be sealed or opened")]
+    Vault(#[from] VaultError),
     /// A suite that this build does not know.
     #[error("MLS cipher suite `{0}` is not allowed here: 7 (P-384) and 5 (P-521) are")]
     CipherSuite(u16),
@@ -109,6 +116,8 @@ impl Faulty for NetworkError {
             Self::Schema(why) if why.fault() != Fault::Configuration => Fault::Temporary,
             Self::Schema(_)
             | Self::Certificate(_)
+            | Self::Sealed(_)
+            | Self::Vault(_)
             | Self::CipherSuite(_)
             | Self::NetworkId { .. }
             | Self::NetworkName(_)

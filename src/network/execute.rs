@@ -13,10 +13,14 @@ use super::delivery::decide;
 use super::delivery::entry::Effects;
 use super::delivery::groups::Groups;
 use super::delivery::purge::Purge;
+#[cfg(test)]
+use super::directory::DeviceRow;
+use super::directory::key_packages::Asking;
 use super::directory::{RetentionPolicy, accounts, key_packages, register};
 use super::error::{ChangeError, Refusal};
 use super::keys::Keys;
 use super::ledger::{Batch, LedgerError, LedgerWriter, Writers, attempt};
+use super::quotas::Quotas;
 use retaind_protocol::wire::{Answer, BlobCreated, ClaimedKeyPackages};
 
 /// A batch that is on stable storage.
@@ -31,14 +35,28 @@ pub(crate) struct Executed {
 /// What is remembered from batch to batch.
 pub(crate) struct Executor {
     clock: fn() -> Moment,
+    quotas: Quotas,
+    /// Room on the disk, as of this batch.
+    free_bytes: u64,
     policy: Option<RetentionPolicy>,
     groups: Groups,
     purge: Purge,
 }
 
 impl Executor {
-    pub(crate) fn new(clock: fn() -> Moment) -> Self {
-        Self { clock, policy: None, groups: Groups::new(), purge: Purge::default() }
+    pub(crate) fn new(clock: fn() -> Moment, quotas: Quotas) -> Self {
+        Self { clock, quotas, free_bytes: u64::MAX, policy: None, groups: Groups::new(), purge: Purge::default() }
+    }
+
+    /// May the device begin a conversation now? It counts as one.
+    #[cfg(test)]
+    pub(crate) fn admits(&mut self, device: &DeviceRow, now: Moment) -> bool {
+        self.quotas.conversation(device, now).is_ok()
+    }
+
+    /// From now on there is so much room on the disk.
+    pub(crate) fn has_room(&mut self, free_bytes: u64) {
+        self.free_bytes = free_bytes;
     }
 
     /// Carries out all of `changes`, refused ones without effect; or, if the ledger fails, none.
@@ -111,10 +129,11 @@ impl Executor {
             decide::active(policy, device)?;
         }
         let now = (self.clock)();
+        self.admit(&change, now)?;
         let mut accept = Accept { rows: &mut *batch, keys, policy, groups: &mut self.groups, effects, now };
         match change {
-            Change::Application { device, send_id, message } => {
-                accept.application(&device, &send_id, &message).map(Outcome::accepted)
+            Change::Application { device, send_id, message, blobs } => {
+                accept.application(&device, &send_id, &message, &blobs).map(Outcome::accepted)
             }
             Change::Handshake { device, send_id, handshake, welcome } => {
                 accept.handshake(&device, &send_id, *handshake, &welcome).map(Outcome::accepted)
@@ -131,7 +150,7 @@ impl Executor {
                 moved.into_iter().for_each(|conversation| self.purge.due(conversation));
                 Ok(Outcome::done())
             }
-            Change::Purge => Ok(Outcome::Purged(self.purge.step(batch)?)),
+            Change::Purge => Ok(Outcome::Purged(self.purge.step(batch, &self.quotas.allowances, now)?)),
             Change::Register { claim, suite, signature_key } => {
                 let (device, credential) = register::register(batch, keys, &claim, suite, &signature_key, now)?;
                 *policy = RetentionPolicy::load(batch)?;
@@ -144,17 +163,41 @@ impl Executor {
                 key_packages::publish(batch, &device, &one_time, last_resort.as_ref(), now).map(|()| Outcome::done())
             }
             Change::ClaimKeyPackages { device, users, suite } => {
-                let packages = key_packages::claim(batch, device.row, &users, suite, now)?;
+                let (quotas, taken) = (&mut self.quotas, &mut effects.taken);
+                let asking = Asking { device: device.row, suite, now };
+                let packages = key_packages::claim(batch, quotas, policy, asking, &users, taken)?;
                 Ok(Outcome::Answer(Answer::ClaimedKeyPackages(ClaimedKeyPackages { packages })))
             }
             Change::BlobCreate { device, blob, size } => {
-                blobs::create(batch, device.row, &blob, size, now)?;
+                blobs::create(batch, &mut self.quotas, &device, &blob, size, self.free_bytes, now)?;
                 Ok(Outcome::Answer(Answer::BlobCreated(BlobCreated { blob: blob.as_bytes().to_vec() })))
             }
             Change::BlobFinish { device, blob } => {
                 batch.finish_blob(&blob, device.row)?;
                 Ok(Outcome::done())
             }
+        }
+    }
+
+    /// Does the disk have room for what the change brings, and may its device bring so much?
+    fn admit(&mut self, change: &Change, now: Moment) -> Result<(), Refusal> {
+        match change {
+            Change::Application { .. } | Change::Handshake { .. } => self.quotas.message(self.free_bytes),
+            Change::Create { device, .. } => {
+                self.quotas.message(self.free_bytes)?;
+                self.quotas.conversation(device, now)
+            }
+            // what makes room, what lets a bot in, and what is small
+            Change::Acknowledge { .. }
+            | Change::Report { .. }
+            | Change::Purge
+            | Change::ProposeBots { .. }
+            | Change::Register { .. }
+            | Change::SetPassword { .. }
+            | Change::PublishKeyPackages { .. }
+            | Change::ClaimKeyPackages { .. }
+            | Change::BlobCreate { .. }
+            | Change::BlobFinish { .. } => Ok(()),
         }
     }
 }

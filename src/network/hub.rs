@@ -109,9 +109,9 @@ impl Hub {
         }
     }
 
-    /// Sends the same bytes to every device that is connected.
-    pub(crate) fn broadcast(&self, bytes: &Bytes) {
-        for peer in self.lock().peers.values() {
+    /// Sends the same bytes to every device (row) that is connected and for which they are.
+    pub(crate) fn broadcast(&self, bytes: &Bytes, to: impl Fn(i64) -> bool) {
+        for peer in self.lock().peers.values().filter(|peer| to(peer.device)) {
             // a connection that is just ending needs no notice
             let _ending = peer.outbound.send(Outgoing { bytes: bytes.clone(), permit: None });
         }

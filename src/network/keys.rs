@@ -10,16 +10,22 @@ use mls_rs::{CipherSuite, CipherSuiteProvider, CryptoProvider};
 use mls_rs_core::crypto::{SignaturePublicKey, SignatureSecretKey};
 use mls_rs_crypto_awslc::{AwsLcCipherSuite, AwsLcCryptoProvider};
 
+use super::CIPHER_SUITES;
 use super::error::NetworkError;
 use super::ledger::{Batch, LedgerWriter, SenderRow};
 use retaind_protocol::credential::{AuthenticationKey, Identity, Role, Verifier, signing_identity};
 use retaind_protocol::ids::{DeviceId, UserName};
+use retaind_state::vault::Vault;
+use zeroize::Zeroizing;
 
 pub(crate) type MlsConfig = WithIdentityProvider<Verifier, WithCryptoProvider<AwsLcCryptoProvider, ExternalBaseConfig>>;
 pub(crate) type MlsObserver = ExternalClient<MlsConfig>;
 
 const NETWORK_ID: &str = "network_id";
 const AUTHENTICATION_KEY: &str = "authentication_key";
+/// Exists once all secrets are sealed.
+const SEALED: &str = "sealed";
+const AUTHENTICATION_CONTEXT: &[u8] = b"network authentication key";
 const NETWORK_ID_BYTES_MAX: usize = 64;
 
 /// One cipher suite that conversations may have.
@@ -41,26 +47,31 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Reads them, or makes them at the first start.
+    /// Reads them, or makes them at the first start. They are sealed in `vault`; those of an earlier release are sealed, and
+    /// what was unencrypted is overwritten.
     pub(crate) fn load(
         ledger: &mut dyn LedgerWriter,
+        vault: &Vault,
         network_id: Option<&str>,
         suites: &[u16],
     ) -> Result<Self, NetworkError> {
+        if ledger.view()?.setting(SEALED)?.is_none() {
+            ledger.shred(&mut |batch| seal_plain(batch, vault))?;
+        }
         let mut batch = ledger.begin(&[])?;
         let network_id = load_network_id(&mut *batch, network_id)?;
         let authentication_key = match batch.setting(AUTHENTICATION_KEY)? {
-            Some(pkcs8) => AuthenticationKey::from_pkcs8(&pkcs8)?,
+            Some(sealed) => AuthenticationKey::from_pkcs8(&vault.open(AUTHENTICATION_CONTEXT, &sealed)?)?,
             None => {
                 let key = AuthenticationKey::generate()?;
-                batch.set_setting(AUTHENTICATION_KEY, key.pkcs8())?;
+                batch.set_setting(AUTHENTICATION_KEY, &vault.seal(AUTHENTICATION_CONTEXT, key.pkcs8())?)?;
                 key
             }
         };
         let verifier = Verifier::new(&network_id, authentication_key.public_key());
         let suites = suites
             .iter()
-            .map(|suite| load_suite(&mut *batch, *suite, &network_id, &authentication_key, &verifier))
+            .map(|suite| load_suite(&mut *batch, vault, *suite, &network_id, &authentication_key, &verifier))
             .collect::<Result<_, _>>()?;
         batch.commit()?;
         Ok(Self { network_id, authentication_key, verifier, suites })
@@ -70,6 +81,27 @@ impl Keys {
     pub(crate) fn suite(&self, id: u32) -> Option<&Suite> {
         self.suites.iter().find(|suite| u32::from(suite.id) == id)
     }
+}
+
+/// Seals what an earlier release has left unencrypted; changes nothing where that was done, or nothing is.
+fn seal_plain(batch: &mut dyn Batch, vault: &Vault) -> Result<(), NetworkError> {
+    if batch.setting(SEALED)?.is_some() {
+        return Ok(());
+    }
+    if let Some(plain) = batch.setting(AUTHENTICATION_KEY)?.map(Zeroizing::new) {
+        batch.set_setting(AUTHENTICATION_KEY, &vault.seal(AUTHENTICATION_CONTEXT, &plain)?)?;
+    }
+    for suite in CIPHER_SUITES {
+        if let Some(sender) = batch.sender(suite)? {
+            let plain = Zeroizing::new(sender.secret);
+            batch.replace_sender_secret(suite, &vault.seal(&sender_context(suite), &plain)?)?;
+        }
+    }
+    Ok(batch.set_setting(SEALED, b"1")?)
+}
+
+fn sender_context(suite: u16) -> Vec<u8> {
+    [b"network external sender ".as_slice(), &suite.to_be_bytes()].concat()
 }
 
 fn load_network_id(batch: &mut dyn Batch, given: Option<&str>) -> Result<String, NetworkError> {
@@ -96,6 +128,7 @@ fn load_network_id(batch: &mut dyn Batch, given: Option<&str>) -> Result<String,
 
 fn load_suite(
     batch: &mut dyn Batch,
+    vault: &Vault,
     id: u16,
     network_id: &str,
     authentication_key: &AuthenticationKey,
@@ -103,8 +136,8 @@ fn load_suite(
 ) -> Result<Suite, NetworkError> {
     let provider = AwsLcCryptoProvider::new();
     let crypto = provider.cipher_suite_provider(CipherSuite::from(id)).ok_or(NetworkError::CipherSuite(id))?;
-    let SenderRow { secret, identity: sender_bytes } = match batch.sender(id)? {
-        Some(kept) => kept,
+    let (secret, sender_bytes) = match batch.sender(id)? {
+        Some(SenderRow { secret, identity }) => (vault.open(&sender_context(id), &secret)?, identity),
         None => {
             let (secret, public) =
                 crypto.signature_key_generate().map_err(|_| NetworkError::Crypto("external sender key"))?;
@@ -118,9 +151,9 @@ fn load_suite(
             let identity = signing_identity(credential, public.as_bytes())
                 .mls_encode_to_vec()
                 .map_err(|_| NetworkError::Crypto("external sender identity"))?;
-            let made = SenderRow { secret: secret.as_bytes().to_vec(), identity };
-            batch.insert_sender(id, &made)?;
-            made
+            let sealed = vault.seal(&sender_context(id), secret.as_bytes())?;
+            batch.insert_sender(id, &SenderRow { secret: sealed, identity: identity.clone() })?;
+            (Zeroizing::new(secret.as_bytes().to_vec()), identity)
         }
     };
     let sender = SigningIdentity::mls_decode(&mut sender_bytes.as_slice())
@@ -128,7 +161,7 @@ fn load_suite(
     let observer = ExternalClient::builder()
         .crypto_provider(provider)
         .identity_provider(verifier.clone())
-        .signer(SignatureSecretKey::new(secret), sender.clone())
+        .signer(SignatureSecretKey::new(secret.to_vec()), sender.clone())
         .build();
     Ok(Suite { id, crypto, observer, sender, sender_bytes })
 }

@@ -28,6 +28,8 @@
 //! 9. **A one-time key package goes out once**, also when several processes take packages.
 //! 10. **A change of who may speak, or who must be in a conversation, raises the policy's version** in the same batch, so
 //!     that a running network notices it also when another process made it.
+//! 11. **A blob is settled when the last message that names it is purged**, and only if its own device named it once:
+//!     nobody else can make it go.
 //!
 //! After a crash of the process or the machine a ledger holds the batches whose commit returned, perhaps one more whole
 //! batch, and nothing else.
@@ -89,9 +91,16 @@ pub(crate) trait LedgerWriter: LedgerReader {
     /// Waits for the batches of other processes, then starts one. `coming` is what will be changed, as far as it is known.
     fn begin(&mut self, coming: &[Change]) -> Result<Box<dyn Batch + '_>, LedgerError>;
 
+    /// Carries out one batch, after which nothing that it has replaced can be read from what the ledger has written, copies of
+    /// its own included. `work` may be called for each of them; what fails leaves some as they were.
+    fn shred(&mut self, work: &mut Work<'_>) -> Result<(), NetworkError>;
+
     /// Who else writes conversations.
     fn writers(&self) -> Writers;
 }
+
+/// Changes a batch.
+pub(crate) type Work<'a> = dyn FnMut(&mut dyn Batch) -> Result<(), NetworkError> + 'a;
 
 /// Processes that write conversations of one ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,9 @@
 //! - *Member → conversation*: membership, epoch and retention are checked against the tracked MLS group. A member can
 //!   break its own conversation by a commit that others cannot process (an observer cannot check the confirmation
 //!   tag); it can read nothing by that.
+//! - *Member → disk*: what a user may store and how fast is bounded ([`quotas`]); a blob goes when everybody has it or it is
+//!   old ([`delivery::expiry`]), and nothing is taken while the disk is nearly full.
+//! - *Reader of the disk*: the network's own secrets are sealed ([`seal`]); names, memberships, sizes and ciphertexts are not.
 //! - *Operator*: owns the authentication key and can therefore vouch for a device that is not the user's. Members can
 //!   see every device that joins. This is the power that MLS leaves to an authentication service.
 //!
@@ -29,7 +32,7 @@
 //! makes the changes devices ask for, in group commits that `execute` carries out; `readers` read beside it; `hub` knows
 //! who is connected; `push` feeds them; `admin` is the one door for operators, in the process ([`Network::admin`]) and
 //! beside it ([`Admin::open`]). Nothing is answered before it is on stable storage, so a crash needs no recovery beyond
-//! the ledger's own; blobs cut off what was not synced.
+//! the ledger's own; blobs cut off what was not synced, and delete what has no row.
 //!
 //! Not here: content, devices' private keys, the bot. The bot is a device like any other.
 #![forbid(unsafe_code)]
@@ -51,11 +54,16 @@ mod keys;
 mod ledger;
 mod limits;
 mod login;
+mod meter;
+mod observer;
 mod push;
+mod quotas;
 mod readers;
 mod requests;
+mod seal;
 mod server;
 mod sqlite;
+mod stock;
 mod writer;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -70,6 +78,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::admin::{Admin, UserSummary};
 pub use self::agreed::AGREED;
+pub use self::certificate::Rotation;
 use self::certificate::{Certificate, OWN_SERVER_NAME, Own};
 use self::delivery::blobs::Blobs;
 use self::directory::RetentionPolicy;
@@ -77,17 +86,22 @@ pub use self::directory::accounts::Standing;
 pub use self::error::NetworkError;
 use self::hub::Hub;
 use self::keys::Keys;
-use self::ledger::Ledger;
 pub use self::ledger::LedgerError;
-pub use self::limits::LIMITS;
+use self::ledger::{Ledger, LedgerWriter};
+pub use self::limits::{Allowances, LIMITS};
+pub use self::observer::{Noted, Observer};
 use self::readers::Readers;
+pub use self::seal::Seal;
 use self::sqlite::Sqlite;
 use self::writer::Writer;
 use retaind_core::limit::Refusals;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::wire::{Answer, Notice, ServerFrame};
+use retaind_state::vault::Vault;
 
 const LOCK_FILE: &str = "network.lock";
+/// The key file of a network that was told of no other.
+pub const KEY_FILE: &str = "network.key";
 const BLOBS_FOLDER: &str = "blobs";
 /// P-384, then P-521, both with AES-256.
 const CIPHER_SUITES: [u16; 2] = [7, 5];
@@ -105,20 +119,31 @@ pub struct Options {
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// `host:port` that devices are told; the listening address if not given.
     pub advertise: Option<String>,
+    /// What opens the network's own keys; by default a file in its directory, which protects them from nobody who copies all
+    /// of that.
+    pub seal: Seal,
     /// Where refusals are counted.
     pub refusals: Arc<Refusals>,
+    /// How much devices and users may have.
+    pub allowances: Allowances,
+    /// Is told what operators want to know at once; the log has it without.
+    pub observer: Option<Observer>,
     cipher_suites: Vec<u16>,
 }
 
 impl Options {
     /// Everything by default.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
+        let directory = directory.into();
         Self {
-            directory: directory.into(),
+            seal: Seal::KeyFile(directory.join(KEY_FILE)),
+            directory,
             network_id: None,
             certificate: None,
             advertise: None,
             refusals: Arc::default(),
+            allowances: Allowances::default(),
+            observer: None,
             cipher_suites: CIPHER_SUITES.to_vec(),
         }
     }
@@ -133,6 +158,8 @@ pub(crate) struct Shared {
     pub(crate) blobs: Blobs,
     pub(crate) password_checks: Semaphore,
     pub(crate) refusals: Arc<Refusals>,
+    pub(crate) allowances: Allowances,
+    pub(crate) observer: Option<Observer>,
     /// Look at the directory now.
     pub(crate) refresh: Notify,
     /// It was looked at and is another.
@@ -149,6 +176,11 @@ impl Shared {
     /// The writer; once the network is closing, one that refuses everything.
     pub(crate) fn writer(&self) -> Writer {
         self.writer.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(Writer::closed)
+    }
+
+    /// Pushes a notice to the devices (rows) for which it is.
+    pub(crate) fn notify(&self, notice: Notice, to: impl Fn(i64) -> bool) {
+        self.hub.broadcast(&connection::encode(&ServerFrame { id: 0, answer: Some(Answer::Notice(notice)) }), to);
     }
 
     /// Takes over a new policy: tells devices of retention, ends the connections of the suspended.
@@ -172,8 +204,9 @@ impl Shared {
                 retention_users: policy.retention_users.clone(),
                 text: text.to_owned(),
                 strict_retention: policy.strict,
+                key_packages_low: false,
             };
-            self.hub.broadcast(&connection::encode(&ServerFrame { id: 0, answer: Some(Answer::Notice(notice)) }));
+            self.notify(notice, |_| true);
         }
         self.hub.close(|device| policy.suspended.contains(&device));
         self.policy_changed.notify_one();
@@ -202,20 +235,25 @@ impl Network {
         let lock = lock(folder)?;
         options.refusals.expect(LIMITS);
         options.refusals.expect(AGREED);
-        let certificate = certificate::load(folder, options.certificate.as_ref())?;
         let ledger = Sqlite::make(folder)?;
         let mut writer = ledger.writer()?;
-        let keys = Keys::load(&mut *writer, options.network_id.as_deref(), &options.cipher_suites)?;
+        let vault = seal::open(&mut *writer, &options.seal)?;
+        rotate(&mut *writer, folder, &vault)?;
+        let certificate = certificate::load(folder, options.certificate.as_ref(), &vault)?;
+        let keys = Keys::load(&mut *writer, &vault, options.network_id.as_deref(), &options.cipher_suites)?;
         let policy = RetentionPolicy::load(&*writer.view()?)?;
+        let blobs = Blobs::open(folder.join(BLOBS_FOLDER), &*writer.view()?)?;
         let admin = Mutex::new(Admin::on(&ledger)?);
         let shared = Arc::new(Shared {
             keys,
             certificate,
             readers: Arc::new(Readers::new(Box::new(ledger))),
             hub: Hub::default(),
-            blobs: Blobs::open(folder.join(BLOBS_FOLDER))?,
+            blobs,
             password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
             refusals: Arc::clone(&options.refusals),
+            allowances: options.allowances,
+            observer: options.observer,
             refresh: Notify::new(),
             policy_changed: Notify::new(),
             policy: RwLock::new(Arc::new(policy)),
@@ -286,6 +324,15 @@ impl Drop for Network {
             tracing::error!("the network's writer ended unexpectedly");
         }
     }
+}
+
+/// Carries out what an operator has asked for since the last start. It is forgotten once it is done.
+fn rotate(ledger: &mut dyn LedgerWriter, folder: &Path, vault: &Vault) -> Result<(), NetworkError> {
+    let Some(rotation) = admin::asked_rotation(&*ledger.view()?)? else { return Ok(()) };
+    certificate::rotate(folder, rotation, vault)?;
+    let mut batch = ledger.begin(&[])?;
+    batch.set_setting(admin::ROTATION, b"")?;
+    Ok(batch.commit()?)
 }
 
 fn lock(folder: &Path) -> Result<File, NetworkError> {

@@ -48,6 +48,7 @@ pub(crate) fn hello(shared: &Shared, stranger: &mut Stranger, hello: &Hello) -> 
         external_senders: keys.suites.iter().map(|suite| suite.sender_bytes.clone()).collect(),
         retention_users: shared.policy().retention_users.clone(),
         nonce: stranger.nonce.to_vec(),
+        authorities: shared.certificate.authorities.clone(),
         strict_retention: shared.policy().strict,
     }))
 }

@@ -17,6 +17,8 @@ use super::delivery::queue::{self, FETCH_BYTES_MAX};
 use super::directory::{DeviceRow, UserRow, key_packages, password};
 use super::error::{NetworkError, Refusal};
 use super::hub::{Outbound, Subscriber};
+use super::limits::DISK_FOR_BLOBS;
+use super::quotas::no_room;
 use super::writer::Reply;
 use super::{Shared, push};
 use retaind_core::limit::Refusals;
@@ -67,10 +69,10 @@ impl Session {
         let refusals = Arc::clone(&self.shared.refusals);
         let reply = Answering { outbound: self.outbound.clone(), id, permit, refusals };
         let refused = match frame.request {
-            Some(Request::SendApplication(request)) => match Ciphertext::parse(request.message) {
-                Ok(message) => {
+            Some(Request::SendApplication(request)) => match parse(request.message, &request.blobs) {
+                Ok((message, blobs)) => {
                     let (device, send_id) = (self.device.clone(), request.send_id);
-                    return self.submit(Change::Application { device, send_id, message }, reply).await;
+                    return self.submit(Change::Application { device, send_id, message, blobs }, reply).await;
                 }
                 Err(refusal) => refusal,
             },
@@ -287,8 +289,14 @@ impl Session {
     async fn put(&self, request: BlobPut) -> Result<retaind_protocol::wire::BlobState, Refusal> {
         let device = self.device.row;
         let id = request.blob.clone();
+        let (low, refusals) = (self.shared.allowances.disk_low_bytes, Arc::clone(&self.shared.refusals));
         on_blob(&self.shared, &id, move |blobs, blob, row| {
             check_owner(row, device)?;
+            // much may have been written since it was begun, of this one or of others
+            if blobs.free_bytes() < low {
+                refusals.count(&DISK_FOR_BLOBS);
+                return Err(no_room());
+            }
             blobs.put(blob, row, &request)
         })
         .await
@@ -303,6 +311,11 @@ impl Session {
         .await?;
         Ok(Change::BlobFinish { device: self.device.clone(), blob: BlobId::parse(&request.blob)? })
     }
+}
+
+/// An application message, and the blobs that it names.
+fn parse(message: Vec<u8>, blobs: &[Vec<u8>]) -> Result<(Ciphertext, Vec<BlobId>), Refusal> {
+    Ok((Ciphertext::parse(message)?, blobs::named(blobs)?))
 }
 
 /// Is the account's password the one that an administrator gave it?

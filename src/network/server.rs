@@ -187,7 +187,12 @@ async fn purge(shared: Arc<Shared>, shutdown: CancellationToken) {
         }
         // as long as there is much to delete, without waiting for the next tick
         while let Ok(Outcome::Purged(deleted)) = shared.writer().change(Change::Purge).await {
-            if deleted < super::delivery::purge::STEP_MESSAGES || shutdown.is_cancelled() {
+            if !deleted.blobs.is_empty() {
+                let shared = Arc::clone(&shared);
+                // one that is cut off leaves files that the next start deletes
+                task::blocking("blobs", move || shared.blobs.delete(&deleted.blobs)).await.ok();
+            }
+            if deleted.messages < super::delivery::purge::STEP_MESSAGES || shutdown.is_cancelled() {
                 break;
             }
         }

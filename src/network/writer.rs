@@ -18,6 +18,8 @@ use super::clock::Moment;
 use super::error::{NetworkError, Refusal};
 use super::execute::{Executed, Executor};
 use super::ledger::LedgerWriter;
+use super::quotas::Quotas;
+use super::stock::Stocks;
 use retaind_task as task;
 
 /// Requests that may wait; the senders of more wait themselves.
@@ -69,7 +71,9 @@ pub(crate) fn start(
     shared: Arc<Shared>,
 ) -> Result<(Writer, JoinHandle<()>), NetworkError> {
     let (sender, receiver) = mpsc::channel(JOBS_WAITING_MAX);
-    let state = State { ledger, shared, executor: Executor::new(Moment::now) };
+    let quotas = Quotas::new(shared.allowances.clone(), Arc::clone(&shared.refusals));
+    let executor = Executor::new(Moment::now, quotas);
+    let state = State { ledger, shared, executor, stocks: Stocks::default() };
     let thread = task::thread("network-writer", move || state.run(receiver)).map_err(NetworkError::Listen)?;
     Ok((Writer(sender), thread))
 }
@@ -78,6 +82,7 @@ struct State {
     ledger: Box<dyn LedgerWriter>,
     shared: Arc<Shared>,
     executor: Executor,
+    stocks: Stocks,
 }
 
 impl State {
@@ -98,10 +103,12 @@ impl State {
 
     fn execute(&mut self, batch: Vec<Job>) {
         let (changes, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.change, job.reply)).unzip();
+        self.executor.has_room(self.shared.blobs.free_bytes());
         match self.executor.execute(&mut *self.ledger, &self.shared.keys, changes) {
             Ok(Executed { outcomes, effects }) => {
                 // connections learn what moved before they learn that their own request was done
                 self.shared.hub.publish(&effects);
+                self.stocks.taken(&effects.taken, &self.shared);
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {
                     reply(outcome);
                 }

@@ -11,7 +11,7 @@ pub mod embedded;
 pub mod failure;
 mod health;
 pub mod lifecycle;
-mod limits;
+pub mod limits;
 mod log;
 mod password;
 mod prompt;

@@ -1,9 +1,12 @@
-//! What the system gives this process, looked at before anything is begun.
+//! What the system gives this process, looked at before anything is begun; and what it may give away of it.
 //!
 //! A bot that runs out of file descriptors fails wherever it happens to need the next one, with as many different errors.
 //! So it takes as many as it may have, and says at once if that is too few.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::fs::Mode;
+#[cfg(target_os = "linux")]
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
 use super::Failure;
 
@@ -28,4 +31,38 @@ pub(crate) fn raise_open_files() -> Result<(), Failure> {
         )));
     }
     Ok(())
+}
+
+/// Leaves nothing of this process's memory on a disk, and nothing that it writes to others: no core dumps (which hold keys and
+/// messages), no debugger of the same user, files for their owner alone. What the system does not let it do is in the log.
+pub fn keep_to_itself() {
+    umask(Mode::RWXG | Mode::RWXO);
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps cannot be turned off");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "the process cannot be protected from debuggers");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_process_gets_out() {
+        keep_to_itself();
+        assert_eq!(getrlimit(Resource::Core), Rlimit { current: Some(0), maximum: Some(0) });
+        #[cfg(target_os = "linux")]
+        assert_eq!(rustix::process::dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        let path = std::env::temp_dir().join(format!("retaind-mode-{}", std::process::id()));
+        let file = File::create(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }

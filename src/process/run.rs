@@ -32,11 +32,14 @@ use retaind_config::network::{self, Network as NetworkConfig};
 use retaind_config::{Config, files};
 use retaind_core::clock::SystemClock;
 use retaind_device::store::STEPS;
+use retaind_network::{Noted, Observer, Seal};
 use retaind_protocol::endpoint::Endpoint;
 use retaind_report::counters::Counters;
-use retaind_report::events::Events;
+use retaind_report::events::{Event, Events};
 use retaind_source_mls::Mls;
+use retaind_state::vault::Vault;
 use retaind_task as task;
+use zeroize::Zeroizing;
 
 /// The bot's state file, below the state directory.
 pub const STATE_FILE: &str = "bot.db";
@@ -83,6 +86,7 @@ struct Opened {
     disk: Arc<dyn Disk>,
     passwords: Arc<Passwords>,
     by: By,
+    vault: Arc<Vault>,
 }
 
 impl Configured {
@@ -151,18 +155,18 @@ impl Application {
             bot::tell(&self.events, error.event(Phase::Starting));
             failure(error)
         })?;
-        let by = opened.by;
+        let (by, vault) = (opened.by, Arc::clone(opened.store.vault()));
         drop(opened);
-        Ok(Some(Opened { application: self, disk, passwords, by }))
+        Ok(Some(Opened { application: self, disk, passwords, by, vault }))
     }
 }
 
 impl Opened {
     /// Network and bot, from the first question at the network on.
     fn archive(self, runtime: &Runtime) -> Result<(), Failure> {
-        let Self { application, disk, passwords, by } = self;
+        let Self { application, disk, passwords, by, vault } = self;
         let Application { config, basename, aws, signals, counters, watchdog, grace, events } = application;
-        let embedded = embedded(&config, passwords.in_force(by), &counters)?;
+        let embedded = embedded(&config, passwords.in_force(by), vault, &counters, &events)?;
         let options = Options {
             user: config.account.bot.as_str().to_owned(),
             passwords,
@@ -231,8 +235,14 @@ fn prepare(config: &Config, disk: &dyn Disk) -> Result<home::Home, Failure> {
 }
 
 /// The network of this process, if it has one.
-fn embedded(config: &Config, password: &str, counters: &Counters) -> Result<Option<Embedded>, Failure> {
-    let NetworkConfig::Embedded { listen, id, retention } = &config.network else { return Ok(None) };
+fn embedded(
+    config: &Config,
+    password: &Zeroizing<String>,
+    vault: Arc<Vault>,
+    counters: &Counters,
+    events: &Events,
+) -> Result<Option<Embedded>, Failure> {
+    let NetworkConfig::Embedded { listen, id, retention, spare_key, blobs } = &config.network else { return Ok(None) };
     let listener = TcpListener::bind(listen).map_err(|error| {
         Failure::temporary(format!(
             "embedded network cannot listen on `{listen}` (RETAIND_LISTEN), is another one running there: {error}"
@@ -241,6 +251,14 @@ fn embedded(config: &Config, password: &str, counters: &Counters) -> Result<Opti
     let mut options = retaind_network::Options::new(config.state.join(NETWORK_DIRECTORY));
     options.network_id = Some(id.clone());
     options.refusals = Arc::clone(&counters.refusals);
+    options.allowances.blob_age = blobs.age;
+    options.allowances.blob_quota_bytes = blobs.quota_bytes;
+    options.allowances.disk_low_bytes = config.process.watchdog.disk_low_bytes;
+    options.seal = Seal::Bot { vault, password: Arc::new(password.clone()), spare: spare_key.clone() };
+    let events = events.clone();
+    options.observer = Some(Observer::new(move |noted| match noted {
+        Noted::LastResort { .. } => events.raise(Event::LastResortKeyPackage),
+    }));
     Embedded::open(options, listener, config.account.bot.user(), password, *retention).map(Some)
 }
 

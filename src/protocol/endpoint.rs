@@ -33,9 +33,44 @@ pub struct Endpoint {
     /// Name that the network's certificate must hold.
     #[prost(string, tag = "2")]
     pub server_name: String,
-    /// Certificate (DER) that must have issued the network's, or must be the same.
+    /// Certificate (DER) that must have issued the network's, or must be the same; while another one is about to take over, both,
+    /// one after the other.
     #[prost(bytes = "vec", tag = "3")]
     pub ca_der: Vec<u8>,
+}
+
+impl Endpoint {
+    /// The certificates in [`ca_der`](Self::ca_der), each on its own. What is no certificate is the last one.
+    pub fn authorities(&self) -> Vec<&[u8]> {
+        let (mut rest, mut found) = (self.ca_der.as_slice(), Vec::new());
+        while !rest.is_empty() {
+            let (one, after) = rest.split_at(der_length(rest).unwrap_or(rest.len()).min(rest.len()));
+            found.push(one);
+            rest = after;
+        }
+        found
+    }
+}
+
+/// Length of the DER sequence that `bytes` begin with, its head included; never 0.
+fn der_length(bytes: &[u8]) -> Option<usize> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    if tag != 0x30 {
+        return None;
+    }
+    let more = usize::from(first & 0x7f);
+    if first & 0x80 == 0 {
+        return more.checked_add(2);
+    }
+    if !(1..=3).contains(&more) {
+        return None;
+    }
+    let length = rest
+        .get(..more)?
+        .iter()
+        .try_fold(0usize, |length, byte| length.checked_mul(256)?.checked_add(usize::from(*byte)))?;
+    length.checked_add(2)?.checked_add(more)
 }
 
 /// Lets its holder register one device. A secret: print it only for the user who requested it.
@@ -92,6 +127,18 @@ impl FromStr for Invite {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_certificates_are_told_apart() {
+        let long = [[0x30, 0x82, 0x01, 0x00].as_slice(), &[7; 256]].concat();
+        let of = |parts: &[&[u8]]| Endpoint { ca_der: parts.concat(), ..Endpoint::default() };
+        assert_eq!(of(&[&long]).authorities(), [long.as_slice()]);
+        assert_eq!(of(&[&long, &[0x30, 1, 9], &long]).authorities(), [long.as_slice(), &[0x30, 1, 9], &long]);
+        assert!(of(&[]).authorities().is_empty());
+        for nonsense in [[0x31, 1, 9].as_slice(), &[0x30], &[0x30, 0x80], &[0x30, 0x84, 1, 1, 1, 1], &[0x30, 5, 1]] {
+            assert_eq!(of(&[nonsense]).authorities(), [nonsense]);
+        }
+    }
 
     fn invite() -> Invite {
         Invite {

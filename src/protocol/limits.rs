@@ -24,6 +24,9 @@ pub const ATTACHMENT_CHUNK_BYTES: usize = 256 * 1024;
 /// Largest range of a blob that one request may read or write.
 pub const BLOB_RANGE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most blobs that one message may name: a message has one attachment today.
+pub const BLOBS_OF_MESSAGE_MAX: usize = 16;
+
 /// Shortest password of a bot account: initial passwords are as short as this in the guide's own start lines.
 pub const PASSWORD_CHARS_MIN: usize = 8;
 

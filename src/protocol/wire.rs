@@ -20,18 +20,21 @@
 //!
 //! Not here: any plaintext. The network sees membership, sizes and times.
 
-use prost::{DecodeError, Enumeration, Message, Oneof};
+use prost::{DecodeError, Message, Oneof};
 use thiserror::Error;
 
 pub use self::delivery::{
     Acknowledge, ConversationState, Conversations, Cursor, Deliveries, Delivery, DeliveryKind, Fetch,
     ListConversations, Subscribe,
 };
+pub use self::refusal::RefusalCode;
 pub use self::report::{Follows, Lost, Report, Reported, Unread};
+
 use super::fields;
 use super::limits::LIST_ITEMS_MAX;
 
 mod delivery;
+mod refusal;
 mod report;
 
 /// Version of this protocol; a network refuses what it does not know.
@@ -230,6 +233,10 @@ pub struct NetworkInfo {
     /// [`Follows`] there.
     #[prost(bool, tag = "7")]
     pub strict_retention: bool,
+    /// Authorities (DER) of the network's own certificate, the present one first, then the one that takes over next. A device
+    /// trusts these from now on; empty where the operator's own certificate is used.
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub authorities: Vec<Vec<u8>>,
 }
 
 /// Makes a new device of a user (with an invite code) or of a bot account (with its password).
@@ -402,6 +409,10 @@ pub struct SendApplication {
     /// MLS private message; names its conversation as group id, and its epoch.
     #[prost(bytes = "vec", tag = "2")]
     pub message: Vec<u8>,
+    /// Ids of the blobs that the message names, at most [`BLOBS_OF_MESSAGE_MAX`](super::limits::BLOBS_OF_MESSAGE_MAX): each is
+    /// kept until every member has acknowledged the message. One that no message names here goes when it is old.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub blobs: Vec<Vec<u8>>,
 }
 
 /// Accepted and on stable storage.
@@ -513,6 +524,9 @@ pub struct Notice {
     /// See [`NetworkInfo::strict_retention`].
     #[prost(bool, tag = "3")]
     pub strict_retention: bool,
+    /// To this device alone: it has few one-time key packages left here, or none. The rest is empty then.
+    #[prost(bool, tag = "4")]
+    pub key_packages_low: bool,
 }
 
 /// The network refuses a request.
@@ -524,42 +538,4 @@ pub struct Refused {
     /// The reason, for a person: names the object, the limit and the remedy; never another user's secrets.
     #[prost(string, tag = "2")]
     pub message: String,
-}
-
-/// Why the network refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
-#[repr(i32)]
-pub enum RefusalCode {
-    /// Not set.
-    Unspecified = 0,
-    /// The request is not well-formed or not allowed in this state of the connection; repeating cannot help.
-    Invalid = 1,
-    /// Unknown wire version.
-    Version = 2,
-    /// Invite code unknown, used or expired.
-    Invite = 3,
-    /// Bot account or password wrong.
-    Password = 4,
-    /// The device is not logged in, or its proof is wrong.
-    Unauthenticated = 5,
-    /// The device acts for another device.
-    NotYourDevice = 6,
-    /// The device is not (or no longer) a member of the conversation.
-    NotMember = 7,
-    /// The user or device is suspended.
-    Suspended = 8,
-    /// The conversation has moved on: read what is new, then try again.
-    StaleEpoch = 9,
-    /// Data retention is on and the bot is not in the conversation: commit the network's proposal, then try again.
-    BotMissing = 10,
-    /// No such user, device, conversation or blob.
-    NotFound = 11,
-    /// A limit is exceeded; the message names it.
-    Limit = 12,
-    /// The network has a failure of its own (disk full, …): try again later.
-    Unavailable = 13,
-    /// The retention bot has not reached this epoch yet: try again in a moment.
-    BotBehind = 14,
-    /// The retention bot could not read what this device sent in this epoch: commit, then send with the new keys.
-    NotRead = 15,
 }

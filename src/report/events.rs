@@ -9,6 +9,7 @@
 //!
 //! Not here: SNS itself ([`retaind_aws::sns`]), and who decides that something is an event.
 
+mod flood;
 mod notification;
 mod outlet;
 mod queue;
@@ -20,10 +21,14 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+pub use self::flood::SUMMED_UP_AFTER;
 pub use self::queue::WINDOW;
 pub use self::sender::{Notification, Publish, Sender, Sending};
 pub use self::table::{Event, MESSAGE_CHARS_MAX, Row, Severity};
 
+use tokio::time::Instant;
+
+use self::flood::{End, Floods};
 use self::outlet::Outlet;
 use self::queue::Pending;
 use super::origin::{Image, Origin, PRODUCT, UNKNOWN};
@@ -36,12 +41,18 @@ struct Inner {
     origin: Arc<Origin>,
     now_micros: Box<dyn Fn() -> i64 + Send + Sync>,
     outlet: Option<Outlet>,
+    floods: Floods,
 }
 
 impl Events {
     /// Events that are told; nothing is before [`Sender::start`]. `now_micros`: microseconds since 1970, UTC.
     pub fn new(origin: Arc<Origin>, now_micros: impl Fn() -> i64 + Send + Sync + 'static) -> (Self, Sender) {
-        let inner = Inner { origin, now_micros: Box::new(now_micros), outlet: Some(Outlet::default()) };
+        let inner = Inner {
+            origin,
+            now_micros: Box::new(now_micros),
+            outlet: Some(Outlet::default()),
+            floods: Floods::default(),
+        };
         let events = Self(Arc::new(inner));
         (events.clone(), Sender::new(events))
     }
@@ -53,11 +64,28 @@ impl Events {
 
     /// As [`Events::only_logged`]; metrics may share who reports.
     pub fn logged_by(origin: Arc<Origin>) -> Self {
-        Self(Arc::new(Inner { origin, now_micros: Box::new(|| 0), outlet: None }))
+        Self(Arc::new(Inner { origin, now_micros: Box::new(|| 0), outlet: None, floods: Floods::default() }))
     }
 
-    /// Logs it, and has it told if there is a topic. Never waits, never fails.
+    /// Logs it, and has it told if there is a topic; of many of one kind in one conversation only the first, and then their
+    /// number ([`flood`]). Never waits, never fails.
     pub fn raise(&self, event: Event) {
+        let now = Instant::now();
+        if event == Event::ShuttingDown {
+            self.0.floods.sum_up(now, End::Now).into_iter().for_each(|event| self.tell(event));
+        }
+        if let Event::Undecryptable { conversation, seq, reason } = &event {
+            tracing::debug!(%conversation, seq, reason, "a message cannot be read");
+        }
+        self.0.floods.admit(event, now).into_iter().for_each(|event| self.tell(event));
+    }
+
+    /// Raises the numbers of what has been counted for long enough. To be called now and then.
+    pub fn sum_up(&self) {
+        self.0.floods.sum_up(Instant::now(), End::NotYet).into_iter().for_each(|event| self.tell(event));
+    }
+
+    fn tell(&self, event: Event) {
         log(&event);
         let Some(outlet) = &self.0.outlet else { return };
         let is_last = event == Event::ShuttingDown;

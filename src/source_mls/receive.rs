@@ -260,6 +260,7 @@ impl Link {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 _ = look.tick() => {
+                    self.around.events.sum_up();
                     account.replenish_key_packages(engine, KEY_PACKAGES_BATCH).await?;
                     continue;
                 }
@@ -282,6 +283,10 @@ impl Link {
                         welcomes = 0;
                         account.replenish_key_packages(engine, KEY_PACKAGES_BATCH).await?;
                     }
+                }
+                // others use them up faster than conversations come of it
+                Some(Push::Notice(notice)) if notice.key_packages_low => {
+                    account.replenish_key_packages(engine, KEY_PACKAGES_BATCH).await?;
                 }
                 Some(Push::Notice(notice)) => {
                     self.strict.set(notice.strict_retention);

@@ -107,7 +107,28 @@ impl Store {
                 vault
             }
         };
-        Ok(Self::with(connection, Arc::new(vault), name))
+        let mut store = Self::with(connection, Arc::new(vault), name);
+        if let Err(error) = store.renew_header(password) {
+            tracing::warn!(%error, "the state's password could not be protected better, the next start tries again");
+        }
+        Ok(store)
+    }
+
+    /// A header of an earlier release asks less of who guesses the password: one of today takes its place.
+    fn renew_header(&mut self, password: &[u8]) -> Result<(), StoreError> {
+        let header = self.row("SELECT value FROM meta WHERE name=?1", VAULT, |row| row.get::<_, Vec<u8>>(0))?;
+        let changing = self.row("SELECT 1 FROM meta WHERE name=?1", NEXT_VAULT, |_| Ok(()))?.is_some();
+        let Some(header) = header.filter(|_| !changing) else { return Ok(()) };
+        if !VaultHeader::decode(&header)?.is_cheap() {
+            return Ok(());
+        }
+        let renewed = self.vault.rewrap(password)?.encode();
+        self.replace_for_good(|tx| tx.execute("UPDATE meta SET value=?2 WHERE name=?1", params![VAULT, renewed]))
+    }
+
+    /// The vault that its secrets are sealed in.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
     }
 
     /// A state that lives in memory only: for the devices of a replay.
@@ -177,14 +198,18 @@ impl Store {
     /// From now on only the password of [`begin_password`](Self::begin_password) opens the state; if there is none, the one
     /// that opened it stays.
     pub fn finish_password(&mut self) -> Result<(), StoreError> {
-        // what is deleted is overwritten: the old header and the old password would open a copy
-        self.connection.execute_batch("PRAGMA secure_delete=ON;").map_err(|e| self.failed("written", e))?;
-        self.write::<_, StoreError>(|tx| {
+        self.replace_for_good(|tx| {
             let next = "UPDATE meta SET value=(SELECT value FROM meta WHERE name=?2)
                         WHERE name=?1 AND EXISTS (SELECT 1 FROM meta WHERE name=?2)";
             tx.execute(next, [VAULT, NEXT_VAULT])?;
             tx.execute("DELETE FROM meta WHERE name IN (?1, ?2, ?3)", [NEXT_VAULT, NEXT_PASSWORD, PROVISIONAL])
-        })?;
+        })
+    }
+
+    /// What is replaced or deleted is overwritten: an old header and an old password would open a copy.
+    fn replace_for_good(&mut self, work: impl FnOnce(&Writer<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        self.connection.execute_batch("PRAGMA secure_delete=ON;").map_err(|e| self.failed("written", e))?;
+        self.write::<_, StoreError>(work)?;
         // and it does not stay in the log; a log that is being read is emptied later
         let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         emptied.map_err(|e| self.failed("written", e))

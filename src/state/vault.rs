@@ -139,8 +139,8 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// A new vault with a random data key, and the header that `password` opens it with. Takes Argon2's time (some tens
-    /// of milliseconds) and memory (19 MiB, see [`header`]), as do [`unlock`](Self::unlock) and
+    /// A new vault with a random data key, and the header that `password` opens it with. Takes Argon2's time (a hundred
+    /// or two milliseconds) and memory (64 MiB, see [`header`]), as do [`unlock`](Self::unlock) and
     /// [`rewrap`](Self::rewrap): not for an async task.
     pub fn create(password: &[u8]) -> Result<(Self, VaultHeader), VaultError> {
         let mut data_key = DataKey::default();
@@ -149,13 +149,36 @@ impl Vault {
         Ok((Self::with_data_key(data_key)?, header))
     }
 
+    /// The vault of a data key that is kept elsewhere: 32 random bytes.
+    pub fn of_key(key: &[u8; KEY_BYTES]) -> Result<Self, VaultError> {
+        let mut data_key = DataKey::default();
+        data_key.copy_from_slice(key);
+        Self::with_data_key(data_key)
+    }
+
+    /// Its data key, for a copy that is kept elsewhere: who has it opens everything.
+    pub fn key(&self) -> Zeroizing<[u8; KEY_BYTES]> {
+        Zeroizing::new(**self.data_key)
+    }
+
+    /// Its data key, sealed by another vault for the row that `context` names.
+    pub fn seal_key(&self, by: &Self, context: &[u8]) -> Result<Vec<u8>, VaultError> {
+        by.seal(context, self.data_key.as_slice())
+    }
+
+    /// The vault whose data key `by` has sealed for `context`.
+    pub fn open_key(by: &Self, context: &[u8], sealed: &[u8]) -> Result<Self, VaultError> {
+        let key = by.open(context, sealed)?;
+        Self::of_key(key.as_slice().try_into().map_err(|_| VaultError::Value)?)
+    }
+
     /// Opens the vault of an earlier [`create`](Self::create).
     pub fn unlock(password: &[u8], header: &VaultHeader) -> Result<Self, VaultError> {
         Self::with_data_key(header.unwrap(password)?)
     }
 
     /// Makes a header that `new_password` opens; the one that it replaces must be destroyed.
-    pub(crate) fn rewrap(&self, new_password: &[u8]) -> Result<VaultHeader, VaultError> {
+    pub fn rewrap(&self, new_password: &[u8]) -> Result<VaultHeader, VaultError> {
         VaultHeader::wrap(new_password, &self.data_key)
     }
 

@@ -11,10 +11,14 @@ CREATE TABLE ship_upload (item INTEGER NOT NULL, upload TEXT NOT NULL, PRIMARY K
 CREATE TABLE sqlite_sequence(name,seq);
 CREATE TABLE tree (conversation TEXT PRIMARY KEY, tree BLOB NOT NULL) STRICT;
 CREATE TABLE unsettled_file ( name TEXT PRIMARY KEY, temporary TEXT NOT NULL, length INTEGER NOT NULL, sha256 BLOB NOT NULL) STRICT;
--- network.sqlite, version 2
-CREATE TABLE blobs( blob BLOB PRIMARY KEY, device INTEGER NOT NULL, size INTEGER NOT NULL, finished INTEGER NOT NULL, created_at_micros INTEGER NOT NULL ) WITHOUT ROWID;
+-- network.sqlite, version 4
+CREATE TABLE blob_names( message INTEGER NOT NULL, blob BLOB NOT NULL, PRIMARY KEY(message, blob) ) WITHOUT ROWID;
+CREATE INDEX blob_names_blob ON blob_names(blob);
+CREATE TABLE blob_use(device INTEGER PRIMARY KEY, blobs INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE blobs( blob BLOB PRIMARY KEY, device INTEGER NOT NULL, size INTEGER NOT NULL, finished INTEGER NOT NULL, created_at_micros INTEGER NOT NULL , claimed INTEGER NOT NULL DEFAULT 0, settled INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE INDEX blobs_age ON blobs(finished, settled, created_at_micros);
 CREATE INDEX blobs_unfinished ON blobs(device) WHERE finished = 0;
-CREATE TABLE conversations( id INTEGER PRIMARY KEY, conversation TEXT NOT NULL UNIQUE, suite INTEGER NOT NULL, epoch INTEGER NOT NULL, head_seq INTEGER NOT NULL, purged_seq INTEGER NOT NULL );
+CREATE TABLE conversations( id INTEGER PRIMARY KEY, conversation TEXT NOT NULL UNIQUE, suite INTEGER NOT NULL, epoch INTEGER NOT NULL, head_seq INTEGER NOT NULL, purged_seq INTEGER NOT NULL , reported INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE devices( id INTEGER PRIMARY KEY, device BLOB NOT NULL UNIQUE, user TEXT NOT NULL, suite INTEGER NOT NULL, signature_key BLOB NOT NULL UNIQUE, credential BLOB NOT NULL, suspended INTEGER NOT NULL DEFAULT 0, registered_at_micros INTEGER NOT NULL );
 CREATE INDEX devices_user ON devices(user);
 CREATE TABLE invites( code_hash BLOB PRIMARY KEY, user TEXT NOT NULL, expires_at_micros INTEGER, device INTEGER ) WITHOUT ROWID;
@@ -28,6 +32,9 @@ CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE senders(suite INTEGER PRIMARY KEY, secret BLOB NOT NULL, identity BLOB NOT NULL);
 CREATE TABLE sends( device INTEGER NOT NULL, n INTEGER NOT NULL, send_id BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(device, n) ) WITHOUT ROWID;
 CREATE UNIQUE INDEX sends_id ON sends(device, send_id);
+CREATE TABLE standings( conversation INTEGER NOT NULL, bot INTEGER NOT NULL, lost_since INTEGER, epoch INTEGER NOT NULL, PRIMARY KEY(conversation, bot) ) WITHOUT ROWID;
+CREATE INDEX standings_lost ON standings(conversation) WHERE lost_since IS NOT NULL;
 CREATE TABLE trees(conversation INTEGER PRIMARY KEY, snapshot BLOB NOT NULL);
+CREATE TABLE unread( conversation INTEGER NOT NULL, device INTEGER NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(conversation, device) ) WITHOUT ROWID;
 CREATE TABLE users( user TEXT PRIMARY KEY, role INTEGER NOT NULL, suspended INTEGER NOT NULL DEFAULT 0, retention INTEGER NOT NULL DEFAULT 0, password TEXT , initial_password INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE welcomes(id INTEGER PRIMARY KEY, payload BLOB NOT NULL);

@@ -156,6 +156,8 @@ fn events() -> Vec<Event> {
         | Event::MessageGap { .. }
         | Event::Undecryptable { .. }
         | Event::ConversationLost { .. }
+        | Event::MoreUndecryptable { .. }
+        | Event::LastResortKeyPackage
         | Event::DiskNearlyFull { .. }
         | Event::EvidenceChainBroken { .. }
         | Event::EventsDropped { .. } => true,
@@ -183,6 +185,8 @@ fn events() -> Vec<Event> {
         Event::MessageGap { conversation, from: 0, to: 0 },
         Event::Undecryptable { conversation, seq: 0, reason: text() },
         Event::ConversationLost { conversation, seq: 0, reason: text() },
+        Event::MoreUndecryptable { conversation, count: 0 },
+        Event::LastResortKeyPackage,
         Event::DiskNearlyFull { directory: text(), free_bytes: 0 },
         Event::EvidenceChainBroken { what: text() },
         Event::EventsDropped { count: 0 },

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use retaind::core::limit::Refusals;
 use retaind::device::connection::{Connection, ConnectionError, Push};
 use retaind::device::mls::{self, Engine, KeyPackageUse, KeyPackages, NotRead, PendingCommit, Session};
 use retaind::network::{Network, NetworkError, Options};
@@ -14,12 +15,13 @@ use retaind::protocol::credential::{Identity, Role, Verifier};
 use retaind::protocol::endpoint::Endpoint;
 use retaind::protocol::ids::{ConversationId, ConversationKind, UserName};
 use retaind::protocol::wire::*;
+use retaind::state::vault::Vault;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -52,6 +54,7 @@ pub fn random<const N: usize>() -> [u8; N] {
 pub struct Served {
     pub network: Arc<Network>,
     pub endpoint: Endpoint,
+    pub refusals: Arc<Refusals>,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), NetworkError>>,
 }
@@ -62,13 +65,14 @@ impl Served {
     }
 
     pub async fn with(options: Options) -> Self {
+        let refusals = options.refusals.clone();
         let network = Network::open(options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = network.endpoint(listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let (serving, token) = (Arc::clone(&network), shutdown.clone());
         let task = tokio::spawn(async move { serving.serve(listener, token).await });
-        Self { network, endpoint, shutdown, task }
+        Self { network, endpoint, refusals, shutdown, task }
     }
 
     /// Stops as an operator does, and waits until the directory is free.
@@ -161,7 +165,7 @@ impl Raw {
 
     /// Sends this as it is; returns its place.
     pub async fn throw(&self, message: &[u8]) -> u64 {
-        let send = SendApplication { send_id: random::<16>().to_vec(), message: message.to_vec() };
+        let send = SendApplication { send_id: random::<16>().to_vec(), message: message.to_vec(), blobs: vec![] };
         accepted(&self.connection, Request::SendApplication(send)).await.unwrap()
     }
 
@@ -268,7 +272,13 @@ impl Raw {
 }
 
 pub fn application(session: &mut Session, text: &str) -> SendApplication {
-    SendApplication { send_id: random::<16>().to_vec(), message: session.encrypt(text.as_bytes()).unwrap() }
+    naming(session, text, &[])
+}
+
+/// The same, which tells the network that it names these blobs.
+pub fn naming(session: &mut Session, text: &str, blobs: &[Vec<u8>]) -> SendApplication {
+    let message = session.encrypt(text.as_bytes()).unwrap();
+    SendApplication { send_id: random::<16>().to_vec(), message, blobs: blobs.to_vec() }
 }
 
 pub fn verifier(connection: &Connection) -> Verifier {
@@ -297,6 +307,20 @@ pub fn refusal<T>(result: Result<T, ConnectionError>) -> RefusalCode {
         Ok(_) => panic!("the network accepted it"),
         Err(error) => error.refusal().unwrap_or_else(|| panic!("not a refusal: {error}")),
     }
+}
+
+/// The vault of a network that has its key file in its directory.
+pub fn network_vault(directory: &Path) -> Vault {
+    let text = std::fs::read_to_string(directory.join("network.key")).unwrap();
+    let key = data_encoding::HEXLOWER.decode(text.trim_end().as_bytes()).unwrap();
+    Vault::of_key(key.as_slice().try_into().unwrap()).unwrap()
+}
+
+/// The key of the certificate of such a network.
+pub fn network_key(directory: &Path) -> PrivateKeyDer<'static> {
+    let sealed = std::fs::read(directory.join("network-key.sealed")).unwrap();
+    let der = network_vault(directory).open(b"network certificate key", &sealed).unwrap();
+    PrivateKeyDer::try_from(der.to_vec()).unwrap()
 }
 
 /// A connection to the network below its protocol.

@@ -1,11 +1,13 @@
 //! Accepting: reads the rows that a message needs, passes them to [`decide`], and writes the entry that it returns. Every
 //! function runs inside a savepoint of a batch; a refusal undoes its own rows only, a failing ledger the whole batch.
 
+use super::blobs::BlobId;
 use super::decide::{self, Commit, Current, Sending};
 use super::entry::{ConversationRow, Effects, Entry, SendId};
 use super::groups::{self, Ciphertext, Group, Groups, Handshake, HandshakeKind, NextEpoch};
 use super::report::Retained;
 use crate::clock::Moment;
+use crate::directory::key_packages::{self, Use};
 use crate::directory::{DeviceRow, RetentionPolicy};
 use crate::error::{ChangeError, Refusal};
 use crate::keys::Keys;
@@ -104,12 +106,13 @@ impl Accept<'_> {
         Ok(entry.seq)
     }
 
-    /// Accepts an application message.
+    /// Accepts an application message, which names `blobs`.
     pub(crate) fn application(
         &mut self,
         sender: &DeviceRow,
         send_id: &[u8],
         message: &Ciphertext,
+        blobs: &[BlobId],
     ) -> Result<u64, ChangeError> {
         let send_id = SendId::parse(send_id)?;
         if let Some(seq) = self.rows.sent(sender.row, send_id)? {
@@ -124,6 +127,9 @@ impl Accept<'_> {
         let sending = Sending { device: sender, send_id, at: self.now };
         let entry = decide::application(self.policy, &current, retained, &sending, message)?;
         self.append(row, &entry)?;
+        for blob in blobs {
+            self.rows.name_blob(blob, sender.row, row, entry.seq)?;
+        }
         Ok(entry.seq)
     }
 
@@ -170,7 +176,7 @@ impl Accept<'_> {
             return Ok(Proposed::Complete);
         }
         let (mut group, suite) = (group.clone(), conversation.suite);
-        let package = if bot.suite == suite { self.rows.take_key_package(bot.row, self.now)? } else { None };
+        let package = if bot.suite == suite { self.take(bot)? } else { None };
         let Some((package, _)) = package else {
             tracing::warn!(bot = %bot.user, suite, "the retention bot has no key package for a conversation");
             return Ok(Proposed::NoKeyPackage);
@@ -195,6 +201,10 @@ impl Accept<'_> {
         conversation.head_seq = entry.seq;
         self.groups.put(conversation.row, group);
         Ok(())
+    }
+
+    fn take(&mut self, bot: &DeviceRow) -> Result<Option<(Vec<u8>, Use)>, LedgerError> {
+        key_packages::take(self.rows, self.policy, bot, self.now, &mut self.effects.taken)
     }
 
     fn current(&self, id: &ConversationId, sender: &DeviceRow, epoch: u64) -> Result<Current, ChangeError> {

@@ -6,6 +6,11 @@
 //!
 //! The part file's length is how far an upload is. It is synced at every [`SYNC_BYTES`]; after a crash the last steps
 //! may hold anything, so the network cuts them off at start and the device sends them again.
+//!
+//! A message names the blobs that its readers need, outside of its ciphertext ([`named`]); when the last message that named a
+//! blob was acknowledged by every member and purged, the blob is settled and goes. One that no message named, or that a
+//! member does not read, goes when it is old ([`super::expiry`]). The row goes first, then the file: a file without a row
+//! is deleted at the next start.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -16,25 +21,36 @@ use data_encoding::HEXLOWER;
 
 use crate::agreed;
 use crate::clock::Moment;
+use crate::directory::DeviceRow;
 use crate::error::{ChangeError, NetworkError, Refusal, refuse};
 use crate::keys::random;
 use crate::ledger::{Batch, View};
-use retaind_protocol::limits::{ATTACHMENT_BYTES_MAX, BLOB_RANGE_BYTES_MAX};
+use crate::quotas::Quotas;
+use retaind_protocol::limits::{ATTACHMENT_BYTES_MAX, BLOB_RANGE_BYTES_MAX, BLOBS_OF_MESSAGE_MAX};
 use retaind_protocol::wire::{BlobGet, BlobPut, BlobRange, BlobState, RefusalCode};
 
 /// Attachment with its chunk tags and header.
 const BLOB_BYTES_MAX: u64 = ATTACHMENT_BYTES_MAX + ATTACHMENT_BYTES_MAX / 1024 + 64 * 1024;
 /// A part file is synced each time it passes a multiple of this.
 const SYNC_BYTES: u64 = 8 * 1024 * 1024;
-/// Uploads that a device may have begun and not finished.
-const UNFINISHED_OF_DEVICE_MAX: usize = 64;
 const PART: &str = "part";
 
 /// 32 random bytes that only the network chooses.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlobId([u8; 32]);
 
+/// Whoever has an id may read the blob.
+impl std::fmt::Debug for BlobId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BlobId(..)")
+    }
+}
+
 impl BlobId {
+    pub(crate) fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     pub(crate) fn fresh() -> Result<Self, Refusal> {
         random().map(Self).map_err(|_| Refusal::unavailable())
     }
@@ -56,6 +72,50 @@ pub(crate) struct BlobRow {
     pub(crate) finished: bool,
 }
 
+/// How far an upload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upload {
+    /// Begun.
+    Unfinished,
+    /// Complete.
+    Finished,
+    /// Complete, and the last message that named it is deleted: every member has it.
+    Settled,
+}
+
+/// Do messages name a blob, and has every retention bot acknowledged them?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// No message does, as far as the network was told.
+    Nowhere,
+    /// Yes, and yes.
+    Retained,
+    /// A bot has still to read one that does.
+    Unretained,
+}
+
+/// A blob that was begun some time ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OldBlob {
+    pub(crate) blob: BlobId,
+    pub(crate) begun_at: Moment,
+    pub(crate) named: Named,
+}
+
+/// Blobs and the sum of their sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Amount {
+    pub(crate) blobs: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What there is of a device, and of its user with all devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Stored {
+    pub(crate) device: Amount,
+    pub(crate) user: Amount,
+}
+
 pub(crate) fn find(view: &dyn View, blob: &BlobId) -> Result<BlobRow, ChangeError> {
     match view.blob(blob)? {
         Some(row) => Ok(row),
@@ -63,22 +123,31 @@ pub(crate) fn find(view: &dyn View, blob: &BlobId) -> Result<BlobRow, ChangeErro
     }
 }
 
+/// Begins an upload. `free_bytes`: room on the disk.
 pub(crate) fn create(
     batch: &mut dyn Batch,
-    device: i64,
+    quotas: &mut Quotas,
+    device: &DeviceRow,
     blob: &BlobId,
     size: u64,
+    free_bytes: u64,
     now: Moment,
 ) -> Result<(), ChangeError> {
     if size > BLOB_BYTES_MAX {
         return refuse(RefusalCode::Limit, format!("blob of {size} bytes: at most {BLOB_BYTES_MAX} are allowed"));
     }
-    let unfinished = batch.unfinished_blobs(device)?;
-    if unfinished >= UNFINISHED_OF_DEVICE_MAX {
-        let message = format!("{unfinished} uploads of this device are unfinished, the most: finish one first");
-        return refuse(RefusalCode::Limit, message);
+    let has = (batch.unfinished_blobs(device.row)?, batch.stored(device.row)?);
+    quotas.blob(device, size, has, free_bytes, now)?;
+    Ok(batch.insert_blob(blob, BlobRow { device: device.row, size, finished: false }, now)?)
+}
+
+/// The blobs that a message names.
+pub(crate) fn named(ids: &[Vec<u8>]) -> Result<Vec<BlobId>, Refusal> {
+    if ids.len() > BLOBS_OF_MESSAGE_MAX {
+        let message = format!("the message names {} blobs, at most {BLOBS_OF_MESSAGE_MAX} are allowed", ids.len());
+        return Err(Refusal::new(RefusalCode::Limit, message));
     }
-    Ok(batch.insert_blob(blob, BlobRow { device, size, finished: false }, now)?)
+    ids.iter().map(|id| BlobId::parse(id)).collect()
 }
 
 /// The folder of blobs.
@@ -86,17 +155,27 @@ pub(crate) fn create(
 pub(crate) struct Blobs(PathBuf);
 
 impl Blobs {
-    /// Makes the folder, and cuts off of unfinished uploads what a crash may have left unwritten.
-    pub(crate) fn open(folder: PathBuf) -> Result<Self, NetworkError> {
+    /// Makes the folder, cuts off of unfinished uploads what a crash may have left unwritten, and deletes the files of blobs
+    /// that `view` does not know: a crash came between their row and them.
+    pub(crate) fn open(folder: PathBuf, view: &dyn View) -> Result<Self, NetworkError> {
         let failed = |action, path: &Path, source| NetworkError::File { action, path: path.into(), source };
         fs::create_dir_all(&folder).map_err(|source| failed("create", &folder, source))?;
         for entry in fs::read_dir(&folder).map_err(|source| failed("read", &folder, source))? {
             let path = entry.map_err(|source| failed("read", &folder, source))?.path();
-            if path.extension().is_some_and(|extension| extension == PART) {
+            if let Some(blob) = blob_of(&path)
+                && view.blob(&blob)?.is_none()
+            {
+                fs::remove_file(&path).map_err(|source| failed("delete", &path, source))?;
+            } else if path.extension().is_some_and(|extension| extension == PART) {
                 cut(&path).map_err(|source| failed("write", &path, source))?;
             }
         }
         Ok(Self(folder))
+    }
+
+    /// Room on its disk; as much as there can be where the system does not say.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        retaind_core::disk::free_bytes(&self.0).unwrap_or(u64::MAX)
     }
 
     fn file(&self, blob: &BlobId) -> PathBuf {
@@ -105,6 +184,20 @@ impl Blobs {
 
     fn part(&self, blob: &BlobId) -> PathBuf {
         self.file(blob).with_extension(PART)
+    }
+
+    /// Deletes the files of blobs whose rows are gone. Whoever reads one meanwhile reads it to its end.
+    pub(crate) fn delete(&self, blobs: &[BlobId]) {
+        for blob in blobs {
+            for path in [self.file(blob), self.part(blob)] {
+                match fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        tracing::warn!(%error, "a blob is not deleted: the next start tries again");
+                    }
+                    Ok(()) | Err(_) => {}
+                }
+            }
+        }
     }
 
     /// How far it is.
@@ -212,6 +305,12 @@ impl Blobs {
         })?;
         Ok(BlobRange { bytes, size: row.size })
     }
+}
+
+/// The blob whose file or part this is.
+fn blob_of(path: &Path) -> Option<BlobId> {
+    let id = HEXLOWER.decode(path.file_stem()?.as_encoded_bytes()).ok()?;
+    BlobId::parse(&id).ok()
 }
 
 fn cut(part: &Path) -> io::Result<()> {

@@ -2,6 +2,7 @@
 //! the [`Effects`] that connections hear of once it is on stable storage.
 
 use crate::clock::Moment;
+use crate::directory::key_packages::Use;
 use crate::error::Refusal;
 use retaind_protocol::ids::ConversationId;
 use retaind_protocol::wire::DeliveryKind;
@@ -79,6 +80,19 @@ pub(crate) struct Effects {
     pub(crate) joined: Vec<Joined>,
     /// Device and conversation (rows), and the last `seq` that is for the device.
     pub(crate) left: Vec<(i64, i64, u64)>,
+    /// Key packages of retention bots that were given out.
+    pub(crate) taken: Vec<Taken>,
+}
+
+/// A key package of a retention bot was given out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The bot's device (row).
+    pub(crate) device: i64,
+    pub(crate) user: String,
+    pub(crate) used: Use,
+    /// One-time packages that it has left.
+    pub(crate) left: u32,
 }
 
 /// A device became a member.
@@ -97,6 +111,7 @@ pub(crate) struct Mark {
     moved: usize,
     joined: usize,
     left: usize,
+    taken: usize,
 }
 
 impl Effects {
@@ -117,7 +132,7 @@ impl Effects {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        Mark { moved: self.moved.len(), joined: self.joined.len(), left: self.left.len() }
+        Mark { moved: self.moved.len(), joined: self.joined.len(), left: self.left.len(), taken: self.taken.len() }
     }
 
     /// Forgets what came after the mark: the change was refused.
@@ -125,5 +140,6 @@ impl Effects {
         self.moved.truncate(mark.moved);
         self.joined.truncate(mark.joined);
         self.left.truncate(mark.left);
+        self.taken.truncate(mark.taken);
     }
 }

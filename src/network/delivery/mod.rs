@@ -3,12 +3,14 @@
 //! [`decide`] says what becomes of a message, [`groups`] knows the rules of membership; [`accept`] puts the rows before
 //! them and writes what they decided, inside the writer's transaction. [`queue`] reads what is due to a device, [`purge`]
 //! deletes what everybody has, [`retention`] brings the bot into conversations that lack it, [`report`] stops those that it
-//! cannot read, [`blobs`] holds the ciphertexts of attachments.
+//! cannot read, [`blobs`] holds the ciphertexts of attachments, until [`expiry`] deletes
+//! them.
 
 pub(crate) mod accept;
 pub(crate) mod blobs;
 pub(crate) mod decide;
 pub(crate) mod entry;
+pub(crate) mod expiry;
 pub(crate) mod groups;
 pub(crate) mod purge;
 pub(crate) mod queue;

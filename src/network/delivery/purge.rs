@@ -5,7 +5,11 @@
 
 use std::collections::BTreeSet;
 
+use super::blobs::BlobId;
+use super::expiry::Expiry;
+use crate::clock::Moment;
 use crate::ledger::{Batch, LedgerError};
+use crate::limits::Allowances;
 
 /// Messages deleted in one transaction. A step that deleted so many had more to do.
 pub(crate) const STEP_MESSAGES: usize = 2048;
@@ -20,6 +24,16 @@ const DUE_MAX: usize = 65_536;
 pub(crate) struct Purge {
     due: BTreeSet<i64>,
     turn: i64,
+    blobs: Expiry,
+}
+
+/// What a step has deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Deleted {
+    /// So many messages.
+    pub(crate) messages: usize,
+    /// Rows of blobs, whose files are to follow.
+    pub(crate) blobs: Vec<BlobId>,
 }
 
 impl Purge {
@@ -30,8 +44,13 @@ impl Purge {
         }
     }
 
-    /// One bounded step. Returns how many messages were deleted.
-    pub(crate) fn step(&mut self, batch: &mut dyn Batch) -> Result<usize, LedgerError> {
+    /// One bounded step.
+    pub(crate) fn step(
+        &mut self,
+        batch: &mut dyn Batch,
+        allowances: &Allowances,
+        now: Moment,
+    ) -> Result<Deleted, LedgerError> {
         let mut conversations = Vec::new();
         while conversations.len() < DUE_AT_ONCE
             && let Some(conversation) = self.due.pop_first()
@@ -45,7 +64,8 @@ impl Purge {
         for conversation in purged.unfinished {
             self.due(conversation);
         }
-        Ok(purged.messages)
+        let blobs = self.blobs.step(batch, allowances, now)?;
+        Ok(Deleted { messages: purged.messages, blobs })
     }
 }
 

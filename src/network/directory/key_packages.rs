@@ -1,16 +1,21 @@
 //! Key packages: what a device leaves with the network so that others can add it while it is away.
 //!
 //! A one-time package is given out once: taken and deleted in the transaction that answers. When none is left the
-//! last-resort package is given, again and again, and the answer says so.
+//! last-resort package is given, again and again, and the answer says so. Who has taken many of one device's gets only its
+//! last-resort one, so that nobody uses up what is there for all.
+
+use std::collections::HashSet;
 
 use mls_rs::MlsMessage;
 
-use super::DeviceRow;
+use super::{DeviceRow, RetentionPolicy};
 use crate::agreed;
 use crate::clock::Moment;
+use crate::delivery::entry::Taken;
 use crate::error::{ChangeError, Refusal, refuse, refuse_over};
 use crate::keys::Keys;
-use crate::ledger::Batch;
+use crate::ledger::{Batch, LedgerError};
+use crate::quotas::Quotas;
 use retaind_protocol::ids::UserName;
 use retaind_protocol::limits::{CLAIM_USERS_MAX, FRAME_BYTES_MAX, KEY_PACKAGE_BYTES_MAX, KEY_PACKAGES_MAX};
 use retaind_protocol::shape;
@@ -72,18 +77,33 @@ pub(crate) fn publish(
     Ok(batch.insert_key_packages(device.row, one_time, last_resort)?)
 }
 
-/// One package of each active device of `users` that has keys of `suite`, but none of the device that asks.
+/// Who asks for key packages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asking {
+    /// Its row.
+    pub(crate) device: i64,
+    pub(crate) suite: u16,
+    pub(crate) now: Moment,
+}
+
+/// One package of each active device of `users` that has keys of the suite, but none of the device that asks. A user that is
+/// named twice is asked for once. What is taken of retention bots goes to `taken`.
 pub(crate) fn claim(
     batch: &mut dyn Batch,
-    asking: i64,
+    quotas: &mut Quotas,
+    policy: &RetentionPolicy,
+    asking: Asking,
     users: &[String],
-    suite: u16,
-    now: Moment,
+    taken: &mut Vec<Taken>,
 ) -> Result<Vec<ClaimedKeyPackage>, ChangeError> {
+    let Asking { device: asking, suite, now } = asking;
     if users.len() > CLAIM_USERS_MAX {
         let message = format!("{} users in one request, at most {CLAIM_USERS_MAX} are allowed", users.len());
         return refuse_over(&agreed::CLAIM_USERS, message);
     }
+    let mut names = HashSet::with_capacity(users.len());
+    let users: Vec<&String> = users.iter().filter(|user| names.insert(user.as_str())).collect();
+    quotas.claim(asking, users.len(), now)?;
     let mut claimed = Vec::with_capacity(users.len());
     for user in users {
         let Ok(name) = UserName::new(user.as_str()) else {
@@ -96,7 +116,13 @@ pub(crate) fn claim(
             if device.row == asking || device.suspended || device.suite != suite {
                 continue;
             }
-            if let Some((key_package, used)) = batch.take_key_package(device.row, now)? {
+            // who has had many of them gets the one that is no loss to others
+            let found = if quotas.one_time(asking, device.row, now) {
+                take(batch, policy, &device, now, taken)?
+            } else {
+                batch.last_resort_key_package(device.row, now)?.map(|package| (package, Use::LastResort))
+            };
+            if let Some((key_package, used)) = found {
                 claimed.push(ClaimedKeyPackage {
                     user: device.user,
                     device: device.device.as_bytes().to_vec(),
@@ -119,4 +145,22 @@ pub(crate) fn claim(
         );
     }
     Ok(claimed)
+}
+
+/// Takes a package of the device; of a retention bot's, notes what is left.
+pub(crate) fn take(
+    batch: &mut dyn Batch,
+    policy: &RetentionPolicy,
+    device: &DeviceRow,
+    now: Moment,
+    taken: &mut Vec<Taken>,
+) -> Result<Option<(Vec<u8>, Use)>, LedgerError> {
+    let found = batch.take_key_package(device.row, now)?;
+    if let Some((_, used)) = &found
+        && policy.required.iter().any(|bot| bot.row == device.row)
+    {
+        let left = batch.count_key_packages(device.row, now)?.one_time;
+        taken.push(Taken { device: device.row, user: device.user.clone(), used: *used, left });
+    }
+    Ok(found)
 }

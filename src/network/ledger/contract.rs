@@ -5,12 +5,14 @@
 //! restart does.
 
 mod batches;
+mod blobs;
 mod changes;
 mod delivery;
 mod directory;
 mod groups;
 mod member;
 mod queues;
+mod quotas;
 mod reports;
 pub(crate) mod wrong;
 
@@ -41,16 +43,22 @@ pub(crate) const CONTRACT: &[Promise] = promises! {
         a_purge_deletes_what_everybody_has_and_no_more, a_purge_ends_where_it_must, memberships_that_are_over_are_deleted,
         the_group_is_the_one_of_the_last_entry_with_one, conversations_that_lack_a_device_are_found,
         uploads_are_kept_and_counted;
+    blobs: what_a_device_has_in_store_is_counted, a_blob_is_settled_with_the_last_message_that_names_it,
+        nobody_else_settles_a_blob, old_blobs_are_found_in_order, what_a_bot_has_still_to_read_is_told,
+        a_blob_goes_when_everybody_has_it_or_when_it_is_old, uploads_have_quotas,
+        without_room_no_message_is_taken_and_every_acknowledgement;
     queues: a_member_gets_what_is_for_it_and_no_more, a_device_that_comes_back_has_two_stints,
         a_reader_takes_what_it_has_room_for, handshakes_can_be_read_alone, conversations_are_listed_page_by_page;
     directory: settings_are_kept, users_are_kept_as_they_were_made, a_password_has_its_origin,
         suspension_and_retention_are_found, devices_have_numbers_of_their_own, an_invite_is_found_with_its_device,
         a_one_time_package_goes_out_once, the_last_resort_stays_and_there_is_one, expired_packages_are_not_given,
-        a_retired_device_holds_nothing_back, every_raised_version_is_another;
+        the_last_resort_can_be_had_alone, secrets_are_replaced_for_good, a_retired_device_holds_nothing_back, every_raised_version_is_another;
     changes: the_same_message_again_is_the_same_message, what_is_refused_takes_nothing_with_it,
         a_failed_batch_changes_nothing_and_the_next_one_everything, a_registration_answered_twice_is_one_device,
         a_password_registers_until_it_is_changed, what_another_process_changed_holds_for_the_next_batch,
         connections_hear_what_moved, what_everybody_acknowledged_is_purged, uploads_have_a_limit;
+    quotas: a_name_counts_once_in_a_claim, nobody_uses_up_what_another_has_left, a_bot_that_runs_out_is_noted,
+        conversations_have_a_rate;
     groups: a_group_goes_on_after_a_restart, a_refused_commit_leaves_the_group_as_it_was, a_bot_is_proposed_once,
         writers_that_share_a_ledger_share_its_groups;
     reports: standings_are_kept_and_found, where_a_bot_cannot_follow_nobody_speaks,

@@ -2,7 +2,7 @@
 
 use super::LedgerError;
 use crate::clock::Moment;
-use crate::delivery::blobs::{BlobId, BlobRow};
+use crate::delivery::blobs::{BlobId, BlobRow, OldBlob, Stored, Upload};
 use crate::delivery::entry::{ConversationRow, Entry, SendId};
 use crate::delivery::queue::{Budget, Membership, Read, Select, Stint, Wanted};
 use retaind_protocol::ids::ConversationId;
@@ -58,6 +58,21 @@ pub(crate) trait DeliveryView {
 
     /// Uploads that the device has begun and not finished.
     fn unfinished_blobs(&self, device: i64) -> Result<usize, LedgerError>;
+
+    /// Blobs that the device, and its user with all devices, have in store, each with the size that was announced.
+    fn stored(&self, device: i64) -> Result<Stored, LedgerError>;
+
+    /// Blobs that were begun before `before`, the oldest first, at most `most`; to go on, after the last of those before.
+    fn old_blobs(
+        &self,
+        upload: Upload,
+        before: Moment,
+        after: Option<(Moment, BlobId)>,
+        most: usize,
+    ) -> Result<Vec<OldBlob>, LedgerError>;
+
+    /// When the oldest message came that a device of a user who must be in every conversation has not acknowledged.
+    fn unretained_since(&self) -> Result<Option<Moment>, LedgerError>;
 }
 
 /// What a batch writes of conversations and queues.
@@ -74,7 +89,8 @@ pub(crate) trait DeliveryBatch: DeliveryView {
     fn acknowledge(&mut self, device: i64, cursors: &[(ConversationId, u64)]) -> Result<Vec<i64>, LedgerError>;
 
     /// Deletes memberships that have ended and are acknowledged to their end, and at most `most` messages that no
-    /// member has still to acknowledge, from the oldest.
+    /// member has still to acknowledge, from the oldest. A blob that its own device has named is settled with the last
+    /// message that names it.
     fn purge(&mut self, conversations: &[i64], most: usize) -> Result<Purged, LedgerError>;
 
     /// An upload that begins.
@@ -82,4 +98,10 @@ pub(crate) trait DeliveryBatch: DeliveryView {
 
     /// The device's upload is complete.
     fn finish_blob(&mut self, blob: &BlobId, device: i64) -> Result<(), LedgerError>;
+
+    /// The message of `sender` at this place names the blob, which is not settled then; nothing if there is no such blob.
+    fn name_blob(&mut self, blob: &BlobId, sender: i64, conversation: i64, seq: u64) -> Result<(), LedgerError>;
+
+    /// Deletes a blob, whatever names it.
+    fn delete_blob(&mut self, blob: &BlobId) -> Result<(), LedgerError>;
 }

@@ -15,6 +15,7 @@ use retaind_protocol::wire::KeyPackageCount;
 /// The key with which the network proposes in conversations of one suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SenderRow {
+    /// Sealed.
     pub(crate) secret: Vec<u8>,
     /// Encoded MLS identity.
     pub(crate) identity: Vec<u8>,
@@ -79,6 +80,9 @@ pub(crate) trait DirectoryView {
     /// The invite with this code, used or not.
     fn invite(&self, code: &CodeHash) -> Result<Option<InviteRow>, LedgerError>;
 
+    /// The last-resort package of a device (row), if it has not expired.
+    fn last_resort_key_package(&self, device: i64, now: Moment) -> Result<Option<Vec<u8>>, LedgerError>;
+
     /// Key packages of a device (row) that have not expired.
     fn count_key_packages(&self, device: i64, now: Moment) -> Result<KeyPackageCount, LedgerError>;
 }
@@ -90,6 +94,9 @@ pub(crate) trait DirectoryBatch: DirectoryView {
 
     /// Keeps the network's key for a suite that has none yet.
     fn insert_sender(&mut self, suite: u16, sender: &SenderRow) -> Result<(), LedgerError>;
+
+    /// Replaces the secret of a suite's key, if there is one.
+    fn replace_sender_secret(&mut self, suite: u16, secret: &[u8]) -> Result<(), LedgerError>;
 
     /// To be called in the batch of every change that a policy is made of.
     fn raise_policy_version(&mut self) -> Result<(), LedgerError>;

@@ -3,9 +3,9 @@
 use rusqlite::{OptionalExtension, Row};
 
 use super::store::message_id;
-use super::{Rows, as_i64, purge, queue};
+use super::{Rows, as_i64, blobs, purge, queue};
 use crate::clock::Moment;
-use crate::delivery::blobs::{BlobId, BlobRow};
+use crate::delivery::blobs::{BlobId, BlobRow, OldBlob, Stored, Upload};
 use crate::delivery::entry::{ConversationRow, Entry, SendId, Turnover};
 use crate::delivery::queue::{Budget, Membership, Read, Select, Stint, Wanted};
 use crate::ledger::{DeliveryBatch, DeliveryView, LedgerError, Purged, SENDS_REMEMBERED};
@@ -83,16 +83,29 @@ impl DeliveryView for Rows<'_> {
     }
 
     fn blob(&self, blob: &BlobId) -> Result<Option<BlobRow>, LedgerError> {
-        let mut statement = self.0.prepare_cached("SELECT device, size, finished FROM blobs WHERE blob = ?")?;
-        let found = statement.query_row([blob.as_bytes()], |row| {
-            Ok(BlobRow { device: row.get(0)?, size: row.get(1)?, finished: row.get(2)? })
-        });
-        Ok(found.optional()?)
+        Ok(blobs::find(&self.0, blob)?)
     }
 
     fn unfinished_blobs(&self, device: i64) -> Result<usize, LedgerError> {
-        let mut statement = self.0.prepare_cached("SELECT count(*) FROM blobs WHERE device = ? AND finished = 0")?;
-        Ok(statement.query_row([device], |row| row.get(0))?)
+        Ok(blobs::unfinished(&self.0, device)?)
+    }
+
+    fn stored(&self, device: i64) -> Result<Stored, LedgerError> {
+        Ok(blobs::stored(&self.0, device)?)
+    }
+
+    fn old_blobs(
+        &self,
+        upload: Upload,
+        before: Moment,
+        after: Option<(Moment, BlobId)>,
+        most: usize,
+    ) -> Result<Vec<OldBlob>, LedgerError> {
+        Ok(blobs::old(&self.0, upload, before, after, most)?)
+    }
+
+    fn unretained_since(&self) -> Result<Option<Moment>, LedgerError> {
+        Ok(blobs::unretained_since(&self.0)?)
     }
 }
 
@@ -148,11 +161,7 @@ impl DeliveryBatch for Rows<'_> {
     }
 
     fn insert_blob(&mut self, blob: &BlobId, row: BlobRow, at: Moment) -> Result<(), LedgerError> {
-        let BlobRow { device, size, finished } = row;
-        self.0
-            .prepare_cached("INSERT INTO blobs(blob, device, size, finished, created_at_micros) VALUES(?, ?, ?, ?, ?)")?
-            .execute((blob.as_bytes(), device, size, finished, at.micros()))?;
-        Ok(())
+        Ok(blobs::insert(&self.0, blob, row, at)?)
     }
 
     fn finish_blob(&mut self, blob: &BlobId, device: i64) -> Result<(), LedgerError> {
@@ -160,6 +169,14 @@ impl DeliveryBatch for Rows<'_> {
             .prepare_cached("UPDATE blobs SET finished = 1 WHERE blob = ? AND device = ?")?
             .execute((blob.as_bytes(), device))?;
         Ok(())
+    }
+
+    fn name_blob(&mut self, blob: &BlobId, sender: i64, conversation: i64, seq: u64) -> Result<(), LedgerError> {
+        Ok(blobs::name(&self.0, blob, sender, message_id(conversation, seq))?)
+    }
+
+    fn delete_blob(&mut self, blob: &BlobId) -> Result<(), LedgerError> {
+        Ok(blobs::delete(&self.0, blob)?)
     }
 }
 

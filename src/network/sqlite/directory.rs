@@ -91,6 +91,13 @@ impl DirectoryView for Rows<'_> {
         Ok(found.optional()?)
     }
 
+    fn last_resort_key_package(&self, device: i64, now: Moment) -> Result<Option<Vec<u8>>, LedgerError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT package FROM key_packages WHERE device = ? AND last_resort = 1 AND expires_at_secs > ? LIMIT 1",
+        )?;
+        Ok(statement.query_row((device, now.secs()), |row| row.get(0)).optional()?)
+    }
+
     fn count_key_packages(&self, device: i64, now: Moment) -> Result<KeyPackageCount, LedgerError> {
         let mut statement = self.0.prepare_cached(
             "SELECT count(*) FILTER (WHERE last_resort = 0), count(*) FILTER (WHERE last_resort = 1)
@@ -111,6 +118,10 @@ impl DirectoryBatch for Rows<'_> {
     fn insert_sender(&mut self, suite: u16, sender: &SenderRow) -> Result<(), LedgerError> {
         let sql = "INSERT INTO senders(suite, secret, identity) VALUES(?, ?, ?)";
         self.change(sql, (suite, &sender.secret, &sender.identity)).map(drop)
+    }
+
+    fn replace_sender_secret(&mut self, suite: u16, secret: &[u8]) -> Result<(), LedgerError> {
+        self.change("UPDATE senders SET secret = ? WHERE suite = ?", (secret, suite)).map(drop)
     }
 
     fn raise_policy_version(&mut self) -> Result<(), LedgerError> {

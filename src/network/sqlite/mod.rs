@@ -4,6 +4,7 @@
 //! on a connection of its own, which WAL keeps apart from the one writer. Statements are prepared once a connection.
 //! This is the only room of the network that knows SQLite.
 
+mod blobs;
 mod delivery;
 mod directory;
 mod purge;
@@ -19,7 +20,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::change::Change;
 use super::error::NetworkError;
-use super::ledger::{Batch, Ledger, LedgerError, LedgerReader, LedgerWriter, View, Writers};
+use super::ledger::{Batch, Ledger, LedgerError, LedgerReader, LedgerWriter, View, Work, Writers};
 
 const DATABASE_FILE: &str = "network.sqlite";
 
@@ -60,6 +61,15 @@ impl Ledger for Sqlite {
     }
 }
 
+/// Copies of the database that changes of its schema have left beside it.
+fn copies(database: &Path) -> Vec<PathBuf> {
+    let (Some(folder), Some(name)) = (database.parent(), database.file_name()) else { return Vec::new() };
+    let start = [name.as_encoded_bytes(), b".v"].concat();
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let is_copy = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(&start));
+    entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(is_copy).collect()
+}
+
 /// An open connection, to read or to change by.
 struct Handle(Connection);
 
@@ -76,6 +86,24 @@ impl LedgerWriter for Handle {
             self.0.execute_batch("ROLLBACK")?;
         }
         Ok(Box::new(Rows(self.0.transaction_with_behavior(TransactionBehavior::Immediate)?)))
+    }
+
+    fn shred(&mut self, work: &mut Work<'_>) -> Result<(), NetworkError> {
+        // first the copies: that the database itself is done says that all is
+        for copy in self.0.path().map(Path::new).map(copies).unwrap_or_default() {
+            let mut connection = Handle(store::open_copy(&copy)?);
+            let mut batch = connection.begin(&[])?;
+            work(&mut *batch)?;
+            batch.commit()?;
+        }
+        self.0.pragma_update(None, "secure_delete", true)?;
+        let mut batch = self.begin(&[])?;
+        work(&mut *batch)?;
+        batch.commit()?;
+        // and it does not stay in the log
+        self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.0.pragma_update(None, "secure_delete", false)?;
+        Ok(())
     }
 
     /// Its directory is locked by the process that serves it.

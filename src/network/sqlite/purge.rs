@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::blobs;
 use super::store::message_id;
 use crate::delivery::purge::{Due, due};
 use crate::ledger::Purged;
@@ -43,6 +44,7 @@ fn purge_one(connection: &Connection, conversation: i64, most: usize) -> rusqlit
     };
     let (first, last) = (message_id(conversation, due.first), message_id(conversation, due.last));
     connection.prepare_cached("DELETE FROM messages WHERE id BETWEEN ? AND ?")?.execute((first, last))?;
+    blobs::settle(connection, first, last)?;
     connection.prepare_cached("DELETE FROM welcomes WHERE id BETWEEN ? AND ?")?.execute((first, last))?;
     connection
         .prepare_cached("UPDATE conversations SET purged_seq = ? WHERE id = ?")?

@@ -20,11 +20,13 @@ const STEPS: &[Step] = &[
     // who gave a bot's account its password; of those that there were nobody knows, and they stay as they are
     |connection| connection.execute_batch("ALTER TABLE users ADD COLUMN initial_password INTEGER NOT NULL DEFAULT 0"),
     |connection| connection.execute_batch(REPORTS),
+    // which messages name a blob; of the blobs that there were nobody knows, and they go when they are old
+    |connection| connection.execute_batch(BLOBS),
 ];
 /// How long another process (`retaind network invite`) may hold the write lock before we give up.
 const BUSY: Duration = Duration::from_secs(30);
 /// Bits of a message id that hold `seq`: 68 billion messages in each of 134 million conversations.
-const SEQ_BITS: u32 = 36;
+pub(super) const SEQ_BITS: u32 = 36;
 
 const SCHEMA: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -87,6 +89,18 @@ CREATE TABLE unread(
 ) WITHOUT ROWID;
 ";
 
+const BLOBS: &str = "
+CREATE TABLE blob_names(
+    message INTEGER NOT NULL, blob BLOB NOT NULL, PRIMARY KEY(message, blob)
+) WITHOUT ROWID;
+CREATE INDEX blob_names_blob ON blob_names(blob);
+ALTER TABLE blobs ADD COLUMN claimed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE blobs ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX blobs_age ON blobs(finished, settled, created_at_micros);
+CREATE TABLE blob_use(device INTEGER PRIMARY KEY, blobs INTEGER NOT NULL, bytes INTEGER NOT NULL);
+INSERT INTO blob_use SELECT device, count(*), sum(size) FROM blobs GROUP BY device;
+";
+
 /// Where message `seq` of conversation `row` stands.
 pub(crate) fn message_id(conversation: i64, seq: u64) -> i64 {
     (conversation << SEQ_BITS) | i64::try_from(seq).unwrap_or(i64::MAX) & ((1 << SEQ_BITS) - 1)
@@ -112,6 +126,18 @@ pub(crate) fn open(path: &Path) -> Result<Connection, NetworkError> {
     connection.pragma_update(None, "cache_size", -32_768)?;
     connection.set_prepared_statement_cache_capacity(128);
     schema::bring_up(&mut connection, path, STEPS)?;
+    Ok(connection)
+}
+
+/// Opens a copy of an older version, to overwrite what is in it; its schema stays as it is.
+pub(crate) fn open_copy(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    // a journal on the disk would hold what is overwritten
+    connection.pragma_update(None, "journal_mode", "MEMORY")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "secure_delete", true)?;
     Ok(connection)
 }
 
@@ -159,6 +185,6 @@ mod tests {
         let path = folder.path().join("network.sqlite");
         open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let refused = open(&path).unwrap_err();
-        assert!(matches!(refused, NetworkError::Schema(schema::SchemaError::Newer { found: 99, known: 3, .. })));
+        assert!(matches!(refused, NetworkError::Schema(schema::SchemaError::Newer { found: 99, known: 4, .. })));
     }
 }

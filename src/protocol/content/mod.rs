@@ -124,6 +124,13 @@ pub struct Content {
     pub body: Body,
 }
 
+impl Content {
+    /// Ids of the blobs that it names: what the network has to keep for its readers.
+    pub fn blobs(&self) -> Vec<Vec<u8>> {
+        if let Body::File(attachment) = &self.body { vec![attachment.blob.to_vec()] } else { Vec::new() }
+    }
+}
+
 /// The body of a message.
 #[derive(PartialEq)]
 pub enum Body {

@@ -6,6 +6,7 @@
 //! Invariant: no variant can hold what people said, the name of an attachment, a key or a password. A text is bounded
 //! and has no control characters, whatever AWS or the network put into a reason.
 
+use retaind_core::text::is_deceptive;
 use retaind_protocol::ids::ConversationId;
 
 /// Longest text of an event, in characters: far below the 256 KiB that SNS takes, long enough for AWS's words.
@@ -115,6 +116,15 @@ pub enum Event {
         /// Why; no content.
         reason: String,
     },
+    /// More of them in a conversation of which the first was told; a number in place of an event each.
+    MoreUndecryptable {
+        /// The conversation they were sent to.
+        conversation: ConversationId,
+        /// How many since.
+        count: u64,
+    },
+    /// The embedded network gives out the bot's last-resort key package, because it has no other left.
+    LastResortKeyPackage,
     /// Messages are kept on the disk until they are shipped, and it has little room left.
     DiskNearlyFull {
         /// A directory on it.
@@ -213,6 +223,17 @@ impl Event {
                     "Conversation {conversation} cannot be followed since message {seq}, ciphertexts are kept: {reason}"
                 ),
             ),
+            Self::MoreUndecryptable { conversation, count } => (
+                "undecryptable_messages",
+                Critical,
+                format!("{count} more messages of conversation {conversation} cannot be read, their ciphertexts are kept"),
+            ),
+            Self::LastResortKeyPackage => (
+                "last_resort_key_package",
+                Critical,
+                "One-time key packages of the bot have run out, its last-resort one is given out: somebody may be using them up"
+                    .into(),
+            ),
             Self::DiskNearlyFull { directory, free_bytes } => (
                 "disk_nearly_full",
                 Critical,
@@ -259,6 +280,8 @@ impl Event {
             | Self::SwitchBoardDown { .. }
             | Self::PipelineStalled { .. }
             | Self::S3Failed { .. }
+            | Self::MoreUndecryptable { .. }
+            | Self::LastResortKeyPackage
             | Self::DiskNearlyFull { .. }
             | Self::EvidenceChainBroken { .. }
             | Self::EventsDropped { .. } => None,
@@ -267,5 +290,5 @@ impl Event {
 }
 
 fn bounded(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_CHARS_MAX).collect()
+    text.chars().map(|c| if is_deceptive(c) { ' ' } else { c }).take(MESSAGE_CHARS_MAX).collect()
 }

@@ -109,6 +109,8 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
         Event::MessageGap { conversation: room, from: 5, to: 9 },
         Event::Undecryptable { conversation: room, seq: 4, reason: "no keys".into() },
         Event::ConversationLost { conversation: room, seq: 4, reason: "no keys".into() },
+        Event::MoreUndecryptable { conversation: room, count: 17 },
+        Event::LastResortKeyPackage,
         Event::DiskNearlyFull { directory: "/tmp/bot".into(), free_bytes: 1024 },
         Event::EvidenceChainBroken { what: "manifest 7".into() },
         Event::EventsDropped { count: 3 },
@@ -173,6 +175,16 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
                 "critical",
                 "conversation_lost",
                 format!("Conversation {room} cannot be followed since message 4, ciphertexts are kept: no keys"),
+            ),
+            Event::MoreUndecryptable { .. } => (
+                "critical",
+                "undecryptable_messages",
+                format!("17 more messages of conversation {room} cannot be read, their ciphertexts are kept"),
+            ),
+            Event::LastResortKeyPackage => (
+                "critical",
+                "last_resort_key_package",
+                "One-time key packages of the bot have run out, its last-resort one is given out: somebody may be using them up".into(),
             ),
             Event::DiskNearlyFull { .. } => {
                 ("critical", "disk_nearly_full", "Disk is nearly full: 1024 bytes are left for /tmp/bot".into())

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use retaind_core::text;
 use retaind_task as task;
 
 /// How long the end of a process waits for its last lines to be written: within the two seconds between the end of the
@@ -17,6 +18,7 @@ pub(super) const LAST_TIME: Duration = Duration::from_secs(1);
 
 /// Says `text` on standard error, and waits until it is there.
 pub fn say(text: String) {
+    let text = String::from_utf8_lossy(&text::line(text.as_bytes())).into_owned();
     // whoever does not read in time has chosen to
     written(text).recv_timeout(LAST_TIME).ok();
 }

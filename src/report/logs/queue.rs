@@ -25,6 +25,7 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::last;
+use retaind_core::text;
 
 /// Lines that may wait: what a burst of warnings, one for each message of a full window, makes in a quarter of a second.
 pub(super) const LINES_MAX: usize = 4096;
@@ -164,7 +165,7 @@ impl<'a> MakeWriter<'a> for Queue {
 
 impl Write for Entrance<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.put(line);
+        self.0.put(&text::line(line));
         Ok(line.len())
     }
 

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::header::Cost;
 use super::header::{ARGON2_LANES_MAX, ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX};
 use super::*;
+use crate::schema::Step;
+use crate::{META, Store};
 
 const PASSWORD: &[u8] = b"correct horse battery staple";
 /// Where a test seals a hundred headers, Argon2 at its least.
@@ -235,6 +237,39 @@ fn a_vault_prints_nothing() {
     let (vault, _) = cheap();
     assert_eq!(format!("{vault:?}"), "Vault(..)");
 }
+
+const STEPS: &[Step] = &[|connection| connection.execute_batch(META)];
+
+#[test]
+fn a_state_of_an_earlier_release_gets_a_header_of_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let store = Store::open(&path, PASSWORD, STEPS).unwrap();
+    let earlier = Cost { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
+    let earlier = VaultHeader::wrap_at(earlier, PASSWORD, &store.vault().data_key).unwrap();
+    drop(store);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute("UPDATE meta SET value=? WHERE name='vault'", [earlier.encode()]).unwrap();
+    let is_cheap = || {
+        let sql = "SELECT value FROM meta WHERE name='vault'";
+        let header: Vec<u8> = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        VaultHeader::decode(&header).unwrap().is_cheap()
+    };
+    // nobody can renew it without the password
+    assert!(Store::open(&path, b"wrong", STEPS).is_err());
+    assert!(is_cheap());
+    Store::open(&path, PASSWORD, STEPS).unwrap();
+    assert!(!is_cheap());
+    // and the old one is nowhere
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(WRAPPED_PART).any(|window| window == &earlier.encode()[40..40 + WRAPPED_PART]));
+    }
+    Store::open(&path, PASSWORD, STEPS).unwrap();
+}
+
+/// So many bytes of a header are found nowhere else.
+const WRAPPED_PART: usize = 24;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]

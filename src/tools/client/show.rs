@@ -1,6 +1,6 @@
 //! What `retaind client` prints: one line an event, as text or as JSON.
 //!
-//! Text that others wrote is shown with its control characters escaped: it must not be able to command the terminal.
+//! Text that others wrote is shown with what could command the terminal, or deceive a reader, escaped.
 //! Keys, and the ids of blobs, are not shown.
 
 use std::io::{self, Write};
@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 
+use retaind_core::text::{self, is_deceptive};
 use retaind_device::conversations::{Event, What};
 use retaind_device::mls::{Proposed, Received};
 use retaind_protocol::content::{
@@ -40,7 +41,9 @@ impl Screen<'_> {
         match self.form {
             Form::Json => {
                 fields.insert("event".to_owned(), Value::from(name));
-                writeln!(self.out, "{}", Value::Object(fields))?;
+                let json = Value::Object(fields).to_string();
+                self.out.write_all(&text::line(json.as_bytes()))?;
+                writeln!(self.out)?;
             }
             Form::Text => {
                 write!(self.out, "{name}")?;
@@ -100,7 +103,7 @@ impl Screen<'_> {
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text)
-            if !text.is_empty() && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '"') =>
+            if !text.is_empty() && text.chars().all(|c| !c.is_whitespace() && !is_deceptive(c) && c != '"') =>
         {
             text.clone()
         }
@@ -109,7 +112,7 @@ fn plain(value: &Value) -> String {
                 .chars()
                 .flat_map(|c| match c {
                     '"' | '\\' => c.escape_default().collect::<Vec<_>>(),
-                    c if c.is_control() => c.escape_default().collect(),
+                    c if is_deceptive(c) => c.escape_default().collect(),
                     c => vec![c],
                 })
                 .collect();
@@ -240,6 +243,14 @@ mod tests {
         screen.line("message", json!({ "text": "\u{1b}[2J a \"b\" 🙂", "word": "plain", "n": 3 })).unwrap();
         let line = String::from_utf8(out).unwrap();
         assert_eq!(line, "message n=3 text=\"\\u{1b}[2J a \\\"b\\\" 🙂\" word=plain\n");
+        let mut out = Vec::new();
+        let mut screen = Screen { out: &mut out, form: Form::Text };
+        screen.line("message", json!({ "text": "invoice\u{202e}fdp.exe", "user": "a\u{9b}31m" })).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        assert_eq!(line, "message text=\"invoice\\u{202e}fdp.exe\" user=\"a\\u{9b}31m\"\n");
+        let mut out = Vec::new();
+        Screen { out: &mut out, form: Form::Json }.line("message", json!({ "text": "a\u{202e}b" })).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "{\"event\":\"message\",\"text\":\"a\\u202eb\"}\n");
     }
 
     #[test]

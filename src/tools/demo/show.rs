@@ -8,6 +8,7 @@ use super::Performance;
 use super::audit::{Comparison, Count};
 use super::place::Place;
 use retaind_archive::record::{MSGTYPE_KEY_EVENT, MSGTYPE_UNREADABLE};
+use retaind_core::text::is_deceptive;
 use retaind_protocol::content::kind;
 
 /// Records that are shown.
@@ -120,7 +121,7 @@ fn name(msgtype: u32) -> &'static str {
 fn shortened(line: &str) -> String {
     let mut shown = String::new();
     for character in line.chars().take(RECORD_CHARS_SHOWN) {
-        match character.is_control() {
+        match is_deceptive(character) {
             true => shown.extend(character.escape_unicode()),
             false => shown.push(character),
         }

@@ -115,8 +115,7 @@ fn delivery() -> Delivery {
 }
 
 fn frames(kept: &mut Kept) {
-    let id = conversation().to_string();
-    let blob = vec![3; 32];
+    let (id, blob) = (conversation().to_string(), vec![3; 32]);
     let cursor = Cursor { conversation: id.clone(), seq: u64::MAX };
     let requests = [
         Request::Hello(Hello { version: 1 }),
@@ -137,7 +136,7 @@ fn frames(kept: &mut Kept) {
             commit: vec![3; 8],
             welcome: vec![4; 8],
         }),
-        Request::SendApplication(SendApplication { send_id: vec![1; 16], message: vec![0, 1, 0, 2] }),
+        Request::SendApplication(SendApplication { send_id: vec![1; 16], message: vec![0, 1, 0, 2], blobs: vec![] }),
         Request::Fetch(Fetch { conversation: id.clone(), after_seq: 9, handshakes_only: true, bytes_max: u32::MAX }),
         Request::Subscribe(Subscribe { window_messages: 1000, window_bytes: u64::MAX }),
         Request::Acknowledge(Acknowledge { cursors: vec![cursor.clone(), cursor] }),
@@ -147,8 +146,7 @@ fn frames(kept: &mut Kept) {
     ];
     kept.valid("client_frame", requests.map(client));
     let state = ConversationState { conversation: id, acknowledged_seq: 1, head_seq: 2 };
-    let package =
-        ClaimedKeyPackage { user: "a".into(), device: vec![1; 16], key_package: vec![2; 9], last_resort: true };
+    let one = ClaimedKeyPackage { user: "a".into(), device: vec![1; 16], key_package: vec![2; 9], last_resort: true };
     let answers = [
         Answer::Refused(Refused { code: RefusalCode::Limit.into(), message: "too much".into() }),
         Answer::NetworkInfo(NetworkInfo {
@@ -159,9 +157,10 @@ fn frames(kept: &mut Kept) {
             retention_users: vec!["bot".into()],
             nonce: vec![9; 32],
             strict_retention: true,
+            authorities: vec![],
         }),
         Answer::Registered(Registered { user: "bot".into(), device: vec![1; 16], credential: vec![2; 30] }),
-        Answer::ClaimedKeyPackages(ClaimedKeyPackages { packages: vec![package.clone(), package] }),
+        Answer::ClaimedKeyPackages(ClaimedKeyPackages { packages: vec![one.clone(), one] }),
         Answer::Accepted(Accepted { seq: 4 }),
         Answer::Deliveries(Deliveries { deliveries: vec![delivery(), delivery()], through_seq: 3, head_seq: 9 }),
         Answer::Conversations(Conversations { conversations: vec![state.clone(), state], more: true }),
@@ -169,8 +168,8 @@ fn frames(kept: &mut Kept) {
         Answer::Account(Account { initial_password: true }),
     ];
     kept.valid("server_frame", answers.map(|answer| server(7, answer)));
-    let notice =
-        Notice { retention_users: vec!["bot".into()], text: "Data Retention Turned On".into(), strict_retention: true };
+    let text = "Data Retention Turned On".to_owned();
+    let notice = Notice { retention_users: vec!["bot".into()], text, strict_retention: true, key_packages_low: false };
     kept.valid("server_frame", [server(0, Answer::Delivery(delivery())), server(0, Answer::Notice(notice))]);
     let nested = b"\x73".repeat(60).into_iter().chain(b"\x74".repeat(60)).collect::<Vec<u8>>();
     let hostile = [
@@ -257,9 +256,8 @@ fn names(kept: &mut Kept) {
     let texts = [id.as_str(), "alice@example.com", "0123456789abcdef0123456789abcdef", "\u{202e}\u{feff}name"];
     kept.valid("names", texts.map(|text| text.as_bytes().to_vec()));
     kept.hostile("names", [b"S".repeat(64), "a\u{a0}b".into(), b"G0123".to_vec(), vec![0x80; 64], b"ab\0c".to_vec()]);
-    let endpoint =
-        Endpoint { address: "127.0.0.1:4433".into(), server_name: "retaind".into(), ca_der: vec![0x30; 300] };
-    kept.valid("invite", [Invite { endpoint, code: "a-code".into() }.to_string().into_bytes()]);
+    let at = Endpoint { address: "127.0.0.1:4433".into(), server_name: "retaind".into(), ca_der: vec![0x30; 300] };
+    kept.valid("invite", [Invite { endpoint: at, code: "a-code".into() }.to_string().into_bytes()]);
     let long = format!("rti1_{}", BASE64URL_NOPAD.encode(b"\x0a\xff\xff\xff\xff\x0f"));
     kept.hostile("invite", [b"rti1_".to_vec(), long.into_bytes(), b" rti1_AAAA\n".to_vec()]);
     let at = 1_691_176_258_000i64.to_be_bytes();

@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto, version};
 use tokio_util::codec::{Framed, FramedRead, LengthDelimitedCodec};
 
@@ -31,7 +31,7 @@ use crate::support::aws::readers::{Format, Reader};
 use crate::support::clock::HandClock;
 use crate::support::events::heard;
 use crate::support::program::Program;
-use crate::support::raw::{Raw, tls};
+use crate::support::raw::{Raw, network_key, tls};
 use crate::support::traffic::{names, sha256};
 use crate::support::{BOT, Bot, Harness, Options, content, text};
 
@@ -75,7 +75,7 @@ async fn the_largest_record_and_one_that_is_too_large_are_archived_by_a_bot_that
 async fn with_an_empty_frame(harness: &Harness, after: usize) -> Endpoint {
     let directory = harness.path().join("network");
     let chain = CertificateDer::pem_file_iter(directory.join("network.pem")).unwrap().map(Result::unwrap).collect();
-    let key = PrivateKeyDer::from_pem_file(directory.join("network-key.pem")).unwrap();
+    let key = network_key(&directory);
     let config = ServerConfig::builder_with_provider(Arc::new(crypto::aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&version::TLS13])
         .unwrap()

@@ -3,4 +3,5 @@
 pub mod files;
 pub mod members;
 pub mod poison;
+pub mod stolen;
 pub mod strangers;

@@ -60,7 +60,7 @@ pub async fn skip(raw: &Raw, session: &mut Session, generations: usize) -> Resul
 /// Sends a text, as an honest device would.
 pub async fn say(raw: &Raw, session: &mut Session, words: &str) -> Result<u64, ConnectionError> {
     let message = session.encrypt(&text(words).encode().unwrap()).unwrap();
-    let send = SendApplication { send_id: random::<16>().to_vec(), message };
+    let send = SendApplication { send_id: random::<16>().to_vec(), message, blobs: vec![] };
     accepted(&raw.connection, Request::SendApplication(send)).await
 }
 

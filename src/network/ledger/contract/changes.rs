@@ -1,5 +1,7 @@
 //! Changes, as the writer's thread carries them out: what was decided, on this ledger.
 
+use std::sync::Arc;
+
 use super::wrong::{Defect, with_defect};
 use super::*;
 use crate::Standing;
@@ -14,7 +16,11 @@ use crate::error::Refusal;
 use crate::execute::{Executed, Executor};
 use crate::keys::Keys;
 use crate::ledger::{LedgerError, Origin};
+use crate::limits::Allowances;
+use crate::quotas::Quotas;
+use retaind_core::limit::Refusals;
 use retaind_protocol::wire::{Accepted, Answer, Cursor, RefusalCode};
+use retaind_state::vault::Vault;
 
 /// A network's writer without its thread.
 pub(super) struct Scene<'a> {
@@ -22,7 +28,8 @@ pub(super) struct Scene<'a> {
     pub(super) connection: Box<dyn LedgerWriter>,
     pub(super) keys: Keys,
     clock: fn() -> Moment,
-    executor: Executor,
+    pub(super) executor: Executor,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 impl<'a> Scene<'a> {
@@ -32,8 +39,11 @@ impl<'a> Scene<'a> {
 
     pub(super) fn at(ledger: &'a dyn Ledger, clock: fn() -> Moment) -> Self {
         let mut connection = writer(ledger);
-        let keys = Keys::load(&mut *connection, Some("local"), &[SUITE]).unwrap();
-        Self { ledger, connection, keys, clock, executor: Executor::new(clock) }
+        let vault = Vault::of_key(&[7; 32]).unwrap();
+        let keys = Keys::load(&mut *connection, &vault, Some("local"), &[SUITE]).unwrap();
+        let refusals = Arc::<Refusals>::default();
+        let quotas = Quotas::new(Allowances::default(), Arc::clone(&refusals));
+        Self { ledger, connection, keys, clock, executor: Executor::new(clock, quotas), refusals }
     }
 
     /// With nothing in memory, as after a crash.
@@ -73,12 +83,12 @@ impl<'a> Scene<'a> {
         (device, credential)
     }
 
-    fn user(&mut self, user: &str) -> DeviceRow {
+    pub(super) fn user(&mut self, user: &str) -> DeviceRow {
         self.register(user, Role::Normal, user.as_bytes()).0
     }
 
     /// Alice, Bob and their conversation in epoch 1.
-    fn with_room(ledger: &'a dyn Ledger) -> (Self, DeviceRow, DeviceRow, i64) {
+    pub(super) fn with_room(ledger: &'a dyn Ledger) -> (Self, DeviceRow, DeviceRow, i64) {
         let mut scene = Self::on(ledger);
         let (alice, bob) = (scene.user("alice"), scene.user("bob"));
         let row = scene.commit(|batch| start(batch, room(), &[alice.row, bob.row]));
@@ -86,13 +96,14 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn room() -> ConversationId {
+pub(super) fn room() -> ConversationId {
     conversation(b'a')
 }
 
-fn text(device: &DeviceRow, number: u16, epoch: u64) -> Change {
+pub(super) fn text(device: &DeviceRow, number: u16, epoch: u64) -> Change {
     let message = Ciphertext { conversation: room(), epoch, bytes: number.to_be_bytes().to_vec() };
-    Change::Application { device: device.clone(), send_id: send_id(number).as_bytes().to_vec(), message }
+    let send_id = send_id(number).as_bytes().to_vec();
+    Change::Application { device: device.clone(), send_id, message, blobs: Vec::new() }
 }
 
 #[track_caller]
@@ -271,7 +282,7 @@ pub(super) fn what_everybody_acknowledged_is_purged(ledger: &dyn Ledger) {
     let changes = vec![text(&alice, 1, 1), text(&alice, 2, 1), acknowledge(&alice, 3), acknowledge(&bob, 2)];
     assert!(scene.execute(changes).outcomes.iter().all(Result::is_ok));
     let purged = |scene: &mut Scene<'_>| match scene.one(Change::Purge) {
-        Ok(Outcome::Purged(messages)) => messages,
+        Ok(Outcome::Purged(deleted)) => deleted.messages,
         other => panic!("{other:?}"),
     };
     assert_eq!(purged(&mut scene), 2);

@@ -209,6 +209,36 @@ pub(super) fn expired_packages_are_not_given(ledger: &dyn Ledger) {
     assert_eq!(take(later(300)), None);
 }
 
+pub(super) fn secrets_are_replaced_for_good(ledger: &dyn Ledger) {
+    let mut connection = writer(ledger);
+    let sender = SenderRow { secret: b"plain".to_vec(), identity: b"identity".to_vec() };
+    commit(&mut *connection, |batch| batch.insert_sender(SUITE, &sender).unwrap());
+    connection
+        .shred(&mut |batch| {
+            batch.replace_sender_secret(SUITE, b"sealed")?;
+            Ok(batch.replace_sender_secret(SUITE + 1, b"of no key")?)
+        })
+        .unwrap();
+    let found = |suite| ledger.reader().unwrap().view().unwrap().sender(suite).unwrap();
+    assert_eq!(found(SUITE), Some(SenderRow { secret: b"sealed".to_vec(), ..sender }));
+    assert_eq!(found(SUITE + 1), None);
+    // and it goes on as before
+    commit(&mut *connection, |batch| batch.set_setting("name", b"value").unwrap());
+}
+
+pub(super) fn the_last_resort_can_be_had_alone(ledger: &dyn Ledger) {
+    commit(&mut *writer(ledger), |batch| {
+        let [alice, bob] = ["alice", "bob"].map(|user| device(batch, user));
+        batch.insert_key_packages(alice, &[package(b"once", later(60))], Some(&package(b"last", later(60)))).unwrap();
+        for _ in 0..2 {
+            assert_eq!(batch.last_resort_key_package(alice, NOW).unwrap(), Some(b"last".to_vec()));
+        }
+        assert_eq!(batch.last_resort_key_package(alice, later(60)).unwrap(), None);
+        assert_eq!(batch.last_resort_key_package(bob, NOW).unwrap(), None);
+        assert_eq!(batch.count_key_packages(alice, NOW).unwrap().one_time, 1);
+    });
+}
+
 pub(super) fn a_retired_device_holds_nothing_back(ledger: &dyn Ledger) {
     let mut connection = writer(ledger);
     let id = conversation(b'a');

@@ -81,6 +81,7 @@ impl Member {
             device: self.row.clone(),
             send_id: send_id(number).as_bytes().to_vec(),
             message: Ciphertext::parse(message).unwrap(),
+            blobs: Vec::new(),
         }
     }
 }

@@ -1,12 +1,16 @@
 //! Ledgers that are wrong on purpose, and the proof that [`CONTRACT`] catches each of them: [`each_is_caught`].
 
+mod defects;
+
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use self::defects::CAUGHT_BY;
+pub(super) use self::defects::Defect;
 use super::*;
 use crate::Standing;
 use crate::change::Change;
-use crate::delivery::blobs::{BlobId, BlobRow};
+use crate::delivery::blobs::{BlobId, BlobRow, Named, OldBlob, Stored, Upload};
 use crate::delivery::entry::ConversationRow;
 use crate::delivery::queue::{Membership, Read};
 use crate::delivery::report::Standing as BotStanding;
@@ -16,103 +20,9 @@ use crate::directory::{DeviceRow, UserRow};
 use crate::error::NetworkError;
 use crate::ledger::{
     DeliveryBatch, DeliveryView, DirectoryView, LedgerError, LedgerReader, Origin, Purged, ReportBatch, ReportView,
-    SenderRow, View, Writers,
+    SenderRow, View, Work, Writers,
 };
 use retaind_protocol::wire::{ConversationState, KeyPackageCount};
-
-/// What is wrong with a ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Defect {
-    /// Answers that everything is committed, and undoes it.
-    CommitsNothing,
-    /// Commits what should be undone.
-    CommitsWhatIsUndone,
-    /// A refused change stays.
-    KeepsRefused,
-    /// Messages of some sends are not written, though the conversation moves on.
-    DropsMessages,
-    /// The place of a send is not remembered.
-    ForgetsSends,
-    /// The group stays as it was.
-    ForgetsTrees,
-    /// A commit ends no membership.
-    KeepsMembers,
-    /// An added device gets no welcome.
-    DropsWelcomes,
-    /// Acknowledgements are answered and not written.
-    ForgetsCursors,
-    /// Acknowledges more than was asked for.
-    OverstatesCursors,
-    /// Deletes what somebody has not acknowledged.
-    PurgesTooMuch,
-    /// Deletes nothing.
-    PurgesNothing,
-    /// A one-time package is given out again.
-    GivesPackagesTwice,
-    /// A package that has expired is given out.
-    GivesExpired,
-    /// The policy's version does not rise.
-    KeepsVersion,
-    /// An invite that was used is as good as new.
-    ForgetsUse,
-    /// A suspended device is taken for an active one.
-    ForgetsStanding,
-    /// What a bot reports is answered and not written.
-    ForgetsReports,
-    /// Fails as a disk does: at the begin,
-    FailsToBegin,
-    /// at the n-th entry or acknowledgement of a batch,
-    FailsToWrite(u32),
-    /// at the end of a change,
-    FailsToRelease,
-    /// or at the commit.
-    FailsToCommit,
-    /// None, but other processes write it, too.
-    IsShared,
-}
-
-/// Each defect with the promises that must catch it, each on its own.
-const CAUGHT_BY: &[(Defect, &[&str])] = &[
-    (Defect::CommitsNothing, &["what_was_committed_is_there_for_whoever_opens_it_next"]),
-    (Defect::CommitsWhatIsUndone, &["a_batch_that_is_not_committed_never_was"]),
-    (Defect::KeepsRefused, &["a_refused_change_undoes_itself_only", "what_is_refused_takes_nothing_with_it"]),
-    (Defect::DropsMessages, &["places_have_no_gaps", "what_is_refused_takes_nothing_with_it"]),
-    (
-        Defect::ForgetsSends,
-        &["a_message_is_known_by_its_sender_s_name_for_it", "the_same_message_again_is_the_same_message"],
-    ),
-    (Defect::ForgetsTrees, &["the_group_is_the_one_of_the_last_entry_with_one", "a_group_goes_on_after_a_restart"]),
-    (Defect::KeepsMembers, &["a_member_gets_what_is_for_it_and_no_more", "memberships_that_are_over_are_deleted"]),
-    (Defect::DropsWelcomes, &["a_member_gets_what_is_for_it_and_no_more"]),
-    (Defect::ForgetsCursors, &["cursors_go_forward_and_never_too_far", "what_everybody_acknowledged_is_purged"]),
-    (Defect::OverstatesCursors, &["cursors_go_forward_and_never_too_far"]),
-    (
-        Defect::PurgesTooMuch,
-        &["a_purge_deletes_what_everybody_has_and_no_more", "what_everybody_acknowledged_is_purged"],
-    ),
-    (Defect::PurgesNothing, &["a_purge_deletes_what_everybody_has_and_no_more", "a_purge_ends_where_it_must"]),
-    (Defect::GivesPackagesTwice, &["a_one_time_package_goes_out_once"]),
-    (Defect::GivesExpired, &["expired_packages_are_not_given"]),
-    (
-        Defect::KeepsVersion,
-        &["every_raised_version_is_another", "what_another_process_changed_holds_for_the_next_batch"],
-    ),
-    (Defect::ForgetsUse, &["an_invite_is_found_with_its_device", "a_registration_answered_twice_is_one_device"]),
-    (
-        Defect::ForgetsStanding,
-        &["suspension_and_retention_are_found", "what_another_process_changed_holds_for_the_next_batch"],
-    ),
-    (
-        Defect::ForgetsReports,
-        &[
-            "standings_are_kept_and_found",
-            "where_a_bot_cannot_follow_nobody_speaks",
-            "a_device_that_is_not_read_commits_before_it_speaks",
-            "strict_retention_waits_for_the_bot",
-        ],
-    ),
-    (Defect::FailsToWrite(3), &["places_have_no_gaps"]),
-];
 
 /// Puts each defect into a right ledger, and shows that the contract catches it.
 pub(crate) fn each_is_caught(fresh: impl Fn() -> Box<dyn Ledger>) {
@@ -165,6 +75,10 @@ impl LedgerWriter for Writer {
             return Err(no_disk());
         }
         Ok(Box::new(Rows { batch: self.connection.begin(coming)?, defect: self.defect, written: 0 }))
+    }
+
+    fn shred(&mut self, work: &mut Work<'_>) -> Result<(), NetworkError> {
+        if self.defect == Defect::ShredsNothing { Ok(()) } else { self.connection.shred(work) }
     }
 
     fn writers(&self) -> Writers {
@@ -225,6 +139,11 @@ impl DirectoryView for Rows<'_> {
         invite(code: &CodeHash) -> Option<InviteRow>;
         count_key_packages(device: i64, now: Moment) -> KeyPackageCount;
     }
+
+    fn last_resort_key_package(&self, device: i64, now: Moment) -> Result<Option<Vec<u8>>, LedgerError> {
+        let now = if self.has(Defect::GivesExpired) { Moment::of_micros(0) } else { now };
+        self.batch.last_resort_key_package(device, now)
+    }
 }
 
 impl DeliveryView for Rows<'_> {
@@ -242,6 +161,29 @@ impl DeliveryView for Rows<'_> {
         states(device: i64, after: &str, most: usize) -> Vec<ConversationState>;
         blob(blob: &BlobId) -> Option<BlobRow>;
         unfinished_blobs(device: i64) -> usize;
+    }
+
+    fn stored(&self, device: i64) -> Result<Stored, LedgerError> {
+        if self.has(Defect::CountsNoBlobs) { Ok(Stored::default()) } else { self.batch.stored(device) }
+    }
+
+    fn old_blobs(
+        &self,
+        upload: Upload,
+        before: Moment,
+        after: Option<(Moment, BlobId)>,
+        most: usize,
+    ) -> Result<Vec<OldBlob>, LedgerError> {
+        let before = if self.has(Defect::AgesBlobs) { Moment::of_micros(i64::MAX) } else { before };
+        let mut old = self.batch.old_blobs(upload, before, after, most)?;
+        if self.has(Defect::ForgetsBots) {
+            old.iter_mut().filter(|old| old.named == Named::Unretained).for_each(|old| old.named = Named::Retained);
+        }
+        Ok(old)
+    }
+
+    fn unretained_since(&self) -> Result<Option<Moment>, LedgerError> {
+        if self.has(Defect::ForgetsBots) { Ok(None) } else { self.batch.unretained_since() }
     }
 }
 
@@ -267,6 +209,7 @@ impl DirectoryBatch for Rows<'_> {
     written! {
         set_setting(key: &str, value: &[u8]) -> ();
         insert_sender(suite: u16, sender: &SenderRow) -> ();
+        replace_sender_secret(suite: u16, secret: &[u8]) -> ();
         insert_user(user: &UserName, role: Role) -> ();
         set_password(user: &str, hash: &str, origin: Origin) -> ();
         set_retention(users: &[UserName]) -> ();
@@ -309,6 +252,19 @@ impl DeliveryBatch for Rows<'_> {
         insert_conversation(id: &ConversationId, suite: u16) -> i64;
         insert_blob(blob: &BlobId, row: BlobRow, at: Moment) -> ();
         finish_blob(blob: &BlobId, device: i64) -> ();
+    }
+
+    fn name_blob(&mut self, blob: &BlobId, sender: i64, conversation: i64, seq: u64) -> Result<(), LedgerError> {
+        let owner = self.batch.blob(blob)?.map_or(sender, |row| row.device);
+        match self.defect {
+            Defect::ForgetsNames => Ok(()),
+            Defect::BelievesNames => self.batch.name_blob(blob, owner, conversation, seq),
+            _ => self.batch.name_blob(blob, sender, conversation, seq),
+        }
+    }
+
+    fn delete_blob(&mut self, blob: &BlobId) -> Result<(), LedgerError> {
+        if self.has(Defect::KeepsBlobs) { Ok(()) } else { self.batch.delete_blob(blob) }
     }
 
     fn append(&mut self, conversation: i64, entry: &Entry<'_>) -> Result<(), LedgerError> {
