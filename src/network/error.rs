@@ -40,6 +40,14 @@ pub enum NetworkError {
     /// The given or made certificate cannot be used.
     #[error("the network's certificate cannot be used: {0}")]
     Certificate(String),
+    /// Devices would refuse the given certificate.
+    #[error("no device would accept the network's certificate for `{name}`, the name in its invites: {why}")]
+    NotAccepted {
+        /// The name that devices look for in it.
+        name: String,
+        /// Why not, and the remedy.
+        why: String,
+    },
     /// A suite that this build does not know.
     #[error("MLS cipher suite `{0}` is not allowed here: 7 (P-384) and 5 (P-521) are")]
     CipherSuite(u16),
@@ -108,6 +116,7 @@ impl Faulty for NetworkError {
             Self::Schema(why) if why.fault() != Fault::Configuration => Fault::Temporary,
             Self::Schema(_)
             | Self::Certificate(_)
+            | Self::NotAccepted { .. }
             | Self::CipherSuite(_)
             | Self::NetworkId { .. }
             | Self::NetworkName(_)
