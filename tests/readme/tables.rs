@@ -152,6 +152,7 @@ fn events() -> Vec<Event> {
         | Event::SwitchBoardDown { .. }
         | Event::PipelineStalled { .. }
         | Event::S3Failed { .. }
+        | Event::ShipStalled { .. }
         | Event::UnknownFallbackKey { .. }
         | Event::MessageGap { .. }
         | Event::Undecryptable { .. }
@@ -179,6 +180,7 @@ fn events() -> Vec<Event> {
         Event::SwitchBoardDown { minutes: 0 },
         Event::PipelineStalled { stage: "", minutes: 0 },
         Event::S3Failed { file: text(), error: text() },
+        Event::ShipStalled { minutes: 1, error: text() },
         Event::UnknownFallbackKey { conversation, seq: 0 },
         Event::MessageGap { conversation, from: 0, to: 0 },
         Event::Undecryptable { conversation, seq: 0, reason: text() },
@@ -228,6 +230,7 @@ fn every_reason_not_to_be_ready_is_in_the_manual() {
         | Reason::StageStalled
         | Reason::DiskFull
         | Reason::DiskUnknown { .. }
+        | Reason::ShipStalled
         | Reason::QueueParked { .. }
         | Reason::ConversationsLost { .. }
         | Reason::QueueUnknown => true,
@@ -241,6 +244,7 @@ fn every_reason_not_to_be_ready_is_in_the_manual() {
         Reason::StageStalled,
         Reason::DiskFull,
         Reason::DiskUnknown { directory: "state" },
+        Reason::ShipStalled,
         Reason::QueueParked { files: 1 },
         Reason::ConversationsLost { conversations: 1 },
         Reason::QueueUnknown,
