@@ -81,8 +81,8 @@
 //!   the invite or the configuration; nothing else is trusted. Before log-in a connection may hold some KiB of memory,
 //!   for seconds.
 //! - **A member device** may send anything. Frames, contents, names and attachments go through bounded decoders;
-//!   what cannot be read is a record with its ciphertext, never a crash and never a gap. Times that it claims are recorded as
-//!   claims. What it claims of a file hides nothing: what the key opens is kept under its true size and hash, with the claim
+//!   what cannot be read is a record with its ciphertext, never a crash and never a gap. A record is one line for every reader
+//!   of lines, and a name of a file one that any list can carry, whatever it sent. Times that it claims are recorded as claims. What it claims of a file hides nothing: what the key opens is kept under its true size and hash, with the claim
 //!   beside them, and what it does not open is kept as ciphertext. It cannot act as another device: MLS authenticates the
 //!   sender, log-in the connection. It cannot fill the disk that the archive shares: attachments have quotas, rates and an end,
 //!   and the network takes nothing more while the bot still has room. It cannot use up the key packages of others, nor begin
@@ -102,6 +102,9 @@
 //!   default); without one it is as open as the bucket is. S3 cannot alter an object unnoticed where it is encrypted. The bot's
 //!   role may put objects and make data keys, and needs nothing else: a thief of it can add objects, but neither read nor
 //!   delete any, nor replace one where the bucket's policy denies that (`config/iam/bucket-policy.json`) or objects are locked.
+//!   What answers in AWS's place (a proxy, another store) can keep files from being stored, but not silently: a stall is an
+//!   event and a reason not to be ready, whatever the answer is. With `RETAIND_S3_BUCKET_OWNER` a bucket of the same name that
+//!   another account has made gets nothing.
 //! - **A process of the host** can ask the health endpoint ([`report::health`]): it gets counts, and can keep others from
 //!   asking for some seconds; it cannot slow or stop the bot.
 //! - **The registry of the image** ([`report::updates`]) learns the image's name and that a bot runs here. It can claim newer

@@ -300,7 +300,7 @@ async fn a_bot_whose_stage_has_failed_says_so_as_long_as_it_lives() {
     let harness = Harness::start();
     let bot = harness.bot().await;
     let counters = bot.counters.clone();
-    assert_eq!(counters.status.standing(), Standing { receiving: Receiving::Now, stages: Stages::Work });
+    assert_eq!(counters.status.standing(), Standing { receiving: Receiving::Now, ..Standing::default() });
     let mut alice = harness.device("alice").await;
     let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
     alice.send(&room, &text("one")).await.unwrap();

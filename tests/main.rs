@@ -22,6 +22,7 @@ mod disk;
 mod docker;
 mod faults;
 mod health;
+mod input;
 mod interop;
 mod logs;
 mod network;

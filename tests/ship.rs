@@ -19,8 +19,7 @@ use retaind::bot::state::{self, Queue};
 use retaind::core::fault::{self, Faulty};
 use retaind::core::pause::Growth;
 use retaind::device::store::{Access as StateAccess, STEPS, Store, StoreError};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 
 use crate::support::aws::fault::{Fault, On, Times};
 use crate::support::aws::moto::{Moto, allow};
@@ -29,6 +28,7 @@ use crate::support::aws::readers::{self, Reader};
 use crate::support::aws::{Access, REGION};
 use crate::support::traffic::Dice;
 
+mod verdicts;
 const BUCKET: &str = "archive";
 const FOLDER: &str = "evidence/2026";
 const SOON: Growth = Growth::doubling(Duration::from_millis(20), Duration::from_millis(100));

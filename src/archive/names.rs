@@ -19,13 +19,13 @@ pub const BASENAME_BYTES_MAX: usize = 200;
 const EXTENSION_BYTES_MAX: usize = 32;
 const MICROS_PER_MILLI: i64 = 1000;
 
-/// Whether message files may be called after it: at most [`BASENAME_BYTES_MAX`] bytes, no slash, no control character, no
-/// dot in front.
+/// Whether message files may be called after it: at most [`BASENAME_BYTES_MAX`] bytes, no slash, no control or hidden
+/// character, no dot in front.
 pub fn is_base_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= BASENAME_BYTES_MAX
         && !name.starts_with('.')
-        && !name.chars().any(|c| c == '/' || c.is_control())
+        && !name.chars().any(|c| c == '/' || c.is_control() || is_hidden(c))
 }
 
 /// `yyyyMMddHHmmssSSS` in UTC.
@@ -95,12 +95,23 @@ pub fn clean(original: &str, room: usize) -> String {
 }
 
 fn is_harmless(c: char) -> bool {
-    // changes of direction, and characters that some programs take for a line break or do not show
-    let hidden = matches!(
-        c,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
-    );
-    !c.is_control() && !hidden && !matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*' | '\\' | '/')
+    !c.is_control() && !is_hidden(c) && !matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*' | '\\' | '/')
+}
+
+/// Whether a name with this character looks like one without it, or cannot be listed: characters that do not show (Unicode's
+/// `Default_Ignorable_Code_Point`), changes of direction, line separators, marks of annotations, and what is no character at
+/// all, of which XML, and so a list of S3, cannot carry U+FFFE and U+FFFF. Spaces show, whatever their width.
+pub fn is_hidden(c: char) -> bool {
+    // the last two places of each plane
+    let no_character = u32::from(c) & 0xfffe == 0xfffe;
+    no_character
+        || matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+                | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 #[cfg(test)]
@@ -131,9 +142,27 @@ mod tests {
             ("gpj.\u{202e}exe", "gpj._exe"),
             ("a\u{2028}b\u{61c}c\u{feff}", "a_b_c_"),
             ("日本語.pdf", "日本語.pdf"),
+            ("a\u{fffe}b\u{ffff}c\u{1fffe}d\u{10ffff}.pdf", "a_b_c_d_.pdf"),
+            ("a\u{200b}\u{ad}\u{2060}\u{fdd0}\u{e0041}b", "a_____b"),
+            ("報告書\u{3000}最終\u{202f}1.pdf", "報告書\u{3000}最終\u{202f}1.pdf"),
         ] {
             assert_eq!(clean(hostile, 200), cleaned, "{hostile:?}");
         }
+    }
+
+    /// XML 1.0, `Char`, without the control characters that it allows.
+    fn is_carried_by_xml(c: char) -> bool {
+        matches!(c, ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}') && !c.is_control()
+    }
+
+    #[test]
+    fn whatever_a_name_holds_a_list_of_the_bucket_can_carry_it() {
+        for c in '\0'..=char::MAX {
+            let name = clean(&format!("a{c}b"), 200);
+            assert!(name.chars().all(is_carried_by_xml), "U+{:04X}", u32::from(c));
+            assert_eq!(name, clean(&name, 200), "U+{:04X}: cleaned twice", u32::from(c));
+        }
+        assert!(!is_base_name("archive\u{ffff}") && !is_base_name("\u{200b}archive") && is_base_name("archiv é"));
     }
 
     #[test]

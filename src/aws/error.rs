@@ -4,6 +4,10 @@
 //! operator learns from a refusal which line of which policy is missing. AWS's texts are at the end, in quotes; they name
 //! principals and ARNs, never keys or content.
 
+#[cfg(test)]
+mod tests;
+mod words;
+
 use std::fmt;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -12,10 +16,34 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use retaind_core::fault::{Fault, Faulty, chain};
 use thiserror::Error;
 
-/// Longest text of AWS that is quoted, in characters.
-const MESSAGE_CHARS_MAX: usize = 500;
-/// Longest error code that is quoted, in characters; AWS's longest has about 50.
-const CODE_CHARS_MAX: usize = 100;
+use self::words::{CODE_CHARS_MAX, printable};
+
+/// What the SDK says of a profile that this build has no sign-in for.
+const LEFT_OUT: &str = "cargo feature";
+/// And what we say.
+const NO_SIGN_IN: &str = "the AWS profile signs in by IAM Identity Center (`sso_session`, `sso_start_url`) or by `login_session`, \
+    which needs a person at a browser and is not supported: use a profile with keys, `role_arn`, `credential_process` or \
+    `web_identity_token_file`, or a role of the host";
+/// Parts of codes that concern the whole bucket, account or key.
+const OF_ALL_OBJECTS: [&str; 7] =
+    ["Account", "Bucket", "DisabledException", "KMS", "NotImplemented", "Quota", "StorageFull"];
+/// Codes of S3, and of what speaks its protocol, that concern one object and no other.
+const OF_ONE_OBJECT: [&str; 14] = [
+    "EntityTooLarge",
+    "EntityTooSmall",
+    "InvalidObjectName",
+    "InvalidObjectState",
+    "InvalidPart",
+    "InvalidPartOrder",
+    "InvalidTag",
+    "InvalidURI",
+    "KeyTooLongError",
+    "MetadataTooLarge",
+    "UserKeyMustBeSpecified",
+    "XMinioInvalidObjectName",
+    "XMinioObjectExistsAsDirectory",
+    "XMinioParentIsObject",
+];
 
 /// A call, in an operator's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +71,7 @@ impl fmt::Display for Call {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AwsError {
     /// IAM, a bucket policy or a key policy denies it.
-    #[error("{call} is not permitted: allow it in the policy of the bot's role ({message})")]
+    #[error("{call} is not permitted: {} ({message})", words::remedy(message))]
     Denied {
         /// The call that failed.
         call: Call,
@@ -79,6 +107,16 @@ pub enum AwsError {
         /// The call that failed.
         call: Call,
         /// What is wrong with the credentials.
+        message: String,
+    },
+    /// The host's clock is too far from AWS's, so that no signature is valid.
+    #[error(
+        "{call} was refused because the clock of this host differs too much from AWS's: set it, by NTP ({message})"
+    )]
+    Clock {
+        /// The call that failed.
+        call: Call,
+        /// AWS's text, and its time.
         message: String,
     },
     /// A condition of the request was not met: the object exists.
@@ -120,10 +158,12 @@ pub enum AwsError {
 impl AwsError {
     /// The error with status and code of AWS's answer, and without its text: a text of S3 can hold the key of an object, and
     /// with it the name of an attachment.
+    /// Texts that cannot hold one stay: an attachment's key has `attachment_` in it, however it is written.
     pub(super) fn without_words(mut self) -> Self {
         let (Self::Denied { message, .. }
         | Self::Missing { message, .. }
         | Self::Credentials { message, .. }
+        | Self::Clock { message, .. }
         | Self::Precondition { message, .. }
         | Self::Throttled { message, .. }
         | Self::Away { message, .. }
@@ -131,13 +171,50 @@ impl AwsError {
         else {
             return self;
         };
-        // an error without an answer (connection refused, no credentials) names no object
-        if message.starts_with("HTTP ")
-            && let Some(end) = message.find(": ")
-        {
+        if message.to_ascii_lowercase().contains("attachment") {
+            let end = words::head(message).len();
             message.truncate(end);
         }
         self
+    }
+
+    /// Equal for errors of one cause: without ids of requests, and without AWS's words, which can name an object.
+    pub fn kind(&self) -> String {
+        let (call, what) = match self {
+            Self::WrongRegion { call, right, .. } => (call, right.as_deref().unwrap_or_default()),
+            // the time is AWS's
+            Self::Clock { call, .. } => (call, ""),
+            Self::Denied { call, message }
+            | Self::Missing { call, message }
+            | Self::Credentials { call, message }
+            | Self::Precondition { call, message }
+            | Self::Throttled { call, message }
+            | Self::Away { call, message }
+            | Self::Refused { call, message, .. } => (call, words::lasting(message)),
+        };
+        format!("{:?} {call} {what}", std::mem::discriminant(self))
+    }
+
+    /// Is it about this one object, so that others may be stored all the same?
+    pub fn is_of_one_object(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if OF_ONE_OBJECT.contains(&code.as_str()))
+    }
+
+    /// Is it certainly about the whole bucket, account or key?
+    pub fn is_of_all_objects(&self) -> bool {
+        match self {
+            Self::Refused { code, message, .. } => {
+                OF_ALL_OBJECTS.iter().any(|part| code.contains(part)) || message.starts_with("HTTP 5")
+            }
+            Self::Precondition { .. } => false,
+            Self::Denied { .. }
+            | Self::WrongRegion { .. }
+            | Self::Missing { .. }
+            | Self::Credentials { .. }
+            | Self::Clock { .. }
+            | Self::Throttled { .. }
+            | Self::Away { .. } => true,
+        }
     }
 
     /// May the call have been carried out although it failed?
@@ -156,16 +233,26 @@ impl AwsError {
             // the SDK's own text is only "dispatch failure"
             None => ("", chain(error).to_string()),
         };
+        if response.is_none() && message.contains(LEFT_OUT) {
+            return Self::Credentials { call, message: NO_SIGN_IN.to_owned() };
+        }
         let status = response.map(|response| response.status().as_u16());
         let words = printable(code, CODE_CHARS_MAX);
-        let message = shortened(&message, &words, status);
+        let is_expired = ["Signature expired", "Signature not yet current"].iter().any(|text| message.contains(text));
+        let message = words::quoted(response, &words, &message);
         let header = |name| Some(printable(response?.headers().get(name)?, CODE_CHARS_MAX));
         match (status, code) {
             (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException")
             | (Some(301 | 307), _) => Self::WrongRegion { call, setting, right: header("x-amz-bucket-region") },
+            (_, "RequestTimeTooSkewed" | "RequestInTheFuture") => {
+                Self::Clock { call, message: told_at(message, header("date")) }
+            }
+            (_, "SignatureDoesNotMatch" | "InvalidSignatureException") if is_expired => {
+                Self::Clock { call, message: told_at(message, header("date")) }
+            }
             (_, "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired")
             | (_, "InvalidAccessKeyId" | "InvalidClientTokenId" | "UnrecognizedClientException")
-            | (_, "RequestTimeTooSkewed" | "InvalidToken" | "MissingAuthenticationToken")
+            | (_, "InvalidToken" | "MissingAuthenticationToken")
             | (_, "SignatureDoesNotMatch" | "InvalidSignatureException") => Self::Credentials { call, message },
             (
                 _,
@@ -187,7 +274,11 @@ impl AwsError {
             | (_, "BadDigest" | "InvalidDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch") => {
                 Self::Away { call, message }
             }
-            (Some(400..=499), _) => Self::Refused { call, code: words, message },
+            // a store that cannot do it, or has no room: asking again changes nothing before somebody does
+            (Some(400..=499 | 501 | 507), _) => {
+                let code = if words.is_empty() { "no code".to_owned() } else { words };
+                Self::Refused { call, code, message }
+            }
             _ if message.contains("credentials") => Self::Credentials { call, message },
             _ => Self::Away { call, message },
         }
@@ -197,8 +288,10 @@ impl AwsError {
 impl Faulty for AwsError {
     fn fault(&self) -> Fault {
         match self {
-            // credentials of a role are renewed without anybody's doing
-            Self::Throttled { .. } | Self::Away { .. } | Self::Credentials { .. } => Fault::Temporary,
+            // credentials of a role are renewed, and clocks set, without anybody's doing
+            Self::Throttled { .. } | Self::Away { .. } | Self::Credentials { .. } | Self::Clock { .. } => {
+                Fault::Temporary
+            }
             // a policy, a key, a bucket or a setting; after that the same call works
             Self::Denied { .. } | Self::WrongRegion { .. } | Self::Missing { .. } | Self::Refused { .. } => {
                 Fault::Configuration
@@ -209,19 +302,9 @@ impl Faulty for AwsError {
     }
 }
 
-/// Removes line breaks, for the log.
-fn printable(text: &str, chars_max: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(chars_max).collect()
-}
-
-fn shortened(message: &str, code: &str, status: Option<u16>) -> String {
-    let mut text = printable(message, MESSAGE_CHARS_MAX);
-    if !code.is_empty() {
-        text = if text.is_empty() { code.to_owned() } else { format!("{code}: {text}") };
-    }
-    match status {
-        Some(status) if text.is_empty() => format!("HTTP {status}"),
-        Some(status) => format!("HTTP {status}, {text}"),
-        None => text,
+fn told_at(message: String, time: Option<String>) -> String {
+    match time {
+        Some(time) => format!("{message}; AWS's time is `{time}`"),
+        None => message,
     }
 }

@@ -17,6 +17,7 @@ pub mod probe;
 pub mod s3;
 pub mod secrets;
 pub mod sns;
+pub mod sse;
 
 use std::time::Duration;
 

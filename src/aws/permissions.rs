@@ -20,14 +20,24 @@ pub enum Feature {
     CloudWatch,
     /// S3 Object Lock.
     ObjectLock,
+    /// Encryption by S3 under a KMS key.
+    ServerSide,
     /// The generated password in the secret.
     StorePassword,
 }
 
 impl Feature {
     /// All features.
-    pub const ALL: [Self; 7] =
-        [Self::Secrets, Self::S3, Self::Kms, Self::Sns, Self::CloudWatch, Self::ObjectLock, Self::StorePassword];
+    pub const ALL: [Self; 8] = [
+        Self::Secrets,
+        Self::S3,
+        Self::Kms,
+        Self::Sns,
+        Self::CloudWatch,
+        Self::ObjectLock,
+        Self::ServerSide,
+        Self::StorePassword,
+    ];
 
     /// Name of the policy in `config/iam/` that is enough for it.
     pub fn policy(self) -> &'static str {
@@ -38,6 +48,7 @@ impl Feature {
             Self::Sns => "sns.json",
             Self::CloudWatch => "cloudwatch.json",
             Self::ObjectLock => "object-lock.json",
+            Self::ServerSide => "sse-kms.json",
             Self::StorePassword => "store-password.json",
         }
     }
@@ -57,6 +68,7 @@ impl fmt::Display for Feature {
             Self::Sns => "events to SNS",
             Self::CloudWatch => "metrics to CloudWatch",
             Self::ObjectLock => "Object Lock",
+            Self::ServerSide => "encryption by S3 under a KMS key",
             Self::StorePassword => "the generated password in the secret",
         })
     }
@@ -168,6 +180,26 @@ pub(crate) static GET_LOCK_CONFIGURATION: Permission = Permission {
     need: Need::OptIn,
 };
 
+/// A data key for each object that S3 encrypts; only by way of S3.
+pub(crate) static SSE_DATA_KEY: Permission = Permission {
+    feature: Feature::ServerSide,
+    sid: "EncryptInS3",
+    action: "kms:GenerateDataKey",
+    resource: "arn:aws:kms:REGION:ACCOUNT:key/KEY-ID",
+    condition: Some(("kms:ViaService", &["s3.REGION.amazonaws.com"])),
+    need: Need::OptIn,
+};
+
+/// What S3 needs to put the parts of an upload together; only by way of S3.
+pub(crate) static SSE_DECRYPT: Permission = Permission {
+    feature: Feature::ServerSide,
+    sid: "JoinPartsInS3",
+    action: "kms:Decrypt",
+    resource: "arn:aws:kms:REGION:ACCOUNT:key/KEY-ID",
+    condition: Some(("kms:ViaService", &["s3.REGION.amazonaws.com"])),
+    need: Need::OptIn,
+};
+
 /// Storing the generated password in the secret.
 pub(crate) static PUT_SECRET: Permission = Permission {
     feature: Feature::StorePassword,
@@ -179,7 +211,7 @@ pub(crate) static PUT_SECRET: Permission = Permission {
 };
 
 /// All permissions.
-pub static PERMISSIONS: [&Permission; 9] = [
+pub static PERMISSIONS: [&Permission; 11] = [
     &GET_SECRET,
     &PUT_OBJECT,
     &DATA_KEY,
@@ -188,5 +220,7 @@ pub static PERMISSIONS: [&Permission; 9] = [
     &PUT_RETENTION,
     &PUT_LEGAL_HOLD,
     &GET_LOCK_CONFIGURATION,
+    &SSE_DATA_KEY,
+    &SSE_DECRYPT,
     &PUT_SECRET,
 ];

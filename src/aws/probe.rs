@@ -21,6 +21,7 @@ use aws_smithy_types::DateTime;
 use data_encoding::HEXLOWER;
 
 use super::permissions::{self, Permission};
+use super::sse::ServerSide;
 use super::{Aws, AwsError, Call, s3};
 
 /// Prefix of the names of uploads that are begun and aborted.
@@ -70,6 +71,10 @@ pub struct Place<'a> {
     pub region: &'a str,
     /// Key prefix without a trailing slash.
     pub folder: Option<&'a str>,
+    /// Encryption by S3.
+    pub sse: Option<&'a ServerSide>,
+    /// The account that the bucket must belong to.
+    pub owner: Option<&'a str>,
 }
 
 impl Place<'_> {
@@ -124,9 +129,17 @@ async fn begin_and_abort(
     action: &'static str,
     change: impl FnOnce(CreateMultipartUploadFluentBuilder) -> CreateMultipartUploadFluentBuilder,
 ) -> Outcome {
-    let client = s3::client(aws, place.region);
+    let client = s3::client(aws, place.region, place.bucket);
     let key = place.key(&name());
-    let begin = client.create_multipart_upload().bucket(place.bucket).key(&key);
+    let owner = || place.owner.map(str::to_owned);
+    let begin = client
+        .create_multipart_upload()
+        .bucket(place.bucket)
+        .key(&key)
+        .set_server_side_encryption(place.sse.map(ServerSide::algorithm))
+        .set_ssekms_key_id(place.sse.and_then(ServerSide::key))
+        .set_ssekms_encryption_context(place.sse.and_then(ServerSide::context))
+        .set_expected_bucket_owner(owner());
     // for an upload that will be locked, S3 requires the checksum algorithm of its parts
     let begun = change(begin.checksum_algorithm(ChecksumAlgorithm::Crc32)).send().await;
     let begun = match begun {
@@ -136,7 +149,8 @@ async fn begin_and_abort(
         }
     };
     let Some(id) = begun.upload_id else { return Outcome::WorksBut("S3 gave the upload no id".to_owned()) };
-    match client.abort_multipart_upload().bucket(place.bucket).key(&key).upload_id(id).send().await {
+    let abort = client.abort_multipart_upload().bucket(place.bucket).key(&key).upload_id(id);
+    match abort.set_expected_bucket_owner(owner()).send().await {
         Ok(_) => Outcome::Works,
         Err(error) => {
             let call = Call::new("s3:AbortMultipartUpload", place.objects());
@@ -148,11 +162,21 @@ async fn begin_and_abort(
     }
 }
 
+/// May S3 encrypt objects under the key of KMS for the bot? As [`put_object`], which asks for it as well: this one says whose
+/// permission it is. Decrypting, which S3 does where an upload has several parts, cannot be tried without one.
+pub async fn put_encrypted(aws: &Aws, place: Place<'_>) -> Option<Probe> {
+    let permission = &permissions::SSE_DATA_KEY;
+    let ServerSide::Kms { key, .. } = place.sse? else { return None };
+    let outcome = begin_and_abort(aws, place, permission.action, |request| request).await;
+    Some(Probe::new(permission, key.as_deref().unwrap_or("alias/aws/s3"), outcome))
+}
+
 /// Does the bucket allow locks at all?
 pub async fn lock_configuration(aws: &Aws, place: Place<'_>) -> Probe {
     let permission = &permissions::GET_LOCK_CONFIGURATION;
     let call = Call::new(permission.action, place.bucket);
-    let answer = s3::client(aws, place.region).get_object_lock_configuration().bucket(place.bucket).send().await;
+    let ask = s3::client(aws, place.region, place.bucket).get_object_lock_configuration().bucket(place.bucket);
+    let answer = ask.set_expected_bucket_owner(place.owner.map(str::to_owned)).send().await;
     let outcome = match answer {
         Ok(answer) => {
             let enabled = answer.object_lock_configuration.and_then(|configuration| configuration.object_lock_enabled);
@@ -236,6 +260,7 @@ fn refused_is_permitted(error: AwsError) -> Outcome {
         | AwsError::WrongRegion { .. }
         | AwsError::Missing { .. }
         | AwsError::Credentials { .. }
+        | AwsError::Clock { .. }
         | AwsError::Precondition { .. }
         | AwsError::Throttled { .. }
         | AwsError::Away { .. } => Outcome::Fails(error),

@@ -27,6 +27,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
 use data_encoding::BASE64;
 
+use super::sse::ServerSide;
 use super::{Aws, AwsError, Call};
 use retaind_core::clock::SystemClock;
 
@@ -108,11 +109,11 @@ impl fmt::Display for LegalHold {
 }
 
 /// A client for a region: no retries of its own, path style where the endpoint is a custom one.
-pub(super) fn client(aws: &Aws, region: &str) -> Client {
-    client_with(aws, region, REQUEST_TIMEOUT)
+pub(super) fn client(aws: &Aws, region: &str, bucket: &str) -> Client {
+    client_with(aws, region, bucket, REQUEST_TIMEOUT)
 }
 
-fn client_with(aws: &Aws, region: &str, request_timeout: Duration) -> Client {
+fn client_with(aws: &Aws, region: &str, bucket: &str, request_timeout: Duration) -> Client {
     let config = aws.in_region(region);
     let custom = config.endpoint_url().is_some() || aws.has_own_endpoint("s3");
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(request_timeout).build();
@@ -120,9 +121,19 @@ fn client_with(aws: &Aws, region: &str, request_timeout: Duration) -> Client {
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .force_path_style(custom)
+        // an access point has a host of its own everywhere
+        .force_path_style(custom && !is_arn(bucket))
         .build();
     Client::from_conf(config)
+}
+
+fn is_arn(bucket: &str) -> bool {
+    bucket.starts_with("arn:")
+}
+
+/// The objects of a bucket, or of an access point, below a prefix, as policies name them.
+pub(super) fn objects(bucket: &str, prefix: &str) -> String {
+    if is_arn(bucket) { format!("{bucket}/object/{prefix}*") } else { format!("arn:aws:s3:::{bucket}/{prefix}*") }
 }
 
 /// An object to be made.
@@ -149,6 +160,8 @@ pub struct Bucket {
     name: String,
     prefix: String,
     lock: Option<ObjectLock>,
+    sse: Option<ServerSide>,
+    owner: Option<String>,
 }
 
 impl Bucket {
@@ -162,7 +175,20 @@ impl Bucket {
         request_timeout: Duration,
     ) -> Self {
         let prefix = folder.map(|folder| format!("{folder}/")).unwrap_or_default();
-        Self { client: client_with(aws, region, request_timeout), name: name.to_owned(), prefix, lock }
+        let client = client_with(aws, region, name, request_timeout);
+        Self { client, name: name.to_owned(), prefix, lock, sse: None, owner: None }
+    }
+
+    /// Asks S3 to encrypt each object.
+    #[must_use]
+    pub fn encrypted(self, sse: Option<ServerSide>) -> Self {
+        Self { sse, ..self }
+    }
+
+    /// Only while the bucket belongs to this account: one of the same name that another has made gets nothing.
+    #[must_use]
+    pub fn owned_by(self, owner: Option<String>) -> Self {
+        Self { owner, ..self }
     }
 
     /// The key of a file of this name.
@@ -172,7 +198,7 @@ impl Bucket {
 
     fn call(&self, action: &'static str) -> Call {
         // not the key: an attachment's name is content
-        Call::new(action, format!("arn:aws:s3:::{}/{}*", self.name, self.prefix))
+        Call::new(action, objects(&self.name, &self.prefix))
     }
 
     fn failed<E>(&self, action: &'static str) -> impl Fn(SdkError<E, HttpResponse>) -> AwsError
@@ -200,6 +226,10 @@ impl Bucket {
             .set_object_lock_mode(mode)
             .set_object_lock_retain_until_date(until)
             .set_object_lock_legal_hold_status(self.lock.as_ref().and_then(ObjectLock::hold))
+            .set_server_side_encryption(self.sse.as_ref().map(ServerSide::algorithm))
+            .set_ssekms_key_id(self.sse.as_ref().and_then(ServerSide::key))
+            .set_ssekms_encryption_context(self.sse.as_ref().and_then(ServerSide::context))
+            .set_expected_bucket_owner(self.owner.clone())
             .body(ByteStream::from(body))
             .customize()
             .disable_payload_signing();
@@ -220,7 +250,11 @@ impl Bucket {
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .set_object_lock_mode(mode)
             .set_object_lock_retain_until_date(until)
-            .set_object_lock_legal_hold_status(self.lock.as_ref().and_then(ObjectLock::hold));
+            .set_object_lock_legal_hold_status(self.lock.as_ref().and_then(ObjectLock::hold))
+            .set_server_side_encryption(self.sse.as_ref().map(ServerSide::algorithm))
+            .set_ssekms_key_id(self.sse.as_ref().and_then(ServerSide::key))
+            .set_ssekms_encryption_context(self.sse.as_ref().and_then(ServerSide::context))
+            .set_expected_bucket_owner(self.owner.clone());
         let answer = begin.send().await.map_err(self.failed("s3:PutObject"))?;
         answer.upload_id.ok_or_else(|| self.odd("an upload without an id was begun"))
     }
@@ -245,6 +279,7 @@ impl Bucket {
             .part_number(number)
             .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .checksum_sha256(&sha256)
+            .set_expected_bucket_owner(self.owner.clone())
             .body(ByteStream::from(body))
             .customize()
             .disable_payload_signing();
@@ -270,6 +305,7 @@ impl Bucket {
             .upload_id(upload)
             .multipart_upload(parts)
             .if_none_match("*")
+            .set_expected_bucket_owner(self.owner.clone())
             .customize()
             .config_override(aws_sdk_s3::config::Builder::default().timeout_config(timeouts));
         let answer = complete.send().await.map_err(self.failed("s3:PutObject"))?;
@@ -280,12 +316,14 @@ impl Bucket {
     /// Aborts a multi-part upload, which deletes its parts.
     pub async fn abort(&self, key: &str, upload: &str) -> Result<(), AwsError> {
         let abort = self.client.abort_multipart_upload().bucket(&self.name).key(key).upload_id(upload);
+        let abort = abort.set_expected_bucket_owner(self.owner.clone());
         abort.send().await.map(drop).map_err(self.failed("s3:AbortMultipartUpload"))
     }
 
     /// User metadata of an object; `None` if it does not exist. Needs `s3:GetObject`, which the bot can do without.
     pub async fn head(&self, key: &str) -> Result<Option<HashMap<String, String>>, AwsError> {
-        match self.client.head_object().bucket(&self.name).key(key).send().await {
+        let head = self.client.head_object().bucket(&self.name).key(key);
+        match head.set_expected_bucket_owner(self.owner.clone()).send().await {
             Ok(answer) => Ok(Some(answer.metadata.unwrap_or_default())),
             Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
             Err(error) => Err(self.failed("s3:GetObject")(error)),
@@ -293,7 +331,8 @@ impl Bucket {
     }
 
     fn has_etag(&self, etag: Option<&str>) -> Result<String, AwsError> {
-        etag.map(str::to_owned).ok_or_else(|| self.odd("S3 confirmed, but named no ETag"))
+        etag.map(str::to_owned)
+            .ok_or_else(|| self.odd("S3 confirmed, but named no ETag: does a proxy answer in its place?"))
     }
 
     /// If S3 returns a checksum, it must be that of the bytes sent.
@@ -309,6 +348,9 @@ impl Bucket {
         AwsError::Away { call: self.call("s3:PutObject"), message: message.to_owned() }
     }
 }
+
+#[cfg(test)]
+mod sent;
 
 #[cfg(test)]
 mod tests {

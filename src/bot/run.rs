@@ -35,8 +35,9 @@ use crate::files::{FilesError, Names};
 use crate::grace::{Grace, Part};
 use crate::passwords::{self, Opened, Passwords};
 use crate::segment::RotationLimits;
-use crate::ship::runner::{News, Runner, Watcher};
-use crate::ship::{self, Bell, Destination, LocalDestination, ShipError, ShipItem, ShipKind, Shipped};
+use crate::ship::runner::Runner;
+use crate::ship::watch::ShipWatch;
+use crate::ship::{self, Bell, Destination, LocalDestination, ShipError, Shipped};
 use crate::source::{Bot, LogIn, Phase, Pulses, Session, Source, Surroundings, Trouble};
 use crate::state::{self, Queue};
 use crate::watchdog::{self, Gone, Halt, Network, Stalled, Watchdog};
@@ -172,12 +173,14 @@ pub struct Shipping {
     pub backoff: Growth,
     /// How long a stop may take until what is not shipped waits for the next start.
     pub grace: Grace,
+    /// How long nothing may be stored although files wait, before operators are told.
+    pub stalls_after: Duration,
 }
 
 impl Shipping {
     /// To a destination, with the default pauses and grace time.
     pub fn to(destination: Arc<dyn Destination>) -> Self {
-        Self { destination, backoff: ship::PAUSES, grace: Grace::default() }
+        Self { destination, backoff: ship::PAUSES, grace: Grace::default(), stalls_after: ship::STALLS_AFTER }
     }
 
     /// To the local disk: files stay where they are.
@@ -352,7 +355,11 @@ impl Stages {
             destination: shipping.destination,
             disk,
             backoff: shipping.backoff,
-            watcher: Arc::new(ShipWatch { counters: counters.clone(), events: surroundings.events.clone() }),
+            watcher: Arc::new(ShipWatch {
+                counters: counters.clone(),
+                events: surroundings.events.clone(),
+                stalls_after: shipping.stalls_after,
+            }),
         };
         let rung = bell.clone();
         let shipped = task::spawn("ship", async move { runner.run(&rung).await });
@@ -471,28 +478,6 @@ impl Stages {
 
 fn of_source(ended: Result<Result<(), Box<dyn Trouble>>, tokio::task::JoinError>) -> Result<(), BotError> {
     ended.map_or(Err(BotError::Stage("source")), |ended| Ok(ended?))
-}
-
-/// Counts failures on the way to the destination, and reports each to operators once.
-struct ShipWatch {
-    counters: Arc<Counters>,
-    events: Events,
-}
-
-impl Watcher for ShipWatch {
-    fn failed(&self, item: &ShipItem, error: &ShipError, news: News) {
-        self.counters.s3_post_errors.add(1);
-        // a failure that may go away by itself raises no event
-        if news == News::First && error.needs_operator() {
-            let file = match item.kind {
-                ShipKind::Message => item.name.clone(),
-                ShipKind::File => item.label(),
-            };
-            self.events.raise(Event::S3Failed { file, error: error.with_sources() });
-        }
-    }
-
-    fn stored(&self, _: &ShipItem) {}
 }
 
 impl From<Halt> for BotError {

@@ -12,6 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use zeroize::Zeroizing;
 
 use super::Failure;
+use retaind_config::invisible::Invisible;
 use retaind_core::text;
 use retaind_network::{Admin, Network, Options, Rotation, Seal, Standing};
 use retaind_process::lifecycle;
@@ -287,7 +288,12 @@ fn read_password() -> Result<Zeroizing<String>, Failure> {
     let mut line = Zeroizing::new(String::new());
     let mut input = io::Read::take(io::stdin().lock(), PASSWORD_BYTES_MAX);
     io::BufRead::read_line(&mut input, &mut line).map_err(Failure::temporary)?;
-    Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
+    let password = Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned());
+    if let Some(what) = Invisible::find(&password) {
+        let warning = "is part of the password as it is given; if that is not meant, give it again without";
+        writeln!(io::stderr(), "warning: {what} {warning}").map_err(Failure::temporary)?;
+    }
+    Ok(password)
 }
 
 fn say(line: &str) -> Result<(), Failure> {

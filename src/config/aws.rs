@@ -6,32 +6,44 @@
 //! may stand there.
 
 pub(crate) mod parse;
+mod sse;
 
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::mistake::Invalid;
+use crate::mistake::{Invalid, Warning};
 use crate::reader::Reader;
 use crate::variable::{Fallback, Variable, variables};
 pub use retaind_archive::encrypt::Format;
 pub use retaind_aws::s3::{LegalHold, LockMode};
+pub use retaind_aws::sse::ServerSide;
 pub use retaind_report::origin::Image;
 
 variables! {
-    AWS_REGION: "AWS_DEFAULT_REGION", Fallback::Text("us-east-1"), Public,
-        "region of the AWS services other than S3 and KMS";
+    AWS_REGION: "AWS_REGION", Fallback::Nothing, Public,
+        "region of the AWS services other than S3 and KMS; comes before `AWS_DEFAULT_REGION`, as in every AWS SDK";
+    AWS_DEFAULT_REGION: "AWS_DEFAULT_REGION", Fallback::Text("us-east-1"), Public,
+        "the same, where `AWS_REGION` is not set";
     CA_BUNDLE: "AWS_CA_BUNDLE", Fallback::Nothing, Public,
         "PEM file with the certificates that AWS's endpoints are checked against instead of the system's";
     AWS_SECRET_NAME: "AWS_SECRET_NAME", Fallback::Nothing, Public,
         "name or ARN of the secret that holds further settings";
-    AWS_SECRET_REGION: "AWS_SECRET_REGION", Fallback::Derived("the region in the secret's ARN, else `AWS_DEFAULT_REGION`"), Public,
+    AWS_SECRET_REGION: "AWS_SECRET_REGION", Fallback::Derived("the region in the secret's ARN, else `AWS_REGION`, else `AWS_DEFAULT_REGION`"), Public,
         "region of the secret";
     S3_BUCKET: "WICKRIO_S3_BUCKET_NAME", Fallback::Nothing, Public,
-        "bucket that message files and attachments are uploaded to";
+        "bucket that message files and attachments are uploaded to, or ARN of an access point";
     S3_REGION: "WICKRIO_S3_REGION", Fallback::Nothing, Public,
         "region of the bucket; required with a bucket";
     S3_FOLDER: "WICKRIO_S3_FOLDER_NAME", Fallback::Nothing, Public,
         "key prefix in the bucket, with or without a trailing slash";
+    S3_OWNER: "RETAIND_S3_BUCKET_OWNER", Fallback::Nothing, Public,
+        "account that the bucket must belong to, 12 digits: one of the same name that another account has made gets nothing";
+    S3_SSE: "RETAIND_S3_SSE", Fallback::Nothing, Public,
+        "`s3` or `kms`: ask S3 to encrypt each object (SSE-S3, SSE-KMS), for buckets whose policy demands the header; `kms` with a key of your own also needs `kms:GenerateDataKey` and `kms:Decrypt`";
+    S3_SSE_KEY: "RETAIND_S3_SSE_KEY", Fallback::Derived("the account's key for S3"), Public,
+        "ARN, id or alias of the KMS key for `RETAIND_S3_SSE=kms`";
+    S3_SSE_CONTEXT: "RETAIND_S3_SSE_CONTEXT", Fallback::Nothing, Public,
+        "encryption context for `RETAIND_S3_SSE=kms`: `name=value`, several with commas";
     KMS_KEY: "WICKRIO_KMS_MSTRKEY_ARN", Fallback::Nothing, Public,
         "KMS key for encryption before upload";
     KMS_REGION: "WICKRIO_KMS_REGION", Fallback::Derived("the region in the key's ARN"), Public,
@@ -61,6 +73,8 @@ variables! {
 pub struct Aws {
     /// Of Secrets Manager and CloudWatch.
     pub region: String,
+    /// What `AWS_REGION` says of it.
+    first_region: Option<String>,
     /// Whom to trust instead of the system's certificates.
     pub ca_bundle: Option<Bundle>,
     /// The secret that part of this configuration came from.
@@ -121,6 +135,10 @@ pub struct Upload {
     pub key: Option<Key>,
     /// Object Lock.
     pub lock: Lock,
+    /// Encryption by S3.
+    pub sse: Option<ServerSide>,
+    /// The account that the bucket must belong to.
+    pub owner: Option<String>,
 }
 
 /// Encryption before upload.
@@ -170,6 +188,7 @@ pub enum Metrics {
 
 /// What is needed to ask Secrets Manager.
 pub(crate) struct Access {
+    first_region: Option<String>,
     region: Option<String>,
     bundle: Option<Bundle>,
     secret: Option<SecretPlace>,
@@ -188,7 +207,7 @@ impl Access {
 
 /// Reads what leads to the secret.
 pub(crate) fn access(r: &mut Reader) -> Access {
-    let region = r.read(&AWS_REGION, parse::region);
+    let (first_region, region) = region(r);
     let bundle = r.optional(&CA_BUNDLE, parse::bundle);
     let name = r.optional(&AWS_SECRET_NAME, parse::secret_name);
     let secret_region = region_beside_arn(r, &AWS_SECRET_REGION, &AWS_SECRET_NAME, name.as_deref());
@@ -199,7 +218,23 @@ pub(crate) fn access(r: &mut Reader) -> Access {
     };
     r.needs(&AWS_SECRET_REGION, &AWS_SECRET_NAME, "it is the region of that secret");
     let secret = name.zip(secret_region).map(|(name, region)| SecretPlace { name, region });
-    Access { region, bundle, secret }
+    Access { first_region, region, bundle, secret }
+}
+
+/// What `AWS_REGION` says, and the region in force: that one, as in every SDK, or `AWS_DEFAULT_REGION`.
+fn region(r: &mut Reader) -> (Option<String>, Option<String>) {
+    let first = r.optional(&AWS_REGION, parse::region);
+    let default = r.read(&AWS_DEFAULT_REGION, parse::region);
+    if r.origins.given(&AWS_REGION).is_none() {
+        return (None, default);
+    }
+    if let Some(at) = r.origins.given(&AWS_DEFAULT_REGION).filter(|_| first != default).cloned() {
+        r.warnings.push(Warning::NoEffect { at, why: "`AWS_REGION` comes before it, as in every AWS SDK" });
+    }
+    if first != default {
+        r.origins.follow(&AWS_DEFAULT_REGION, &AWS_REGION);
+    }
+    (first.clone(), first)
 }
 
 /// Reads the rest. Whatever is not there has left a mistake.
@@ -217,6 +252,7 @@ pub(crate) fn read(r: &mut Reader, access: Access) -> Option<Aws> {
     Some(Aws {
         updates,
         region: access.region?,
+        first_region: access.first_region,
         ca_bundle: access.bundle,
         secret: access.secret,
         upload,
@@ -231,6 +267,8 @@ fn upload(r: &mut Reader) -> Option<Upload> {
     let bucket = r.optional(&S3_BUCKET, parse::bucket);
     let region = region_beside_arn(r, &S3_REGION, &S3_BUCKET, bucket.as_deref());
     let folder = r.optional(&S3_FOLDER, parse::folder);
+    let owner = r.optional(&S3_OWNER, parse::account);
+    let sse = sse::read(r);
     let arn = r.optional(&KMS_KEY, parse::kms_key);
     let key_region = region_beside_arn(r, &KMS_REGION, &KMS_KEY, arn.as_deref());
     let format = r.read(&KMS_FORMAT, parse::kms_format);
@@ -242,6 +280,8 @@ fn upload(r: &mut Reader) -> Option<Upload> {
     r.needs(&S3_BUCKET, &S3_REGION, "a bucket is in one region");
     r.needs(&S3_REGION, &S3_BUCKET, nowhere);
     r.needs(&S3_FOLDER, &S3_BUCKET, nowhere);
+    r.needs(&S3_OWNER, &S3_BUCKET, nowhere);
+    r.needs(&S3_SSE, &S3_BUCKET, nowhere);
     r.needs(&KMS_KEY, &S3_BUCKET, "encryption happens on the way to S3");
     r.needs(&KMS_REGION, &KMS_KEY, "it is the region of that key");
     r.needs(&LOCK_MODE, &LOCK_DAYS, "a lock ends some day");
@@ -254,7 +294,7 @@ fn upload(r: &mut Reader) -> Option<Upload> {
     let key = arn.zip(key_region).zip(format).map(|((arn, region), format)| Key { arn, region, format });
     let retention = mode.zip(days).map(|(mode, days)| Retention { mode, days });
     let lock = Lock { retention, legal_hold: legal_hold? };
-    Some(Upload { bucket: bucket?, region: region?, folder, key, lock })
+    Some(Upload { bucket: bucket?, region: region?, folder, key, lock, sse, owner })
 }
 
 /// The region of something that may be named by its ARN: the ARN's, which a region beside it must not contradict.
@@ -292,6 +332,7 @@ pub(crate) fn value(aws: &Aws, name: &str) -> Option<String> {
     let key = upload.and_then(|upload| upload.key.as_ref());
     let retention = upload.and_then(|upload| upload.lock.retention);
     match name {
+        "AWS_REGION" => aws.first_region.clone(),
         "AWS_DEFAULT_REGION" => Some(aws.region.clone()),
         "AWS_CA_BUNDLE" => Some(aws.ca_bundle.as_ref()?.file.display().to_string()),
         "AWS_SECRET_NAME" => Some(secret?.name.clone()),
@@ -299,6 +340,8 @@ pub(crate) fn value(aws: &Aws, name: &str) -> Option<String> {
         "WICKRIO_S3_BUCKET_NAME" => Some(upload?.bucket.clone()),
         "WICKRIO_S3_REGION" => Some(upload?.region.clone()),
         "WICKRIO_S3_FOLDER_NAME" => upload?.folder.clone(),
+        "RETAIND_S3_BUCKET_OWNER" => upload?.owner.clone(),
+        "RETAIND_S3_SSE" | "RETAIND_S3_SSE_KEY" | "RETAIND_S3_SSE_CONTEXT" => sse::value(upload?.sse.as_ref()?, name),
         "WICKRIO_KMS_MSTRKEY_ARN" => Some(key?.arn.clone()),
         "WICKRIO_KMS_REGION" => Some(key?.region.clone()),
         "RETAIND_KMS_FORMAT" => Some(key?.format.to_string()),

@@ -125,6 +125,9 @@ fn entries(text: &str) -> Result<Vec<(String, Entry)>, Malformed> {
     if text.len() > SECRET_BYTES_MAX {
         return Err(Malformed::TooLarge { bytes: text.len(), max: SECRET_BYTES_MAX });
     }
+    if text.starts_with('\u{feff}') {
+        return Err(Malformed::ByteOrderMark);
+    }
     if !text.trim_start().starts_with('{') {
         return Err(Malformed::NotObject);
     }

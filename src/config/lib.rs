@@ -18,6 +18,7 @@ pub mod aws;
 pub mod describe;
 pub mod env;
 pub mod files;
+pub mod invisible;
 pub mod layer;
 pub mod mistake;
 pub mod network;
@@ -29,6 +30,7 @@ pub mod secret;
 #[cfg(test)]
 mod tests;
 mod variable;
+mod warning;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -130,6 +132,7 @@ fn understand(
             if r.mistakes.is_empty() =>
         {
             let config = Config { account, files, state, network, process, aws, report, origins: r.origins };
+            notices.append(&mut r.warnings);
             notices.extend(warnings(&config));
             Ok((config, notices))
         }

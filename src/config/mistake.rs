@@ -10,6 +10,8 @@ use retaind_core::fault::{Fault, Faulty};
 use thiserror::Error;
 
 use super::env::Origin;
+use super::invisible::Invisible;
+pub use super::warning::Warning;
 
 /// One thing that is wrong. The bot does not start with any.
 #[derive(Debug, Error)]
@@ -134,6 +136,9 @@ pub enum Malformed {
         /// How many it may have.
         max: usize,
     },
+    /// A byte order mark before the object.
+    #[error("starts with a byte order mark (U+FEFF), which is not JSON: store it without")]
+    ByteOrderMark,
     /// Some other text.
     #[error("is not a JSON object")]
     NotObject,
@@ -160,6 +165,14 @@ pub enum Invalid {
         /// Largest that is allowed.
         max: u64,
     },
+    /// Something that does not show has got into it.
+    #[error("{0} is part of it, which does not show: take it out")]
+    Invisible(Invisible),
+    /// Quotation marks that a shell would have taken off.
+    #[error(
+        "the quotation marks `{0}` around it are part of it, as in a file of `docker run --env-file`: take them out"
+    )]
+    Quoted(char),
     /// Cannot be the bot's name.
     #[error(
         "not a user name: at most 254 bytes without white space and control characters, and because it names a folder without `/` and not `.` or `..`"
@@ -220,6 +233,16 @@ pub enum Invalid {
     /// Several certificates, or none.
     #[error("holds {0} PEM certificates instead of one: give the network's `ca.pem`")]
     Certificates(usize),
+    /// One of the certificates is damaged.
+    #[error("certificate {number} of {of} in it cannot be parsed: {why}; fetch the file again, or take that one out")]
+    Authority {
+        /// Which one, from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// What the TLS library says.
+        why: String,
+    },
     /// Not an AWS region.
     #[error("not an AWS region such as `eu-central-1`")]
     Region,
@@ -228,6 +251,20 @@ pub enum Invalid {
         "not an S3 bucket: 3 to 63 lower-case letters, digits, `-` and `.`, with a letter or digit at both ends, or an access point's ARN"
     )]
     Bucket,
+    /// Not an account.
+    #[error("not the number of an AWS account: 12 digits")]
+    Account,
+    /// Not an encryption context.
+    #[error(
+        "not an encryption context: `name=value`, several with commas, each name once and without `aws:` in front, at most {max} bytes"
+    )]
+    Context {
+        /// Most bytes.
+        max: usize,
+    },
+    /// What only one of the two has.
+    #[error("it is for `RETAIND_S3_SSE=kms`, not for `s3`")]
+    OnlyWithKms,
     /// Not a key prefix.
     #[error("not a key prefix: at most {max} bytes without control characters, empty parts, `.` and `..`")]
     Folder {
@@ -309,49 +346,6 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// What is allowed, but perhaps not meant.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum Warning {
-    /// Both limits of message files.
-    #[error("{size} and {time} are both set: a new message file starts at whichever limit comes first")]
-    BothLimits {
-        /// Where the size came from.
-        size: Origin,
-        /// Where the time came from.
-        time: Origin,
-    },
-    /// A setting that nothing reads.
-    #[error("{at} has no effect: {why}")]
-    NoEffect {
-        /// Where it came from.
-        at: Origin,
-        /// Why not.
-        why: &'static str,
-    },
-    /// A key of the secret that is not ours.
-    #[error(
-        "secret `{name}` has a key `{}` that this bot does not know{}",
-        clipped(key),
-        nearest.map(|known| format!(": is `{known}` meant?")).unwrap_or_default()
-    )]
-    UnknownKey {
-        /// Name or ARN of the secret.
-        name: String,
-        /// As it stands there.
-        key: String,
-        /// The known key that is most like it.
-        nearest: Option<&'static str>,
-    },
-    /// Environment and secret disagree.
-    #[error("{lower} has no effect: {higher} says something else, and the environment comes first")]
-    Hidden {
-        /// In the secret.
-        lower: Origin,
-        /// In the environment.
-        higher: Origin,
-    },
-}
-
 fn did_you_mean(nearest: Option<&str>) -> String {
     match nearest {
         Some(name) => format!(": is `{name}` meant?"),
@@ -368,7 +362,7 @@ fn shown(value: Option<&str>) -> String {
 }
 
 /// On one line and not too long; a whole file pasted into a variable stays readable.
-fn clipped(value: &str) -> String {
+pub(crate) fn clipped(value: &str) -> String {
     /// Most characters of a wrong value that are repeated.
     const SHOWN_CHARS_MAX: usize = 80;
     if value.chars().count() > SHOWN_CHARS_MAX {

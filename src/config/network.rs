@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::account::BotName;
 use crate::mistake::Invalid;
-use crate::parse::{number, path, read_bundle};
+use crate::parse::{authorities, number, path, read_bundle};
 use crate::reader::Reader;
 use crate::variable::{Fallback, Variable, variables};
 
@@ -236,14 +235,9 @@ fn blob_quota(text: &str) -> Result<u64, Invalid> {
 
 fn certificate(text: &str) -> Result<Authority, Invalid> {
     let file = path(text)?;
-    let certificates = read_certificates(&file).map_err(Invalid::Certificate)?;
-    match certificates.as_slice() {
+    let pem = read_bundle(&file).map_err(Invalid::Certificate)?;
+    match authorities(&pem)?.as_slice() {
         [one] => Ok(Authority { file, der: one.to_vec() }),
         several => Err(Invalid::Certificates(several.len())),
     }
-}
-
-fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = read_bundle(file)?;
-    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }

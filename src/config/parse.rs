@@ -4,6 +4,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+
 use crate::mistake::Invalid;
 
 /// Largest file of certificates, in bytes; the system's own has a fifth of that.
@@ -34,4 +38,18 @@ pub(crate) fn read_bundle(file: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("it is larger than {BUNDLE_BYTES_MAX} bytes"));
     }
     Ok(pem)
+}
+
+/// The certificates of a PEM file, each parsed as whoever trusts it will parse it: the AWS SDK ends the process at one that
+/// cannot be.
+pub(crate) fn authorities(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Invalid> {
+    let sections: Vec<_> = CertificateDer::pem_slice_iter(pem).collect();
+    let of = sections.len();
+    let parsed = (1..).zip(sections).map(|(number, section)| {
+        let broken = |why: String| Invalid::Authority { number, of, why };
+        let certificate = section.map_err(|error| broken(error.to_string()))?;
+        RootCertStore::empty().add(certificate.clone()).map_err(|error| broken(error.to_string()))?;
+        Ok(certificate)
+    });
+    parsed.collect()
 }

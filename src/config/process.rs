@@ -21,6 +21,8 @@ variables! {
         "minutes after which a network that stays away is a failure (an event, and the connection is opened again), and again after each further so many; 1 to 1440";
     DISK_LOW: "RETAIND_DISK_LOW", Fallback::Text("1024"), Public,
         "MiB of free disk space below which operators are told; below it the embedded network takes no more attachments, below a quarter of it no more messages, and below an eighth of it the bot takes none until there is room; 0 = none of it";
+    SHIP_STALL: "RETAIND_SHIP_STALL_MINUTES", Fallback::Text("15"), Public,
+        "minutes without a single upload although files wait after which operators are told (event and reason `ship_stalled`), whatever the cause; 1 to 1440";
     GRACE: "RETAIND_GRACE_SECONDS", Fallback::Text("8"), Public,
         "seconds that a stop may take from the signal to the end, uploads and last events included; what does not fit waits for the next start. `docker stop` kills after 10 unless told otherwise (`--stop-timeout`); 1 to 3600";
 }
@@ -39,6 +41,8 @@ pub struct Watchdog {
 pub struct Process {
     /// How it is watched.
     pub watchdog: Watchdog,
+    /// How long nothing may be uploaded although files wait.
+    pub ship_stalls_after: Duration,
     /// How long a stop may take.
     pub grace: Duration,
 }
@@ -46,9 +50,10 @@ pub struct Process {
 pub(crate) fn read(r: &mut Reader) -> Option<Process> {
     let fails_after = r.read(&WATCHDOG_MINUTES, watchdog_minutes);
     let disk_low_bytes = r.read(&DISK_LOW, disk_low);
+    let ship_stalls_after = r.read(&SHIP_STALL, watchdog_minutes);
     let grace = r.read(&GRACE, grace);
     let watchdog = Watchdog { fails_after: fails_after?, disk_low_bytes: disk_low_bytes? };
-    Some(Process { watchdog, grace: grace? })
+    Some(Process { watchdog, ship_stalls_after: ship_stalls_after?, grace: grace? })
 }
 
 pub(crate) fn value(process: &Process, name: &str) -> Option<String> {
@@ -56,6 +61,7 @@ pub(crate) fn value(process: &Process, name: &str) -> Option<String> {
     match name {
         "RETAIND_WATCHDOG_MINUTES" => Some((watchdog.fails_after.as_secs() / SECONDS_PER_MINUTE).to_string()),
         "RETAIND_DISK_LOW" => Some((watchdog.disk_low_bytes / BYTES_PER_MIB).to_string()),
+        "RETAIND_SHIP_STALL_MINUTES" => Some((process.ship_stalls_after.as_secs() / SECONDS_PER_MINUTE).to_string()),
         "RETAIND_GRACE_SECONDS" => Some(process.grace.as_secs().to_string()),
         _ => None,
     }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::account::BotName;
 use crate::aws::AWS_SECRET_NAME;
 use crate::env::{Origin, Settings};
+use crate::invisible::{Invisible, quotes};
 use crate::layer::KEYS;
-use crate::mistake::{Invalid, Mistake};
+use crate::mistake::{Invalid, Mistake, Warning};
 use crate::secret::Secret;
 use crate::variable::{Fallback, Secrecy, Variable};
 
@@ -35,6 +36,7 @@ impl Origins {
 pub(crate) struct Reader {
     pub(crate) settings: Settings,
     pub(crate) mistakes: Vec<Mistake>,
+    pub(crate) warnings: Vec<Warning>,
     pub(crate) origins: Origins,
     pub(crate) secret: SecretState,
 }
@@ -42,7 +44,7 @@ pub(crate) struct Reader {
 impl Reader {
     pub(crate) fn new(settings: Settings, mistakes: Vec<Mistake>) -> Self {
         let secret = if settings.names(&AWS_SECRET_NAME) { SecretState::Unread } else { SecretState::None };
-        Self { settings, mistakes, origins: Origins::default(), secret }
+        Self { settings, mistakes, warnings: Vec::new(), origins: Origins::default(), secret }
     }
 
     /// A value that is given or has a default in the table; `None` leaves a mistake behind.
@@ -103,7 +105,9 @@ impl Reader {
             Secrecy::Secret => None,
         };
         let at = given.origin;
-        parse(given.text.expose()).map_err(|why| self.mistakes.push(Mistake::Value { at, value, why })).ok()
+        let text = given.text.expose();
+        let parsed = parse(text).and_then(|parsed| shows(text).map(|()| parsed));
+        parsed.map_err(|why| self.mistakes.push(Mistake::Value { at, value, why })).ok()
     }
 
     /// A secret that may be missing.
@@ -114,6 +118,10 @@ impl Reader {
     ) -> Option<Secret> {
         let given = self.settings.take(variable)?;
         self.origins.0.insert(variable.name, given.origin.clone());
+        let (text, at) = (given.text.expose(), &given.origin);
+        // a warning: it may be part of the password, and the password that this one must be equal to has it as well
+        self.warnings.extend(Invisible::find(text).map(|what| Warning::Invisible { at: at.clone(), what }));
+        self.warnings.extend(quotes(text).map(|_| Warning::Quoted { at: at.clone() }));
         if let Err(why) = check(given.text.expose()) {
             self.mistakes.push(Mistake::Value { at: given.origin, value: None, why });
         }
@@ -158,4 +166,13 @@ pub(crate) enum SecretState {
     Read,
     /// One is named and could not be read.
     Unread,
+}
+
+/// No value that may be shown begins, ends or is enclosed by what nobody sees or means.
+fn shows(text: &str) -> Result<(), Invalid> {
+    match (Invisible::find(text), quotes(text)) {
+        (Some(what), _) if what.is_accident() => Err(Invalid::Invisible(what)),
+        (_, Some(mark)) => Err(Invalid::Quoted(mark)),
+        (_, None) => Ok(()),
+    }
 }

@@ -12,6 +12,7 @@ use crate::env::Secrecy;
 use crate::secret::Secret;
 
 mod aws;
+mod input;
 mod network;
 
 const BOT: (&str, &str) = ("WICKRIO_BOT_NAME", "compliance_1234567890_bot");
@@ -65,6 +66,7 @@ WICKRIO_COMP_FILEDEST          /tmp/compliance_1234567890_bot/compliance/attachm
 WICKRIO_COMP_BASENAME          receivedMessages  (default)
 WICKRIO_COMP_FILESIZE          1000000000  (default)
 WICKRIO_COMP_TIMEROTATE        0  (default)
+AWS_REGION                     –
 AWS_DEFAULT_REGION             us-east-1  (default)
 AWS_CA_BUNDLE                  –
 AWS_SECRET_NAME                –
@@ -72,6 +74,10 @@ AWS_SECRET_REGION              –
 WICKRIO_S3_BUCKET_NAME         –
 WICKRIO_S3_REGION              –
 WICKRIO_S3_FOLDER_NAME         –
+RETAIND_S3_BUCKET_OWNER        –
+RETAIND_S3_SSE                 –
+RETAIND_S3_SSE_KEY             –
+RETAIND_S3_SSE_CONTEXT         –
 WICKRIO_KMS_MSTRKEY_ARN        –
 WICKRIO_KMS_REGION             –
 RETAIND_KMS_FORMAT             –
@@ -95,6 +101,7 @@ RETAIND_BLOB_DAYS              30  (default)
 RETAIND_BLOB_QUOTA             64  (default)
 RETAIND_WATCHDOG_MINUTES       15  (default)
 RETAIND_DISK_LOW               1024  (default)
+RETAIND_SHIP_STALL_MINUTES     15  (default)
 RETAIND_GRACE_SECONDS          8  (default)
 RUST_LOG                       info  (default)
 RETAIND_LOG_FORMAT             auto  (default)
@@ -119,6 +126,7 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("WICKRIO_COMP_BASENAME", "archive"),
         ("WICKRIO_COMP_FILESIZE", "2048"),
         ("WICKRIO_COMP_TIMEROTATE", "15"),
+        ("AWS_REGION", "eu-central-1"),
         ("AWS_DEFAULT_REGION", "eu-central-1"),
         ("AWS_CA_BUNDLE", certificate),
         ("AWS_SECRET_NAME", "wickr/data/retention/bot"),
@@ -126,6 +134,10 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("WICKRIO_S3_BUCKET_NAME", "bucket-name"),
         ("WICKRIO_S3_REGION", "eu-west-2"),
         ("WICKRIO_S3_FOLDER_NAME", "a/folder-name/"),
+        ("RETAIND_S3_BUCKET_OWNER", "111122223333"),
+        ("RETAIND_S3_SSE", "kms"),
+        ("RETAIND_S3_SSE_KEY", "alias/archive"),
+        ("RETAIND_S3_SSE_CONTEXT", "case=17,unit=legal"),
         ("WICKRIO_KMS_MSTRKEY_ARN", "arn:aws:kms:eu-west-3:111122223333:key/12345678-1234-abcde-a617-abababababab"),
         ("WICKRIO_KMS_REGION", "eu-west-3"),
         ("RETAIND_KMS_FORMAT", "v2"),
@@ -149,6 +161,7 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("RETAIND_BLOB_QUOTA", "3"),
         ("RETAIND_WATCHDOG_MINUTES", "5"),
         ("RETAIND_DISK_LOW", "200"),
+        ("RETAIND_SHIP_STALL_MINUTES", "30"),
         ("RETAIND_GRACE_SECONDS", "25"),
         ("RUST_LOG", "warn,retaind::bot=trace"),
         ("RETAIND_LOG_FORMAT", "json"),
@@ -449,21 +462,4 @@ fn the_health_endpoint_is_read_alone_where_nothing_else_is_needed() {
     assert_eq!(load_health(vars(&[("WICKRIO_NONSENSE", "1")])).unwrap(), default);
     assert_eq!(load_health(vars(&[("RETAIND_HEALTH", "off")])).unwrap(), None);
     load_health(vars(&[("RETAIND_HEALTH", "everywhere")])).unwrap_err();
-}
-
-#[test]
-fn a_password_that_is_to_be_stored_in_the_secret_comes_from_there_and_needs_one() {
-    let text = mistakes(&[BOT, ("WICKRIO_BOT_PASSWORD", "first-password"), ("RETAIND_STORE_PASSWORD", "secret")]);
-    assert_eq!(
-        text,
-        "the configuration has 2 mistakes:
-  `RETAIND_STORE_PASSWORD` needs `AWS_SECRET_NAME` as well: it is the secret that the password is stored in
-  `WICKRIO_BOT_PASSWORD`: with `RETAIND_STORE_PASSWORD=secret` the password is read from the secret: put the initial one into its `password` and take this out
-"
-        .trim_end()
-    );
-    let text = mistakes(&[BOT, ("RETAIND_STORE_PASSWORD", "file")]);
-    assert!(text.contains("`RETAIND_STORE_PASSWORD` = `file`: must be `terminal` or `secret`"), "{text}");
-    let text = mistakes(&[BOT, ("WICKRIO_ROTATE_PASSWORD", &"x".repeat(1025))]);
-    assert!(text.contains("a password has at most 1024 bytes"), "{text}");
 }

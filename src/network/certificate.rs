@@ -8,18 +8,23 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
 };
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::client::danger::ServerCertVerifier;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::version::TLS13;
+use tokio_rustls::rustls::{CertificateError, Error, RootCertStore, ServerConfig};
 
 use super::error::NetworkError;
 use super::seal::{shred, write_private};
+use retaind_core::clock::SystemClock;
+use retaind_protocol::endpoint::Endpoint;
 use retaind_state::vault::Vault;
 use zeroize::Zeroizing;
 
@@ -46,6 +51,64 @@ pub(crate) struct Certificate {
     pub(crate) authorities: Vec<Vec<u8>>,
     /// Is it the network's own, with [`OWN_SERVER_NAME`] in it?
     pub(crate) own: Own,
+    /// What is shown to devices; the device's own certificate first.
+    chain: Vec<CertificateDer<'static>>,
+}
+
+impl Certificate {
+    /// Whether a device that has this endpoint of its invite accepts the certificate, asked of the verifier that devices use. A
+    /// network that serves another one looks alive, and nobody can log in.
+    pub(crate) fn check(&self, endpoint: &Endpoint) -> Result<(), NetworkError> {
+        match self.own {
+            Own::Made => Ok(()),
+            Own::Given => accepted(&self.chain, endpoint, SystemClock.now()),
+        }
+    }
+}
+
+fn accepted(chain: &[CertificateDer<'static>], endpoint: &Endpoint, now: SystemTime) -> Result<(), NetworkError> {
+    let Endpoint { server_name, ca_der, .. } = endpoint;
+    let refused = |why: String| NetworkError::NotAccepted { name: server_name.clone(), why };
+    let Some((leaf, rest)) = chain.split_first() else { return Err(refused("there is none".to_owned())) };
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(ca_der.clone())).map_err(|error| refused(why(&error, chain.len())))?;
+    let name = ServerName::try_from(server_name.clone());
+    let name =
+        name.map_err(|_| refused("that is no name that a certificate can hold: see `--advertise`".to_owned()))?;
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider())).build();
+    let verifier = verifier.map_err(|error| refused(error.to_string()))?;
+    let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
+    let verified = verifier.verify_server_cert(leaf, rest, &name, &[], now);
+    verified.map(drop).map_err(|error| refused(why(&error, chain.len())))
+}
+
+/// What the verifier says, in words for whoever has to get another certificate.
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls' own words are enough for the others")]
+fn why(error: &Error, certificates: usize) -> String {
+    let Error::InvalidCertificate(why) = error else { return error.to_string() };
+    match why {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("it, or one of its chain, has expired: renew it ({error})")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("it, or one of its chain, is not valid yet: see the clock of this host ({error})")
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("it does not hold that name: have it issued for it, or correct `--advertise` ({error})")
+        }
+        CertificateError::UnknownIssuer if certificates == 1 => {
+            "the file holds only the server's own certificate: add those that issued it, up to the one that devices are to trust"
+                .to_owned()
+        }
+        CertificateError::UnknownIssuer => {
+            "its chain is not whole: each certificate must be followed by the one that issued it".to_owned()
+        }
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "it is an authority's (`CA:TRUE`): have the authority issue one for the server, and give that one first"
+                .to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Who made the certificate.
@@ -67,13 +130,9 @@ pub(crate) fn load(
     match given {
         Some((certificate, key)) => {
             let chain = read_chain(certificate)?;
-            let ca = chain.last().map(|last| last.to_vec()).unwrap_or_default();
-            Ok(Certificate {
-                tls: server_config(chain, read_key(key)?)?,
-                ca_der: ca,
-                authorities: Vec::new(),
-                own: Own::Given,
-            })
+            let ca_der = chain.last().map(|last| last.to_vec()).unwrap_or_default();
+            let tls = server_config(chain.clone(), read_key(key)?)?;
+            Ok(Certificate { tls, ca_der, authorities: Vec::new(), own: Own::Given, chain })
         }
         None => own(directory, vault),
     }
@@ -98,8 +157,9 @@ fn own(directory: &Path, vault: &Vault) -> Result<Certificate, NetworkError> {
     if next.exists() {
         authorities.push(read_authority(&next)?);
     }
-    let tls = server_config(read_chain(&certificate)?, open_key(&key, vault)?)?;
-    Ok(Certificate { tls, ca_der: authorities.concat(), authorities, own: Own::Made })
+    let chain = read_chain(&certificate)?;
+    let tls = server_config(chain.clone(), open_key(&key, vault)?)?;
+    Ok(Certificate { tls, ca_der: authorities.concat(), authorities, own: Own::Made, chain })
 }
 
 fn read_authority(path: &Path) -> Result<Vec<u8>, NetworkError> {
@@ -146,7 +206,10 @@ fn server_config(
         .map_err(refused)?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .map_err(refused)?;
+        .map_err(|error| {
+            let is_anothers = matches!(error, Error::InconsistentKeys(_));
+            if is_anothers { refused("its private key is that of another certificate") } else { refused(error) }
+        })?;
     // devices stay connected: resumption would keep state of strangers for nothing
     config.session_storage = Arc::new(tokio_rustls::rustls::server::NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -201,3 +264,6 @@ fn make(ca: &Path, certificate: &Path, key: &Path, vault: &Vault) -> Result<(), 
 fn refused(error: impl std::fmt::Display) -> NetworkError {
     NetworkError::Certificate(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

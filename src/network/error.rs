@@ -48,6 +48,14 @@ pub enum NetworkError {
     /// The vault that they are sealed in refuses.
     #[error("the network's keys cannot be sealed or opened")]
     Vault(#[from] VaultError),
+    /// Devices would refuse the given certificate.
+    #[error("no device would accept the network's certificate for `{name}`, the name in its invites: {why}")]
+    NotAccepted {
+        /// The name that devices look for in it.
+        name: String,
+        /// Why not, and the remedy.
+        why: String,
+    },
     /// A suite that this build does not know.
     #[error("MLS cipher suite `{0}` is not allowed here: 7 (P-384) and 5 (P-521) are")]
     CipherSuite(u16),
@@ -118,6 +126,7 @@ impl Faulty for NetworkError {
             | Self::Certificate(_)
             | Self::Sealed(_)
             | Self::Vault(_)
+            | Self::NotAccepted { .. }
             | Self::CipherSuite(_)
             | Self::NetworkId { .. }
             | Self::NetworkName(_)

@@ -295,6 +295,7 @@ impl Network {
         shutdown: CancellationToken,
     ) -> Result<(), NetworkError> {
         let endpoint = self.endpoint(listener.local_addr().map_err(NetworkError::Listen)?);
+        self.shared.certificate.check(&endpoint)?;
         self.admin(|admin| admin.set_endpoint(&endpoint))?;
         server::serve(Arc::clone(&self.shared), listener, shutdown).await
     }

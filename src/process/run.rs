@@ -182,7 +182,11 @@ impl Opened {
                 first_number: bot::first_segment().map_err(|error| failure(error.into()))?,
             },
             source: Box::new(Mls::new(endpoint(embedded.as_ref(), &config)?, workers())),
-            shipping: Shipping { grace, ..upload::shipping(aws.as_ref(), &config.aws, &disk) },
+            shipping: Shipping {
+                grace,
+                stalls_after: config.process.ship_stalls_after,
+                ..upload::shipping(aws.as_ref(), &config.aws, &disk)
+            },
             disk,
             clock: Arc::new(SystemClock),
             counters,

@@ -93,6 +93,7 @@ fn unread(error: &AwsError, region: &str) -> Read {
         AwsError::Denied { .. }
         | AwsError::WrongRegion { .. }
         | AwsError::Credentials { .. }
+        | AwsError::Clock { .. }
         | AwsError::Precondition { .. }
         | AwsError::Throttled { .. }
         | AwsError::Away { .. }

@@ -25,7 +25,9 @@ pub(crate) fn shipping(aws: Option<&Aws>, settings: &Settings, disk: &Arc<dyn Di
         legal_hold: upload.lock.legal_hold,
     };
     let folder = upload.folder.as_deref();
-    let bucket = Bucket::new(aws, &upload.region, &upload.bucket, folder, Some(lock), REQUEST_TIMEOUT);
+    let bucket = Bucket::new(aws, &upload.region, &upload.bucket, folder, Some(lock), REQUEST_TIMEOUT)
+        .encrypted(upload.sse.clone())
+        .owned_by(upload.owner.clone());
     let encryption = upload.key.as_ref().map(|key| (Kms::new(aws, &key.region, key.arn.as_str()), key.format));
     Shipping::to(Arc::new(S3Destination::new(disk.clone(), bucket, encryption, PAUSES)))
 }
@@ -59,7 +61,13 @@ pub async fn try_locks(aws: &Aws, upload: &Upload) -> Vec<Probe> {
 
 /// The bucket as probes want it.
 pub fn place(upload: &Upload) -> Place<'_> {
-    Place { bucket: &upload.bucket, region: &upload.region, folder: upload.folder.as_deref() }
+    Place {
+        bucket: &upload.bucket,
+        region: &upload.region,
+        folder: upload.folder.as_deref(),
+        sse: upload.sse.as_ref(),
+        owner: upload.owner.as_deref(),
+    }
 }
 
 fn locks(upload: &Upload) -> Vec<Lock> {

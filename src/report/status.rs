@@ -60,13 +60,25 @@ pub struct Opinion {
     pub space: Space,
 }
 
-/// Receiving and stages together.
+/// Do files get to where they are kept?
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Shipping {
+    /// They do, or none waits.
+    #[default]
+    Moves,
+    /// Files wait, and none was stored for a while.
+    Stalled,
+}
+
+/// Receiving, stages and shipping together.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     /// Does the bot receive?
     pub receiving: Receiving,
     /// Do its stages work?
     pub stages: Stages,
+    /// Do files get to where they are kept?
+    pub shipping: Shipping,
 }
 
 /// Where it is told. Starts as a bot does: not received yet, nothing failed.
@@ -77,6 +89,11 @@ impl Status {
     /// Receiving began or ended.
     pub fn receives(&self, receiving: Receiving) {
         self.lock().receiving = receiving;
+    }
+
+    /// Shipping stands still, or gets on again.
+    pub fn ships(&self, shipping: Shipping) {
+        self.lock().shipping = shipping;
     }
 
     /// The stages stop. A failure stays one, whatever follows.

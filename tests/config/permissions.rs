@@ -47,8 +47,9 @@ fn the_guides_five_actions_are_enough_unless_more_is_asked_for() {
             "cloudwatch:PutMetricData"
         ]
     );
-    let meanings: String =
-        [&aws::LOCK_MODE, &aws::LEGAL_HOLD, &account::STORE_PASSWORD].map(|variable| variable.meaning).concat();
+    let meanings: String = [&aws::LOCK_MODE, &aws::LEGAL_HOLD, &aws::S3_SSE, &account::STORE_PASSWORD]
+        .map(|variable| variable.meaning)
+        .concat();
     for permission in PERMISSIONS.iter().filter(|permission| permission.need == Need::OptIn) {
         assert!(meanings.contains(permission.action), "no variable's meaning names `{}`", permission.action);
     }

@@ -152,6 +152,7 @@ fn events() -> Vec<Event> {
         | Event::SwitchBoardDown { .. }
         | Event::PipelineStalled { .. }
         | Event::S3Failed { .. }
+        | Event::ShipStalled { .. }
         | Event::UnknownFallbackKey { .. }
         | Event::MessageGap { .. }
         | Event::Undecryptable { .. }
@@ -181,6 +182,7 @@ fn events() -> Vec<Event> {
         Event::SwitchBoardDown { minutes: 0 },
         Event::PipelineStalled { stage: "", minutes: 0 },
         Event::S3Failed { file: text(), error: text() },
+        Event::ShipStalled { minutes: 1, error: text() },
         Event::UnknownFallbackKey { conversation, seq: 0 },
         Event::MessageGap { conversation, from: 0, to: 0 },
         Event::Undecryptable { conversation, seq: 0, reason: text() },
@@ -232,6 +234,7 @@ fn every_reason_not_to_be_ready_is_in_the_manual() {
         | Reason::StageStalled
         | Reason::DiskFull
         | Reason::DiskUnknown { .. }
+        | Reason::ShipStalled
         | Reason::QueueParked { .. }
         | Reason::ConversationsLost { .. }
         | Reason::QueueUnknown => true,
@@ -245,6 +248,7 @@ fn every_reason_not_to_be_ready_is_in_the_manual() {
         Reason::StageStalled,
         Reason::DiskFull,
         Reason::DiskUnknown { directory: "state" },
+        Reason::ShipStalled,
         Reason::QueueParked { files: 1 },
         Reason::ConversationsLost { conversations: 1 },
         Reason::QueueUnknown,

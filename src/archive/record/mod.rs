@@ -6,8 +6,9 @@
 //! `device`, `seq` and `received_iso`.
 //!
 //! Invariants:
-//! - One object and one `\n` a record; keys in alphabetical order at every level, compact. Text is kept byte for byte:
-//!   only `"`, `\` and control characters below U+0020 are escaped.
+//! - One object and one `\n` a record, and no other character that a reader may take for the end of a line; keys in
+//!   alphabetical order at every level, compact. Text is kept: only `"`, `\`, control characters below U+0020, U+0085,
+//!   U+2028 and U+2029 are escaped.
 //! - Records have no `Debug`: they reach the segment and nothing else.
 //! - Keys of attachments and ids of blobs are never written. There is no field for them.
 //! - Nothing is skipped: what cannot be read is a record of `msgtype` 0 with `reason`, a hole in `seq` is one too, and
@@ -22,13 +23,17 @@
 //! source finds that out.
 
 mod file;
+mod format;
 mod line;
 mod shapes;
 mod time;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use serde::Serialize as _;
+use serde_json::Serializer;
 use thiserror::Error;
 
+use self::format::OneLine;
 use retaind_protocol::content::{Body, Content};
 use retaind_protocol::credential::Role;
 use retaind_protocol::ids::{ConversationId, DeviceId, MessageId, UserName};
@@ -253,7 +258,8 @@ impl Record<'_> {
     pub fn append_line(&self, out: &mut Vec<u8>) -> Result<(), RecordError> {
         let start = out.len();
         let line = shapes::Line::of(self);
-        if let Err(source) = serde_json::to_writer(&mut *out, &line) {
+        let mut writer = Serializer::with_formatter(&mut *out, OneLine);
+        if let Err(source) = line.serialize(&mut writer) {
             out.truncate(start);
             return Err(RecordError { conversation: self.context.conversation, seq: self.context.seq, source });
         }

@@ -18,17 +18,20 @@
 //! `done` has its file removed at the next start. So a file is removed only behind a committed proof, and an object is
 //! written once.
 //!
-//! Nothing is skipped by default. An error says what to do: wait and try again (the destination is away; the disk is the
-//! queue), park the item (only this file is wrong; it stays in the state with its reason, comes up again every
-//! [`PARKED_AGAIN`](runner::PARKED_AGAIN) and at each start, and the others go on), or halt.
+//! Nothing is skipped by default. An error says what to do: wait and try again (the destination is away, or refuses the bucket
+//! or the key as a whole; the disk is the queue), park the item (only this file is wrong; it stays in the state with its
+//! reason, comes up again every [`PARKED_AGAIN`](runner::PARKED_AGAIN) and at each start, and the others go on), or halt.
 //!
 //! Not here: the queue's tables (state), the wire of S3 ([`retaind_aws::s3`]), what the events are called.
 
 mod bell;
+mod header;
 mod local;
 mod outgoing;
 pub mod runner;
 pub mod s3;
+mod stall;
+pub(crate) mod watch;
 
 use std::future::Future;
 use std::io;
@@ -45,6 +48,7 @@ pub use bell::Bell;
 pub use local::LocalDestination;
 pub use outgoing::Outgoing;
 pub use runner::{PAUSES, Shipped};
+pub use stall::STALLS_AFTER;
 
 /// What kind of file an item is: `wickrio-type` of an S3 object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -252,7 +256,7 @@ impl ShipError {
     /// Failures of one kind have one cause; the name of the item is no part of it.
     fn kind(&self) -> String {
         match self {
-            Self::Destination { source, .. } | Self::Refused { source, .. } => source.to_string(),
+            Self::Destination { source, .. } | Self::Refused { source, .. } => source.kind(),
             Self::Missing { .. } => "missing".to_owned(),
             Self::Altered { .. } => "altered".to_owned(),
             Self::Damaged { .. } => "damaged".to_owned(),
@@ -281,6 +285,11 @@ impl ShipError {
             | Self::Encrypt { .. }
             | Self::Queue(_) => !self.is_temporary(),
         }
+    }
+
+    /// Did the destination refuse in words of which it is not known whether they concern this item or all of them?
+    fn is_unclear(&self) -> bool {
+        matches!(self, Self::Destination { source: source @ AwsError::Refused { .. }, .. } if !source.is_of_all_objects())
     }
 
     /// May this attempt have stored the object?
@@ -332,6 +341,10 @@ pub trait Destination: Send + Sync {
     fn store<'a>(&'a self, taken: &'a ShipJob, ledger: &'a Arc<dyn ShipQueue>) -> Storing<'a>;
     /// What becomes of the local file then.
     fn local_copy(&self) -> LocalCopy;
+    /// A count that grows whenever a part of a file is confirmed: a large file that gets on has not stalled.
+    fn confirmed(&self) -> u64 {
+        0
+    }
 }
 
 /// The durable queue and its ledger of attempts, in the bot's state. Calls block on the disk.

@@ -2,8 +2,13 @@
 //!
 //! One gate stands before the destination, not one before each item: if one store fails because S3 is away or says no,
 //! the others would fail as well. The gate shuts with a pause that doubles, with jitter; then a single item tries
-//! whether it may open again. Meanwhile the bot goes on archiving locally: the disk is the queue.
+//! whether it may open again. Meanwhile the bot goes on archiving locally: the disk is the queue. That nothing gets through for
+//! long is reported whatever the cause ([`super::stall`]).
+//!
+//! A refusal in words that this program does not know may concern all items or one. It holds the queue, another item tries
+//! next, and only what is refused again and again while others are stored is parked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +19,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::bell::{Bell, Until};
+use super::stall::{STALLS_AFTER, Stall, Turn};
 use super::{Destination, Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipJob, ShipQueue, Stored, Token};
 use crate::disk::Disk;
 use retaind_core::fault::{Fault, Faulty};
@@ -28,7 +34,12 @@ pub(crate) const PARKED_AGAIN: Duration = Duration::from_secs(60 * 60);
 const REMOVED_AT_ONCE: usize = 256;
 
 /// How long to wait before the destination is tried again, unless a test says otherwise.
-pub const PAUSES: Growth = Growth::doubling(Duration::from_secs(1), Duration::from_secs(60));
+/// With the time of a try, files are stored within a minute of the end of what kept them from it.
+pub const PAUSES: Growth = Growth::doubling(Duration::from_secs(1), Duration::from_secs(30));
+/// Refusals of one item in a row, with others stored between them, before it is taken for the item's own fault.
+const REFUSALS_MAX: u32 = 3;
+/// Items of which refusals are remembered: more than a destination that takes others ever refuses.
+const REFUSED_MAX: usize = 1024;
 
 /// How a run of the ship stage ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +65,14 @@ pub trait Watcher: Send + Sync {
     fn failed(&self, item: &ShipItem, error: &ShipError, news: News);
     /// An item was stored.
     fn stored(&self, item: &ShipItem);
+    /// How long nothing may be stored although files wait.
+    fn stalls_after(&self) -> Duration {
+        STALLS_AFTER
+    }
+    /// Nothing was stored for that long; `why`: the last failure. Told once, until [`Self::flows`].
+    fn stalled(&self, _lasted: Duration, _why: &str) {}
+    /// After that, something was stored, or nothing waits any more.
+    fn flows(&self) {}
 }
 
 /// The stage.
@@ -79,6 +98,22 @@ struct Gate {
     shut_until: Option<Instant>,
     pause: Pause,
     told: Option<String>,
+    /// The last failure, in words.
+    why: String,
+    /// Items that were refused in words that do not say whether they concern all of them.
+    refused: BTreeMap<i64, Refused>,
+    /// The last one of them: another one tries next whether the gate may open.
+    passed_over: Option<i64>,
+    /// Items that were stored so far.
+    stored: u64,
+    stall: Stall,
+}
+
+/// How often an item was refused while others were stored.
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    times: u32,
+    stored: u64,
 }
 
 impl Runner {
@@ -92,7 +127,7 @@ impl Runner {
         let mut orders = bell.listen();
         let mut jobs: JoinSet<Job> = JoinSet::new();
         let mut busy: Vec<i64> = Vec::new();
-        let mut gate = Gate::open(self.backoff);
+        let mut gate = Gate::new(self.backoff, self.watcher.stalls_after());
         let mut unpark_at = Instant::now() + PARKED_AGAIN;
         // what an earlier run had stored but not removed
         self.remove_stored().await?;
@@ -100,7 +135,7 @@ impl Runner {
             // looked at before the queue is: what is put in after that rings later, and is not missed
             let until = orders.borrow_and_update().until;
             let room = if until == Until::Now { 0 } else { gate.room(busy.len()) };
-            let taken = self.take(room, &busy, fill).await?;
+            let taken = self.take_for(&gate, room, &busy, fill).await?;
             if taken.is_empty() && room > 0 && busy.is_empty() {
                 // what the gate was shut for is parked: nobody is left to try whether it may open
                 gate.shut_until = None;
@@ -114,6 +149,8 @@ impl Runner {
                     (taken, result)
                 });
             }
+            let waits = !busy.is_empty() || gate.shut_until.is_some();
+            self.tell(gate.stall.waits(waits, Instant::now(), self.destination.confirmed()), &gate);
             match until {
                 Until::Now => {
                     let rest = !busy.is_empty() || !self.take(LANES, &[], fill).await?.is_empty();
@@ -137,6 +174,10 @@ impl Runner {
                     self.settle(ended, &mut gate).await?;
                 }
                 () = sleep_until(gate.shut_until), if busy.is_empty() => {}
+                () = sleep_until(gate.stall.due()) => {
+                    let turn = gate.stall.look(Instant::now(), self.destination.confirmed());
+                    self.tell(turn, &gate);
+                }
                 () = tokio::time::sleep_until(unpark_at) => {
                     unpark_at = Instant::now() + PARKED_AGAIN;
                     self.on_queue(|queue| queue.unpark()).await?;
@@ -164,6 +205,28 @@ impl Runner {
         self.on_queue(move |queue| queue.take(fresh, &busy)).await
     }
 
+    /// As [`Self::take`], but where one tries whether the gate may open: not the one that was refused last, if there is another.
+    async fn take_for(&self, gate: &Gate, room: usize, busy: &[i64], fill: Fill) -> Result<Vec<ShipJob>, ShipError> {
+        if let (Some(last), Some(_)) = (gate.passed_over, gate.shut_until) {
+            let others = self.take(room, &[busy, &[last]].concat(), fill).await?;
+            if !others.is_empty() {
+                return Ok(others);
+            }
+        }
+        self.take(room, busy, fill).await
+    }
+
+    fn tell(&self, turn: Turn, gate: &Gate) {
+        match turn {
+            Turn::None => {}
+            Turn::Stalled(lasted) => {
+                warn!(seconds = lasted.as_secs(), error = gate.why, "nothing was stored for a while, and files wait");
+                self.watcher.stalled(lasted, &gate.why);
+            }
+            Turn::Over => self.watcher.flows(),
+        }
+    }
+
     async fn settle(&self, ended: Vec<Job>, gate: &mut Gate) -> Result<(), ShipError> {
         let mut stored = Vec::new();
         let mut items = Vec::new();
@@ -183,7 +246,8 @@ impl Runner {
         if gate.told.is_some() {
             info!("files are stored again");
         }
-        *gate = Gate::open(self.backoff);
+        gate.opens(self.backoff, &items);
+        self.tell(gate.stall.stored(Instant::now(), self.destination.confirmed()), gate);
         let copy = self.destination.local_copy();
         self.on_queue(move |queue| queue.done(&stored, copy)).await?;
         match copy {
@@ -201,8 +265,12 @@ impl Runner {
             let id = item.id;
             self.on_queue(move |queue| queue.not_stored(id)).await?;
         }
-        match error.fault() {
+        gate.why = error.with_sources();
+        let is_its_own = error.is_unclear() && gate.is_refused_alone(item.id);
+        let fault = if is_its_own { Fault::Item } else { error.fault() };
+        match fault {
             Fault::Item => {
+                gate.refused.remove(&item.id);
                 warn!(error = error.with_sources(), again_in = ?PARKED_AGAIN, "not shipped");
                 self.on_queue(move |queue| queue.park(item.id, &error)).await
             }
@@ -273,8 +341,41 @@ impl Gate {
         }
     }
 
-    fn open(backoff: Growth) -> Self {
-        Self { shut_until: None, pause: Pause::new(backoff), told: None }
+    fn new(backoff: Growth, stalls_after: Duration) -> Self {
+        Self {
+            shut_until: None,
+            pause: Pause::new(backoff),
+            told: None,
+            why: String::new(),
+            refused: BTreeMap::new(),
+            passed_over: None,
+            stored: 0,
+            stall: Stall::new(stalls_after),
+        }
+    }
+
+    /// Items were stored.
+    fn opens(&mut self, backoff: Growth, items: &[ShipItem]) {
+        (self.shut_until, self.pause, self.told, self.passed_over) = (None, Pause::new(backoff), None, None);
+        for item in items {
+            self.stored = self.stored.saturating_add(1);
+            self.refused.remove(&item.id);
+        }
+    }
+
+    /// An item was refused, in words that may concern all of them or it alone. Alone, if others were stored in between, and
+    /// that not only once: a quota that is full now and then is not the item's fault.
+    fn is_refused_alone(&mut self, id: i64) -> bool {
+        self.passed_over = Some(id);
+        let stored = self.stored;
+        if self.refused.len() >= REFUSED_MAX && !self.refused.contains_key(&id) {
+            return false;
+        }
+        let refused = self.refused.entry(id).or_insert(Refused { times: 0, stored });
+        if refused.stored < stored || refused.times == 0 {
+            *refused = Refused { times: refused.times.saturating_add(1), stored };
+        }
+        refused.times >= REFUSALS_MAX
     }
 }
 

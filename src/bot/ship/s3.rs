@@ -21,14 +21,15 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 use bytes::Bytes;
-use data_encoding::BASE64;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
+use super::header::header_text;
 use super::{
     Destination, Doubt, LocalCopy, Outgoing, QueueError, ShipError, ShipItem, ShipJob, ShipKind, ShipQueue, Stored,
     Storing,
@@ -70,12 +71,14 @@ pub struct S3Destination {
     encryption: Option<(Kms, Format)>,
     buffers: Arc<Semaphore>,
     pauses: Growth,
+    confirmed: Arc<AtomicU64>,
 }
 
 impl S3Destination {
     /// For files on `disk`. With `encryption`, nothing leaves the host in clear.
     pub fn new(disk: Arc<dyn Disk>, bucket: Bucket, encryption: Option<(Kms, Format)>, pauses: Growth) -> Self {
-        Self { disk, bucket, encryption, buffers: Arc::new(Semaphore::new(BUFFER_BYTES / BUFFER_UNIT)), pauses }
+        let buffers = Arc::new(Semaphore::new(BUFFER_BYTES / BUFFER_UNIT));
+        Self { disk, bucket, encryption, buffers, pauses, confirmed: Arc::default() }
     }
 }
 
@@ -86,6 +89,10 @@ impl Destination for S3Destination {
 
     fn local_copy(&self) -> LocalCopy {
         LocalCopy::Remove
+    }
+
+    fn confirmed(&self) -> u64 {
+        self.confirmed.load(Ordering::Relaxed)
     }
 }
 
@@ -178,19 +185,13 @@ impl Attempt<'_> {
         metadata
     }
 
-    /// What AWS refuses of this object alone is the item's own failure.
+    /// What AWS refuses of this object alone is the item's own failure; the rest holds the queue.
     fn aws(&self, source: AwsError, doubt: Doubt) -> ShipError {
         let what = self.what();
-        match source {
-            AwsError::Refused { .. } => ShipError::Refused { what, source, doubt },
-            AwsError::Denied { .. }
-            | AwsError::WrongRegion { .. }
-            | AwsError::Missing { .. }
-            | AwsError::Credentials { .. }
-            | AwsError::Precondition { .. }
-            | AwsError::Throttled { .. }
-            | AwsError::Away { .. } => ShipError::Destination { what, source, doubt },
+        if source.is_of_one_object() {
+            return ShipError::Refused { what, source, doubt };
         }
+        ShipError::Destination { what, source, doubt }
     }
 
     /// A failure before anything could be stored.
@@ -262,10 +263,12 @@ impl Attempt<'_> {
             (body, piece) = self.piece(body, part_bytes).await?;
             number = number.saturating_add(1);
             let (bucket, key, upload) = (self.s3.bucket.clone(), key.to_owned(), upload.to_owned());
-            let pauses = self.s3.pauses;
+            let (pauses, confirmed) = (self.s3.pauses, self.s3.confirmed.clone());
             task::spawn_in(&mut sending, "ship", async move {
                 let sha256 = piece.sha256.as_ref();
-                again(pauses, || bucket.part(&key, &upload, number, piece.body.clone(), sha256)).await
+                let part = again(pauses, || bucket.part(&key, &upload, number, piece.body.clone(), sha256)).await?;
+                confirmed.fetch_add(1, Ordering::Relaxed);
+                Ok(part)
             });
         }
         while !sending.is_empty() {
@@ -409,24 +412,4 @@ impl Body {
 
 fn not_encrypted(item: &ShipItem, error: &EncryptError) -> ShipError {
     ShipError::Encrypt { what: item.label(), why: error.to_string() }
-}
-
-/// Metadata travels in headers: what is not plain ASCII is written as RFC 2047 says, which S3's tools show readably.
-fn header_text(text: &str) -> String {
-    const WORD_BYTES_MAX: usize = 45;
-    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && text.trim() == text {
-        return text.to_owned();
-    }
-    let mut words = Vec::new();
-    let mut word = String::new();
-    for c in text.chars() {
-        if word.len().saturating_add(c.len_utf8()) > WORD_BYTES_MAX {
-            words.push(std::mem::take(&mut word));
-        }
-        word.push(c);
-    }
-    words.push(word);
-    let words: Vec<String> =
-        words.iter().map(|word| format!("=?UTF-8?B?{}?=", BASE64.encode(word.as_bytes()))).collect();
-    words.join(" ")
 }

@@ -360,3 +360,5 @@ async fn without_randomness_nothing_is_tried_and_everything_stays_in_the_queue()
     assert!(queue.tried.lock().unwrap().is_empty() && queue.done.lock().unwrap().is_empty());
     assert!(arrivals.try_recv().is_err() && heard.0.lock().unwrap().is_empty());
 }
+
+mod hold;

@@ -19,6 +19,7 @@ async fn try_all(settings: &Settings) -> Result<Vec<Probe>, Failure> {
     let mut probes = Vec::new();
     if let Some(upload) = &settings.upload {
         probes.push(probe::put_object(&aws, upload::place(upload)).await);
+        probes.extend(probe::put_encrypted(&aws, upload::place(upload)).await);
         probes.extend(upload::try_locks(&aws, upload).await);
         if let Some(key) = &upload.key {
             probes.push(probe::generate_data_key(&aws, &key.arn, &key.region, key.format.encryption_context()).await);
@@ -65,6 +66,7 @@ fn word(error: &AwsError) -> &'static str {
         AwsError::WrongRegion { .. } => "wrong region",
         AwsError::Missing { .. } => "missing",
         AwsError::Credentials { .. } => "no credentials",
+        AwsError::Clock { .. } => "clock differs",
         AwsError::Precondition { .. } | AwsError::Refused { .. } => "refused",
         AwsError::Throttled { .. } => "throttled",
         AwsError::Away { .. } => "no answer",
@@ -86,6 +88,7 @@ fn remedy(probe: &Probe, error: &AwsError) -> String {
         AwsError::Credentials { .. } => {
             "remedy: give the host or container a role, or set `AWS_ACCESS_KEY_ID` and its like".to_owned()
         }
+        AwsError::Clock { .. } => "remedy: set the clock of this host, by NTP".to_owned(),
         AwsError::Precondition { .. } | AwsError::Refused { .. } => {
             format!("remedy: correct the resource or its settings ({})", settings_of(probe))
         }
@@ -104,6 +107,7 @@ fn settings_of(probe: &Probe) -> &'static str {
         Feature::Secrets => "`AWS_SECRET_NAME`, `AWS_SECRET_REGION`",
         Feature::S3 => "`WICKRIO_S3_BUCKET_NAME`, `WICKRIO_S3_REGION`",
         Feature::Kms => "`WICKRIO_KMS_MSTRKEY_ARN`, `WICKRIO_KMS_REGION`",
+        Feature::ServerSide => "`RETAIND_S3_SSE`, `RETAIND_S3_SSE_KEY`",
         Feature::Sns => "`WICKRIO_SNS_TOPIC_ARN`",
         Feature::CloudWatch => "`AWS_DEFAULT_REGION`",
         Feature::ObjectLock => {

@@ -1,15 +1,18 @@
 //! One text of the AWS part → one value, or what is wrong with it. Pure but for [`bundle`], which reads the file that it
 //! is given.
 
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use std::collections::BTreeMap;
 
-use super::{Bundle, Format, Image, LegalHold, LockMode, Metrics, Topic, Updates};
+use retaind_archive::names::is_hidden;
+
+use super::{Bundle, Format, Image, LegalHold, LockMode, Metrics, ServerSide, Topic, Updates};
 use crate::mistake::Invalid;
-use crate::parse::{number, path, read_bundle};
+use crate::parse::{authorities, number, path, read_bundle};
 
 /// Longest S3 key prefix, in bytes: with a file name of 255 it stays below the 1,024 that S3 allows.
 const FOLDER_BYTES_MAX: usize = 700;
+/// Longest encryption context, in bytes: with its Base64 it leaves room in the 8 KiB of a request's headers.
+const CONTEXT_BYTES_MAX: usize = 2048;
 /// Longest lock, in days: S3's own limit, 100 years.
 const LOCK_DAYS_MAX: u32 = 36_500;
 /// Longest value of a metric's dimension, in characters: CloudWatch's.
@@ -20,12 +23,10 @@ const IMAGE_BYTES_MAX: usize = 512;
 pub(crate) fn bundle(text: &str) -> Result<Bundle, Invalid> {
     let file = path(text)?;
     let pem = read_bundle(&file).map_err(Invalid::Bundle)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(Bundle { file, pem }),
-        Ok(_) => Err(Invalid::Bundle("it holds no PEM certificate".to_owned())),
-        Err(error) => Err(Invalid::Bundle(error.to_string())),
+    if authorities(&pem)?.is_empty() {
+        return Err(Invalid::Bundle("it holds no PEM certificate".to_owned()));
     }
+    Ok(Bundle { file, pem })
 }
 
 /// `cloudwatch` is the only one.
@@ -121,11 +122,64 @@ pub(crate) fn bucket(text: &str) -> Result<String, Invalid> {
         && !text.contains("..")
         && edge(text.bytes().next())
         && edge(text.bytes().last());
-    if name || Arn::split(text).is_some_and(|arn| arn.resource.starts_with("accesspoint/")) {
-        Ok(text.to_owned())
-    } else {
-        Err(Invalid::Bucket)
+    if name || is_access_point(text) { Ok(text.to_owned()) } else { Err(Invalid::Bucket) }
+}
+
+/// `accesspoint/<name>` or `accesspoint:<name>` of a region, or `accesspoint/<alias>.mrap` of several, whose ARN names none.
+fn is_access_point(text: &str) -> bool {
+    let plain = |name: &str, more: &[u8]| {
+        (3..=63).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || more.contains(&b))
+    };
+    let Some(arn) = Arn::split_with(text, Regions::AnyOrNone) else { return false };
+    let name = arn.resource.strip_prefix("accesspoint/").or_else(|| arn.resource.strip_prefix("accesspoint:"));
+    match (arn.service, arn.region, name) {
+        ("s3", "", Some(name)) => name.strip_suffix(".mrap").is_some_and(|alias| plain(alias, b"")),
+        ("s3", _, Some(name)) => plain(name, b"-"),
+        (_, _, _) => false,
     }
+}
+
+/// An account's number.
+pub(crate) fn account(text: &str) -> Result<String, Invalid> {
+    let right = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    if right { Ok(text.to_owned()) } else { Err(Invalid::Account) }
+}
+
+/// Without key and context, which have variables of their own.
+pub(crate) fn server_side(text: &str) -> Result<ServerSide, Invalid> {
+    match text {
+        "s3" => Ok(ServerSide::S3),
+        "kms" => Ok(ServerSide::Kms { key: None, context: BTreeMap::new() }),
+        _ => Err(Invalid::Word { allowed: "`s3` or `kms`, or unset to ask for none" }),
+    }
+}
+
+/// The ARN of a key or alias, a key's id, or `alias/<name>`.
+pub(crate) fn server_side_key(text: &str) -> Result<String, Invalid> {
+    if text.starts_with("arn:") {
+        return kms_key(text);
+    }
+    let right =
+        (1..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_-".contains(&b));
+    if right { Ok(text.to_owned()) } else { kms_key(text) }
+}
+
+/// `name=value`, several with commas.
+pub(crate) fn context(text: &str) -> Result<BTreeMap<String, String>, Invalid> {
+    let wrong = || Invalid::Context { max: CONTEXT_BYTES_MAX };
+    if text.len() > CONTEXT_BYTES_MAX || text.chars().any(|c| c.is_control() || is_hidden(c)) {
+        return Err(wrong());
+    }
+    let mut context = BTreeMap::new();
+    for pair in text.split(',') {
+        let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
+        let is_new = context.insert(name.to_owned(), value.to_owned()).is_none();
+        if name.is_empty() || name.starts_with("aws:") || !is_new {
+            return Err(wrong());
+        }
+    }
+    Ok(context)
 }
 
 /// A key prefix, without its trailing slash.
@@ -133,7 +187,7 @@ pub(crate) fn folder(text: &str) -> Result<String, Invalid> {
     let folder = text.strip_suffix('/').unwrap_or(text);
     let part_is_right = |part: &str| !part.is_empty() && part != "." && part != "..";
     let right = folder.len() <= FOLDER_BYTES_MAX
-        && !folder.chars().any(char::is_control)
+        && !folder.chars().any(|c| c.is_control() || is_hidden(c))
         && folder.split('/').all(part_is_right);
     if right { Ok(folder.to_owned()) } else { Err(Invalid::Folder { max: FOLDER_BYTES_MAX }) }
 }
@@ -177,6 +231,13 @@ pub(super) fn region_of_arn(text: &str) -> Option<&str> {
     Arn::split(text).map(|arn| arn.region)
 }
 
+/// Whether an ARN must name a region.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Regions {
+    One,
+    AnyOrNone,
+}
+
 /// `arn:<partition>:<service>:<region>:<account>:<resource>`, nothing empty.
 struct Arn<'a> {
     service: &'a str,
@@ -186,14 +247,16 @@ struct Arn<'a> {
 
 impl<'a> Arn<'a> {
     fn split(text: &'a str) -> Option<Self> {
-        let mut parts = text.splitn(6, ':');
-        let mut part = || parts.next().filter(|part| !part.is_empty());
-        let ("arn", partition, service, region, account, resource) =
-            (part()?, part()?, part()?, part()?, part()?, part()?)
-        else {
-            return None;
-        };
-        let right = partition.starts_with("aws")
+        Self::split_with(text, Regions::One)
+    }
+
+    fn split_with(text: &'a str, regions: Regions) -> Option<Self> {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let &["arn", partition, service, region, account, resource] = parts.as_slice() else { return None };
+        let right = !service.is_empty()
+            && !resource.is_empty()
+            && (regions == Regions::AnyOrNone || !region.is_empty())
+            && partition.starts_with("aws")
             && account.len() == 12
             && account.bytes().all(|b| b.is_ascii_digit())
             && !resource.chars().any(|c| c.is_control() || c.is_whitespace());

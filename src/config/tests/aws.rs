@@ -1,6 +1,6 @@
 //! What an operator can get wrong with AWS and in the secret, and the exact words of the answer.
 
-use super::super::aws::{Format, Image, LegalHold, Lock, LockMode, Retention as Locked};
+use super::super::aws::{Format, Image, LegalHold, Lock, LockMode, Retention as Locked, ServerSide};
 use super::*;
 use retaind_core::fault::Faulty as _;
 
@@ -100,6 +100,78 @@ fn an_arn_brings_its_region_and_must_not_be_contradicted() {
         mistakes(&[arn, ("AWS_SECRET_REGION", "eu-west-1")]),
         "the configuration has a mistake: `AWS_SECRET_REGION` = `eu-west-1`: the ARN is of region `eu-west-2`"
     );
+}
+
+#[test]
+fn aws_region_comes_before_its_default_as_in_every_sdk() {
+    let config = loaded(&[BOT, ("AWS_REGION", "eu-central-1")]);
+    assert_eq!(config.aws.region, "eu-central-1");
+    assert!(described(&config).contains("AWS_DEFAULT_REGION             eu-central-1  (from `AWS_REGION`)\n"));
+    let both = [BOT, ("AWS_REGION", "eu-central-1"), ("AWS_DEFAULT_REGION", "us-west-2")];
+    assert_eq!(loaded(&both).aws.region, "eu-central-1");
+    assert_eq!(
+        warnings(&both),
+        ["`AWS_DEFAULT_REGION` has no effect: `AWS_REGION` comes before it, as in every AWS SDK"]
+    );
+    assert!(warnings(&[BOT, ("AWS_REGION", "us-west-2"), ("AWS_DEFAULT_REGION", "us-west-2")]).is_empty());
+    assert!(mistakes(&[("AWS_REGION", "Frankfurt")]).contains("`AWS_REGION` = `Frankfurt`: not an AWS region"));
+}
+
+#[test]
+fn access_points_are_taken_in_all_forms_that_aws_has() {
+    let upload = |bucket: &str, region: &str| {
+        let given = [BOT, ("WICKRIO_S3_BUCKET_NAME", bucket), ("WICKRIO_S3_REGION", region)];
+        load(vars(&given)).ok().and_then(|(config, _)| config.aws.upload).map(|upload| (upload.bucket, upload.region))
+    };
+    let several = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap";
+    let colon = "arn:aws:s3:us-west-2:123456789012:accesspoint:my-ap";
+    let slash = "arn:aws:s3:us-west-2:123456789012:accesspoint/my-ap";
+    assert_eq!(upload(several, "us-east-1"), Some((several.into(), "us-east-1".into())));
+    for arn in [colon, slash] {
+        assert_eq!(upload(arn, "us-west-2"), Some((arn.into(), "us-west-2".into())));
+        assert_eq!(upload(arn, "us-east-1"), None, "the ARN's region is not contradicted");
+    }
+    for wrong in [
+        "arn:aws:s3::123456789012:accesspoint/my-ap",
+        "arn:aws:s3::123456789012:accesspoint/.mrap",
+        "arn:aws:s3:us-west-2:123456789012:accesspoint/",
+        "arn:aws:s3:us-west-2:123456789012:accesspoint/a/b",
+        "arn:aws:sns:us-west-2:123456789012:accesspoint/my-ap",
+        "arn:aws:s3:us-west-2:1234:accesspoint/my-ap",
+    ] {
+        assert_eq!(upload(wrong, "us-west-2"), None, "{wrong}");
+    }
+    assert!(mistakes(&[("WICKRIO_S3_BUCKET_NAME", several)]).contains("needs `WICKRIO_S3_REGION`"));
+}
+
+#[test]
+fn encryption_by_s3_and_the_buckets_owner_are_whole_or_none() {
+    let bucket = [BOT, ("WICKRIO_S3_BUCKET_NAME", "bucket-name"), ("WICKRIO_S3_REGION", "us-east-1")];
+    let upload = |more: &[(&str, &str)]| loaded(&[&bucket[..], more].concat()).aws.upload.unwrap();
+    assert_eq!((upload(&[]).sse, upload(&[]).owner), (None, None));
+    assert_eq!(upload(&[("RETAIND_S3_SSE", "s3")]).sse, Some(ServerSide::S3));
+    let context = ("RETAIND_S3_SSE_CONTEXT", "case=17,unit=legal=x");
+    let sse = upload(&[("RETAIND_S3_SSE", "kms"), ("RETAIND_S3_SSE_KEY", "alias/archive"), context]).sse;
+    let pairs = [("case", "17"), ("unit", "legal=x")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(sse, Some(ServerSide::Kms { key: Some("alias/archive".to_owned()), context: pairs.into() }));
+    assert_eq!(upload(&[("RETAIND_S3_BUCKET_OWNER", "111122223333")]).owner.as_deref(), Some("111122223333"));
+    for (given, words) in [
+        (vec![("RETAIND_S3_SSE", "aes")], "must be `s3` or `kms`"),
+        (vec![("RETAIND_S3_SSE_KEY", "alias/a")], "`RETAIND_S3_SSE_KEY` needs `RETAIND_S3_SSE` as well"),
+        (
+            vec![("RETAIND_S3_SSE", "s3"), ("RETAIND_S3_SSE_KEY", "alias/a")],
+            "it is for `RETAIND_S3_SSE=kms`, not for `s3`",
+        ),
+        (vec![("RETAIND_S3_SSE", "kms"), ("RETAIND_S3_SSE_KEY", "my key")], "not an ARN such as"),
+        (vec![("RETAIND_S3_SSE", "kms"), ("RETAIND_S3_SSE_CONTEXT", "legal")], "not an encryption context"),
+        (vec![("RETAIND_S3_SSE", "kms"), ("RETAIND_S3_SSE_CONTEXT", "a=1,a=2")], "not an encryption context"),
+        (vec![("RETAIND_S3_SSE", "kms"), ("RETAIND_S3_SSE_CONTEXT", "aws:s3:arn=x")], "not an encryption context"),
+        (vec![("RETAIND_S3_BUCKET_OWNER", "1111-2222-3333")], "not the number of an AWS account: 12 digits"),
+    ] {
+        let text = mistakes(&[&bucket[1..], &given].concat());
+        assert!(text.contains(words), "{text}");
+    }
+    assert!(mistakes(&[("RETAIND_S3_SSE", "s3")]).contains("needs `WICKRIO_S3_BUCKET_NAME` as well"));
 }
 
 #[test]

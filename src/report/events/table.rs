@@ -80,6 +80,13 @@ pub enum Event {
         /// AWS's words.
         error: String,
     },
+    /// Files wait, and none was shipped for a while, whatever the cause.
+    ShipStalled {
+        /// For how long, in minutes.
+        minutes: u64,
+        /// The last failure.
+        error: String,
+    },
     /// A conversation was opened for the bot with a key package that it does not hold.
     UnknownFallbackKey {
         /// The conversation whose key it is.
@@ -206,6 +213,11 @@ impl Event {
                 Critical,
                 format!("Nothing has been archived for more than {minutes} minutes: stage {stage} does not move"),
             ),
+            Self::ShipStalled { minutes, error } => (
+                "ship_stalled",
+                Critical,
+                format!("No file has been shipped for {minutes} minutes although files wait. Last error: {error}"),
+            ),
             Self::MessageGap { conversation, from, to } => (
                 "message_gap",
                 Critical,
@@ -282,6 +294,7 @@ impl Event {
             | Self::S3Failed { .. }
             | Self::MoreUndecryptable { .. }
             | Self::LastResortKeyPackage
+            | Self::ShipStalled { .. }
             | Self::DiskNearlyFull { .. }
             | Self::EvidenceChainBroken { .. }
             | Self::EventsDropped { .. } => None,

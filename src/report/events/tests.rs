@@ -105,6 +105,7 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
         Event::SwitchBoardDown { minutes: 15 },
         Event::PipelineStalled { stage: "commit", minutes: 5 },
         Event::S3Failed { file: "receivedMessages_1.txt".into(), error: "AccessDenied".into() },
+        Event::ShipStalled { minutes: 15, error: "HTTP 501".into() },
         Event::UnknownFallbackKey { conversation: room, seq: 4 },
         Event::MessageGap { conversation: room, from: 5, to: 9 },
         Event::Undecryptable { conversation: room, seq: 4, reason: "no keys".into() },
@@ -155,6 +156,11 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
                 "critical",
                 "s3_failed",
                 "Failed to put file receivedMessages_1.txt to S3 bucket. Error: AccessDenied".into(),
+            ),
+            Event::ShipStalled { .. } => (
+                "critical",
+                "ship_stalled",
+                "No file has been shipped for 15 minutes although files wait. Last error: HTTP 501".into(),
             ),
             Event::UnknownFallbackKey { .. } => (
                 "critical",

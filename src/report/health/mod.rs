@@ -31,7 +31,7 @@ pub use self::page::Answer;
 
 use super::counters::Counters;
 use super::logs::{self, Dropped};
-use super::status::{Opinion, Pipeline, Receiving, Space, Stages, Standing};
+use super::status::{Opinion, Pipeline, Receiving, Shipping, Space, Stages, Standing};
 use retaind_task as task;
 
 /// How long a look at disks and state is waited for: less than a connection may take.
@@ -108,6 +108,11 @@ pub enum Reason {
         /// `messages`, `attachments` or `state`.
         directory: &'static str,
     },
+    /// Nothing is shipped.
+    #[error(
+        "no file was shipped for a while although files wait: the log says what the destination answers; they are kept"
+    )]
+    ShipStalled,
     /// Files are refused.
     #[error("{files} files cannot be shipped before somebody puts it right: the log says why; they are kept")]
     QueueParked {
@@ -139,6 +144,7 @@ impl Reason {
             Self::StageStalled => "stage_stalled",
             Self::DiskFull => "disk_full",
             Self::DiskUnknown { .. } => "disk_unknown",
+            Self::ShipStalled => "ship_stalled",
             Self::QueueParked { .. } => "queue_parked",
             Self::ConversationsLost { .. } => "conversations_lost",
             Self::QueueUnknown => "queue_unknown",
@@ -184,6 +190,10 @@ impl Reading {
             if free_bytes.is_none() {
                 reasons.push(Reason::DiskUnknown { directory });
             }
+        }
+        match self.standing.shipping {
+            Shipping::Moves => {}
+            Shipping::Stalled => reasons.push(Reason::ShipStalled),
         }
         match self.found.queue {
             Some(Queue { parked: 0, .. }) => {}

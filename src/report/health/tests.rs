@@ -3,7 +3,7 @@
 use super::*;
 use crate::metrics::METRICS;
 
-const WELL: Standing = Standing { receiving: Receiving::Now, stages: Stages::Work };
+const WELL: Standing = Standing { receiving: Receiving::Now, stages: Stages::Work, shipping: Shipping::Moves };
 
 fn reading(standing: Standing, queue: Option<Queue>, free: Option<u64>) -> Reading {
     let directories = vec![
@@ -29,13 +29,16 @@ fn a_bot_is_ready_only_if_nothing_is_wrong_and_says_everything_that_is() {
     let (queue, free) = (Some(Queue::default()), Some(0));
     assert_eq!(codes(&reading(WELL, queue, free)), [""; 0]);
     assert_eq!(codes(&reading(Standing::default(), None, free)), ["starting", "queue_unknown"]);
-    let standing = Standing { receiving: Receiving::Interrupted, stages: Stages::Stop };
+    let standing = Standing { receiving: Receiving::Interrupted, stages: Stages::Stop, ..WELL };
     assert_eq!(codes(&reading(standing, queue, None)), ["stopping", "network_away", "disk_unknown"]);
     let standing = Standing { stages: Stages::Failed, ..WELL };
     let parked = Some(Queue { files: 3, parked: 2, ..Queue::default() });
     let opinion = Opinion { pipeline: Pipeline::Stalled, space: Space::Critical };
     let all = Reading { opinion, ..reading(standing, parked, free) };
     assert_eq!(codes(&all), ["stage_failed", "stage_stalled", "disk_full", "queue_parked"]);
+    let stalled = Standing { shipping: Shipping::Stalled, ..WELL };
+    assert_eq!(codes(&reading(stalled, queue, free)), ["ship_stalled"]);
+    assert!(page::live(stalled).0, "a restart would not help");
     assert!(!page::live(standing).0);
     assert!(page::live(Standing { stages: Stages::Stop, ..WELL }).0);
     let (ready, text) = page::ready(&all);
