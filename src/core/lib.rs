@@ -7,3 +7,4 @@ pub mod clock;
 pub mod fault;
 pub mod limit;
 pub mod pause;
+pub mod places;
