@@ -6,11 +6,12 @@
 //! Commits and proposals are public messages on purpose, so that it can enforce membership and retention.
 //!
 //! # Boundaries
-//! - *Stranger → network*: TLS 1.3; small frames, little time, few places; Argon2id a few at a time; single-use
-//!   invites kept as hashes; proofs over a fresh nonce.
+//! - *Stranger → network*: TLS 1.3; small frames, little time, a share of the places for each address, a handful of requests and
+//!   one try to log in; Argon2id one at a time, and delays after wrong passwords; single-use invites kept as hashes; proofs
+//!   over a fresh nonce. Nothing that a stranger does is a line of the log each: refusals are counted, and summed up.
 //! - *Device → network*: every limit has a name ([`retaind_protocol::limits`]); a device acts for itself only (login, key
-//!   packages, its own leaf); it never learns of conversations that it is not in. What a request occupies is bounded
-//!   until its answer is written.
+//!   packages, its own leaf); it never learns of conversations that it is not in. What it occupies is bounded until its answer
+//!   is written: for its connection, its user and the process (`budget`); so are its connections and its time for a frame.
 //! - *Member → conversation*: membership, epoch and retention are checked against the tracked MLS group. A member can
 //!   break its own conversation by a commit that others cannot process (an observer cannot check the confirmation
 //!   tag); it can read nothing by that.
@@ -37,24 +38,30 @@
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm, reason = "a test that meets another variant fails"))]
 
 mod admin;
+mod attempts;
+mod budget;
 mod certificate;
 mod change;
 mod clock;
 mod connection;
 mod delivery;
 mod directory;
+mod doors;
 mod error;
 mod execute;
+mod frames;
 mod hub;
 mod keys;
 mod ledger;
 mod limits;
 mod login;
+mod outbound;
 mod push;
 mod readers;
 mod requests;
 mod server;
 mod sqlite;
+mod subscriber;
 mod writer;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -64,20 +71,24 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use self::admin::{Admin, UserSummary};
+use self::attempts::Attempts;
+use self::budget::Budget;
 use self::certificate::{Certificate, OWN_SERVER_NAME, Own};
 use self::delivery::blobs::Blobs;
 use self::directory::RetentionPolicy;
 pub use self::directory::accounts::Standing;
+use self::directory::password::Passwords;
+use self::doors::{Doors, Room};
 pub use self::error::NetworkError;
 use self::hub::Hub;
 use self::keys::Keys;
 use self::ledger::Ledger;
 pub use self::ledger::LedgerError;
-pub use self::limits::LIMITS;
+pub use self::limits::{FAILED_LOGINS, LIMITS, Limits};
 use self::readers::Readers;
 use self::sqlite::Sqlite;
 use self::writer::Writer;
@@ -89,8 +100,6 @@ const LOCK_FILE: &str = "network.lock";
 const BLOBS_FOLDER: &str = "blobs";
 /// P-384, then P-521, both with AES-256.
 const CIPHER_SUITES: [u16; 2] = [7, 5];
-/// Password checks at the same time: 19 MiB and a core each.
-const PASSWORD_CHECKS_MAX: usize = 2;
 
 /// How a network is set up.
 #[derive(Debug, Clone)]
@@ -105,6 +114,8 @@ pub struct Options {
     pub advertise: Option<String>,
     /// Where refusals are counted.
     pub refusals: Arc<Refusals>,
+    /// What connections may cost.
+    pub limits: Limits,
     cipher_suites: Vec<u16>,
 }
 
@@ -117,6 +128,7 @@ impl Options {
             certificate: None,
             advertise: None,
             refusals: Arc::default(),
+            limits: Limits::default(),
             cipher_suites: CIPHER_SUITES.to_vec(),
         }
     }
@@ -129,8 +141,12 @@ pub(crate) struct Shared {
     pub(crate) readers: Arc<Readers>,
     pub(crate) hub: Hub,
     pub(crate) blobs: Blobs,
-    pub(crate) password_checks: Semaphore,
+    pub(crate) passwords: Passwords,
+    pub(crate) attempts: Attempts,
     pub(crate) refusals: Arc<Refusals>,
+    pub(crate) limits: Limits,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) doors: Arc<Doors>,
     /// Look at the directory now.
     pub(crate) refresh: Notify,
     /// It was looked at and is another.
@@ -205,14 +221,26 @@ impl Network {
         let keys = Keys::load(&mut *writer, options.network_id.as_deref(), &options.cipher_suites)?;
         let policy = RetentionPolicy::load(&*writer.view()?)?;
         let admin = Mutex::new(Admin::on(&ledger)?);
+        let limits = options.limits;
+        let Limits { connections, strangers, strangers_of_address, .. } = limits;
+        let room = Room { connections, strangers, strangers_of_address };
         let shared = Arc::new(Shared {
             keys,
             certificate,
             readers: Arc::new(Readers::new(Box::new(ledger))),
             hub: Hub::default(),
             blobs: Blobs::open(folder.join(BLOBS_FOLDER))?,
-            password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+            passwords: Passwords::default(),
+            attempts: Attempts::default(),
             refusals: Arc::clone(&options.refusals),
+            limits,
+            budget: Budget::new(
+                limits.process_bytes,
+                limits.user_bytes,
+                limits.memory_wait,
+                Arc::clone(&options.refusals),
+            ),
+            doors: Doors::new(room, Arc::clone(&options.refusals)),
             refresh: Notify::new(),
             policy_changed: Notify::new(),
             policy: RwLock::new(Arc::new(policy)),
@@ -226,6 +254,11 @@ impl Network {
     /// Name of the network.
     pub fn network_id(&self) -> &str {
         &self.shared.keys.network_id
+    }
+
+    /// Bytes that frames, requests and answers of all connections hold in memory now.
+    pub fn bytes_held(&self) -> usize {
+        self.shared.budget.held()
     }
 
     /// What devices need to find and trust the network that listens at `address`.
