@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use retaind::core::limit::Refusals;
 use retaind::device::connection::{Connection, ConnectionError, Push};
 use retaind::device::mls::{self, Engine, KeyPackageUse, KeyPackages, NotRead, PendingCommit, Session};
 use retaind::network::{Network, NetworkError, Options};
@@ -51,6 +52,7 @@ pub fn random<const N: usize>() -> [u8; N] {
 
 pub struct Served {
     pub network: Arc<Network>,
+    refusals: Arc<Refusals>,
     pub endpoint: Endpoint,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), NetworkError>>,
@@ -58,13 +60,26 @@ pub struct Served {
 
 impl Served {
     pub async fn start(folder: &Path) -> Self {
-        let network = Network::open(Options::new(folder)).unwrap();
+        Self::start_with(folder, |options| options).await
+    }
+
+    /// With other limits, or whatever else a test wants.
+    pub async fn start_with(folder: &Path, change: impl FnOnce(Options) -> Options) -> Self {
+        let options = change(Options::new(folder));
+        let refusals = Arc::clone(&options.refusals);
+        let network = Network::open(options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = network.endpoint(listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let (serving, token) = (Arc::clone(&network), shutdown.clone());
         let task = tokio::spawn(async move { serving.serve(listener, token).await });
-        Self { network, endpoint, shutdown, task }
+        Self { network, refusals, endpoint, shutdown, task }
+    }
+
+    /// How often the limit of this name was met.
+    pub fn refusal(&self, name: &str) -> u64 {
+        let counts = self.refusals.totals();
+        counts.iter().find(|(limit, _)| *limit == name).unwrap_or_else(|| panic!("no limit `{name}`")).1
     }
 
     /// Stops as an operator does, and waits until the directory is free.

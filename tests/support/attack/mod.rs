@@ -1,5 +1,7 @@
 //! Attacks, in any size: what a test makes in small, a campaign makes in full.
 
+pub mod connections;
 pub mod members;
+pub mod neighbours;
 pub mod poison;
 pub mod strangers;
