@@ -78,11 +78,15 @@
 //!   recorded as one. It can withhold messages: a hole in the places of a conversation is recorded as a hole; messages withheld
 //!   from the end of all conversations look like silence.
 //! - **A stranger on the wire** sees TLS 1.3. The network's certificate is checked against the authority that came with
-//!   the invite or the configuration; nothing else is trusted. Before log-in a connection may hold some KiB of memory,
-//!   for seconds.
+//!   the invite or the configuration; nothing else is trusted. Before log-in a connection may hold some KiB of memory, for
+//!   seconds, and has a handful of requests, one hello and one try to log in. One address has a share of the places, and the
+//!   newest always gets one, so that idle sockets lock nobody out; places are kept for this host and for addresses of bots.
+//!   Guessing a password gets slower for the address that guesses, in memory that is allocated once, and never for an address
+//!   that has not failed. What it does is counted, not logged: one line sums it up, and many refused log-ins are an event.
 //! - **A member device** may send anything. Frames, contents, names and attachments go through bounded decoders;
 //!   what cannot be read is a record with its ciphertext, never a crash and never a gap. Sizes and times that it claims
-//!   are recorded as claims. It cannot act as another device: MLS authenticates the sender, log-in the connection.
+//!   are recorded as claims. Of the network's memory it holds no more than its user's share, for seconds, however many
+//!   connections it opens, frames it begins or answers it leaves unread; users who fill all of it lose it to who needs little. It cannot act as another device: MLS authenticates the sender, log-in the connection.
 //! - **A reader of the bot's disk** finds the archive unencrypted (that is its purpose; protect the volume) and the device's
 //!   keys sealed under the bot's password ([`state::vault`]). Ids of conversations, cursors and sizes are unencrypted.
 //!   A writer of the disk can change the archive; the hash chain of each file is in the state.
@@ -93,8 +97,9 @@
 //!   default); without one it is as open as the bucket is. S3 cannot alter an object unnoticed where it is encrypted. The bot's
 //!   role may put objects and make data keys, and needs nothing else: a thief of it can add objects, but neither read nor
 //!   delete any, nor replace one where the bucket's policy denies that (`config/iam/bucket-policy.json`) or objects are locked.
-//! - **A process of the host** can ask the health endpoint ([`report::health`]): it gets counts, and can keep others from
-//!   asking for some seconds; it cannot slow or stop the bot.
+//! - **A process of the host** can ask the health endpoint ([`report::health`]): it gets counts. Requests that it begins and
+//!   does not end keep no probe out; it cannot slow or stop the bot. A web page cannot ask through a browser: foreign names in
+//!   `Host` are refused.
 //! - **The registry of the image** ([`report::updates`]) learns the image's name and that a bot runs here. It can claim newer
 //!   versions where there are none; its answers are bounded, nothing is downloaded, and nothing waits for it.
 //! - **Logs, metrics, events and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.
