@@ -78,12 +78,17 @@
 //!   recorded as one. It can withhold messages: a hole in the places of a conversation is recorded as a hole; messages withheld
 //!   from the end of all conversations look like silence.
 //! - **A stranger on the wire** sees TLS 1.3. The network's certificate is checked against the authority that came with
-//!   the invite or the configuration; nothing else is trusted. Before log-in a connection may hold some KiB of memory,
-//!   for seconds.
+//!   the invite or the configuration; nothing else is trusted. Before log-in a connection may hold some KiB of memory, for
+//!   seconds, and has a handful of requests, one hello and one try to log in. One address has a share of the places, and the
+//!   newest always gets one, so that idle sockets lock nobody out; places are kept for this host and for addresses of bots.
+//!   Guessing a password gets slower for the address that guesses, in memory that is allocated once, and never for an address
+//!   that has not failed. What it does is counted, not logged: one line sums it up, and many refused log-ins are an event.
 //! - **A member device** may send anything. Frames, contents, names and attachments go through bounded decoders;
 //!   what cannot be read is a record with its ciphertext, never a crash and never a gap. A record is one line for every reader
 //!   of lines, and a name of a file one that any list can carry, whatever it sent. Times that it claims are recorded as claims. What it claims of a file hides nothing: what the key opens is kept under its true size and hash, with the claim
-//!   beside them, and what it does not open is kept as ciphertext. It cannot act as another device: MLS authenticates the
+//!   beside them, and what it does not open is kept as ciphertext. Of the network's memory it
+//!   holds no more than its user's share, for seconds, however many connections it opens, frames it begins or answers it leaves
+//!   unread; users who fill all of it lose it to who needs little. It cannot act as another device: MLS authenticates the
 //!   sender, log-in the connection. It cannot fill the disk that the archive shares: attachments have quotas, rates and an end,
 //!   and the network takes nothing more while the bot still has room. It cannot use up the key packages of others, nor begin
 //!   conversations without end. It can make the bot record as many messages as it may send, but neither an event nor a line of
@@ -105,8 +110,9 @@
 //!   What answers in AWS's place (a proxy, another store) can keep files from being stored, but not silently: a stall is an
 //!   event and a reason not to be ready, whatever the answer is. With `RETAIND_S3_BUCKET_OWNER` a bucket of the same name that
 //!   another account has made gets nothing.
-//! - **A process of the host** can ask the health endpoint ([`report::health`]): it gets counts, and can keep others from
-//!   asking for some seconds; it cannot slow or stop the bot.
+//! - **A process of the host** can ask the health endpoint ([`report::health`]): it gets counts. Requests that it begins and
+//!   does not end keep no probe out; it cannot slow or stop the bot. A web page cannot ask through a browser: foreign names in
+//!   `Host` are refused.
 //! - **The registry of the image** ([`report::updates`]) learns the image's name and that a bot runs here. It can claim newer
 //!   versions where there are none; its answers are bounded, nothing is downloaded, and nothing waits for it.
 //! - **Logs, metrics, events and errors** hold ids, counts and reasons; never contents, names of files, keys or passwords.

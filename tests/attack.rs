@@ -2,9 +2,11 @@
 //! made in small here, and in full by `cargo run --release --example attack`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
 
+mod connections;
 mod files;
 mod limits;
 mod members;
+mod neighbours;
 mod poison;
 mod stolen;
 mod strangers;

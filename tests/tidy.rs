@@ -20,7 +20,6 @@ const LONGER: &[(&str, usize)] = &[
     ("src/device/conversations.rs", 603),
     ("src/device/mls.rs", 701),
     ("src/network/delivery/groups.rs", 432),
-    ("src/network/hub.rs", 426),
     ("src/protocol/wire.rs", 678),
     ("src/source_mls/decrypt.rs", 722),
     ("tests/faults/decoders/seeds.rs", 818),

@@ -22,6 +22,8 @@ use retaind_report::logs::{self, Format, Stream};
 
 /// What a network logs.
 const LOG_FILTER: &str = "info";
+/// Shortest initial password that is taken here. What a bot is started with may be as short as in the guide's start lines.
+const INITIAL_PASSWORD_CHARS_MIN: usize = 12;
 /// Longest password that is read from standard input.
 const PASSWORD_BYTES_MAX: u64 = 4096;
 
@@ -193,6 +195,11 @@ pub fn run(arguments: NetworkArguments) -> Result<(), Failure> {
         }
         Command::Bot { at, user } => {
             let password = read_password()?;
+            if password.chars().count() < INITIAL_PASSWORD_CHARS_MIN {
+                return Err(Failure::configuration(format!(
+                    "the initial password of `{user}` has fewer than {INITIAL_PASSWORD_CHARS_MIN} characters: whoever reaches the network may guess it, choose a longer one"
+                )));
+            }
             open(&at)?.ensure_bot(&name(&user)?, &password).map_err(Failure::of)
         }
         Command::Suspend { at, user, device } => set_standing(&at, &user, device, Standing::Suspended),

@@ -301,6 +301,11 @@ pub enum Invalid {
     /// Not an address to ask after the bot's health.
     #[error("not an address and a port, such as `127.0.0.1:9464` or `[::1]:9464`, nor `off`")]
     Health,
+    /// Not names of hosts.
+    #[error(
+        "not names of hosts separated by commas, such as `bot.example.org`: at most 16, of letters, digits, `-`, `_` and `.`"
+    )]
+    HealthNames,
     /// Not a log filter.
     #[error("not a log filter such as `info` or `info,retaind::bot=debug`")]
     LogFilter,

@@ -12,6 +12,11 @@ use crate::parse::path;
 use crate::reader::Reader;
 use crate::variable::{Fallback, variables};
 
+/// Longest name of a host.
+const HOST_NAME_BYTES_MAX: usize = 253;
+/// Most names of the health endpoint.
+const HEALTH_NAMES_MAX: usize = 16;
+
 variables! {
     LOG: "RUST_LOG", Fallback::Text("info"), Public,
         "what is logged: `error`, `warn`, `info`, `debug` or `trace`, also for single parts (`info,retaind::bot=debug`); never message content";
@@ -21,6 +26,8 @@ variables! {
         "directory of the log files, at most 5 of 10 MiB, or `off` for none; the log is on standard output in any case";
     HEALTH: "RETAIND_HEALTH", Fallback::Text("127.0.0.1:9464"), Public,
         "address and port of `/livez`, `/readyz` and `/metrics`, or `off`; they need no password, so leave them to the host or the pod";
+    HEALTH_NAMES: "RETAIND_HEALTH_NAMES", Fallback::Nothing, Public,
+        "names with a dot under which the health endpoint may be asked, separated by commas (`bot.example.org`); addresses and names without a dot always may, all others are refused";
 }
 
 /// Log and health endpoint.
@@ -34,6 +41,8 @@ pub struct Report {
     pub logs: Option<PathBuf>,
     /// Where the bot can be asked how it is; `None`: nowhere.
     pub health: Option<SocketAddr>,
+    /// Names with a dot under which it may be asked.
+    pub health_names: Vec<String>,
 }
 
 pub(crate) fn read(r: &mut Reader, bot: Option<&BotName>) -> Option<Report> {
@@ -41,7 +50,8 @@ pub(crate) fn read(r: &mut Reader, bot: Option<&BotName>) -> Option<Report> {
     let log_format = r.read(&LOG_FORMAT, log_format);
     let logs = r.read_for(&LOGS, bot, unless_off(path));
     let health = r.read(&HEALTH, unless_off(health));
-    Some(Report { log: log?, log_format: log_format?, logs: logs?, health: health? })
+    let health_names = r.optional(&HEALTH_NAMES, health_names).unwrap_or_default();
+    Some(Report { log: log?, log_format: log_format?, logs: logs?, health: health?, health_names })
 }
 
 pub(crate) fn value(report: &Report, name: &str) -> Option<String> {
@@ -51,6 +61,7 @@ pub(crate) fn value(report: &Report, name: &str) -> Option<String> {
         "RETAIND_LOG_FORMAT" => Some(report.log_format.to_string()),
         "RETAIND_LOGS" => Some(report.logs.as_ref().map_or_else(off, |path| path.display().to_string())),
         "RETAIND_HEALTH" => Some(report.health.map_or_else(off, |address| address.to_string())),
+        "RETAIND_HEALTH_NAMES" if !report.health_names.is_empty() => Some(report.health_names.join(",")),
         _ => None,
     }
 }
@@ -66,6 +77,15 @@ pub(crate) fn health(text: &str) -> Result<SocketAddr, Invalid> {
     text.parse().map_err(|_| Invalid::Health)
 }
 
+fn health_names(text: &str) -> Result<Vec<String>, Invalid> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_lowercase()).collect();
+    let right = |name: &String| {
+        let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        !name.is_empty() && name.len() <= HOST_NAME_BYTES_MAX && is_plain
+    };
+    if names.len() <= HEALTH_NAMES_MAX && names.iter().all(right) { Ok(names) } else { Err(Invalid::HealthNames) }
+}
+
 fn log_format(text: &str) -> Result<Format, Invalid> {
     match text {
         "auto" => Ok(Format::Auto),
@@ -78,4 +98,18 @@ fn log_format(text: &str) -> Result<Format, Invalid> {
 /// Checked here, so that a mistyped filter is a mistake and not a silent log.
 pub(crate) fn log_filter(text: &str) -> Result<String, Invalid> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|_| Invalid::LogFilter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_health_endpoint_are_names_of_hosts() {
+        assert_eq!(health_names("Bot.Example.org, b.example").unwrap(), ["bot.example.org", "b.example"]);
+        for wrong in ["", "a.example,", "a b", "http://a.example", "a.example:9464", "ä.example", &"a".repeat(254)] {
+            health_names(wrong).unwrap_err();
+        }
+        health_names(&["a.example"; 17].join(",")).unwrap_err();
+    }
 }

@@ -9,4 +9,5 @@ pub mod disk;
 pub mod fault;
 pub mod limit;
 pub mod pause;
+pub mod places;
 pub mod text;

@@ -64,6 +64,18 @@ impl Refusals {
         self.lock().get(limit.name).copied().unwrap_or_default()
     }
 
+    /// What was counted since the last call with the same `before`: names and how much more, in the order of the names.
+    pub fn grown(&self, before: &mut BTreeMap<&'static str, u64>) -> Vec<(&'static str, u64)> {
+        let now = self.lock().clone();
+        let more = |(name, count): (&&'static str, &u64)| {
+            let more = count.saturating_sub(before.get(name).copied().unwrap_or_default());
+            (more > 0).then_some((*name, more))
+        };
+        let grown = now.iter().filter_map(more).collect();
+        *before = now;
+        grown
+    }
+
     /// Names of limits and their counts, in the order of the names.
     pub fn totals(&self) -> Vec<(&'static str, u64)> {
         self.lock().iter().map(|(name, count)| (*name, *count)).collect()
@@ -85,5 +97,10 @@ mod tests {
         refusals.expect(&[PLACES, TIME]);
         assert_eq!(refusals.totals(), [("a_time", 0), ("places", 2)]);
         assert_eq!((refusals.of(&PLACES), refusals.of(&TIME)), (2, 0));
+        let mut before = BTreeMap::new();
+        assert_eq!(refusals.grown(&mut before), [("places", 2)]);
+        refusals.count(&TIME);
+        assert_eq!(refusals.grown(&mut before), [("a_time", 1)]);
+        assert_eq!(refusals.grown(&mut before), []);
     }
 }

@@ -29,6 +29,7 @@ const LIMITS: http::Limits = http::Limits {
     requests_max: 2,
     connection_time: Duration::from_secs(10),
     connections_max: 2,
+    share_max: 2,
 };
 
 /// Says a body back, leads in a circle, hangs, or panics.

@@ -6,11 +6,12 @@
 //! Commits and proposals are public messages on purpose, so that it can enforce membership and retention.
 //!
 //! # Boundaries
-//! - *Stranger → network*: TLS 1.3; small frames, little time, few places; Argon2id a few at a time; single-use
-//!   invites kept as hashes; proofs over a fresh nonce.
+//! - *Stranger → network*: TLS 1.3; small frames, little time, a share of the places for each address, a handful of requests and
+//!   one try to log in; Argon2id one at a time, and delays after wrong passwords; single-use invites kept as hashes; proofs
+//!   over a fresh nonce. Nothing that a stranger does is a line of the log each: refusals are counted, and summed up.
 //! - *Device → network*: every limit has a name ([`retaind_protocol::limits`]); a device acts for itself only (login, key
-//!   packages, its own leaf); it never learns of conversations that it is not in. What a request occupies is bounded
-//!   until its answer is written.
+//!   packages, its own leaf); it never learns of conversations that it is not in. What it occupies is bounded until its answer
+//!   is written: for its connection, its user and the process (`budget`); so are its connections and its time for a frame.
 //! - *Member → conversation*: membership, epoch and retention are checked against the tracked MLS group. A member can
 //!   break its own conversation by a commit that others cannot process (an observer cannot check the confirmation
 //!   tag); it can read nothing by that.
@@ -41,14 +42,18 @@
 
 mod admin;
 mod agreed;
+mod attempts;
+mod budget;
 mod certificate;
 mod change;
 mod clock;
 mod connection;
 mod delivery;
 mod directory;
+mod doors;
 mod error;
 mod execute;
+mod frames;
 mod hub;
 mod keys;
 mod ledger;
@@ -56,6 +61,7 @@ mod limits;
 mod login;
 mod meter;
 mod observer;
+mod outbound;
 mod push;
 mod quotas;
 mod readers;
@@ -64,6 +70,7 @@ mod seal;
 mod server;
 mod sqlite;
 mod stock;
+mod subscriber;
 mod writer;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -73,22 +80,26 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use self::admin::{Admin, UserSummary};
 pub use self::agreed::AGREED;
+use self::attempts::Attempts;
+use self::budget::Budget;
 pub use self::certificate::Rotation;
 use self::certificate::{Certificate, OWN_SERVER_NAME, Own};
 use self::delivery::blobs::Blobs;
 use self::directory::RetentionPolicy;
 pub use self::directory::accounts::Standing;
+use self::directory::password::Passwords;
+use self::doors::{Doors, Room};
 pub use self::error::NetworkError;
 use self::hub::Hub;
 use self::keys::Keys;
 pub use self::ledger::LedgerError;
 use self::ledger::{Ledger, LedgerWriter};
-pub use self::limits::{Allowances, LIMITS};
+pub use self::limits::{Allowances, FAILED_LOGINS, LIMITS, Limits};
 pub use self::observer::{Noted, Observer};
 use self::readers::Readers;
 pub use self::seal::Seal;
@@ -105,8 +116,6 @@ pub const KEY_FILE: &str = "network.key";
 const BLOBS_FOLDER: &str = "blobs";
 /// P-384, then P-521, both with AES-256.
 const CIPHER_SUITES: [u16; 2] = [7, 5];
-/// Password checks at the same time: 19 MiB and a core each.
-const PASSWORD_CHECKS_MAX: usize = 2;
 
 /// How a network is set up.
 #[derive(Debug, Clone)]
@@ -128,6 +137,8 @@ pub struct Options {
     pub allowances: Allowances,
     /// Is told what operators want to know at once; the log has it without.
     pub observer: Option<Observer>,
+    /// What connections may cost.
+    pub limits: Limits,
     cipher_suites: Vec<u16>,
 }
 
@@ -144,6 +155,7 @@ impl Options {
             refusals: Arc::default(),
             allowances: Allowances::default(),
             observer: None,
+            limits: Limits::default(),
             cipher_suites: CIPHER_SUITES.to_vec(),
         }
     }
@@ -156,10 +168,14 @@ pub(crate) struct Shared {
     pub(crate) readers: Arc<Readers>,
     pub(crate) hub: Hub,
     pub(crate) blobs: Blobs,
-    pub(crate) password_checks: Semaphore,
+    pub(crate) passwords: Passwords,
+    pub(crate) attempts: Attempts,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) allowances: Allowances,
     pub(crate) observer: Option<Observer>,
+    pub(crate) limits: Limits,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) doors: Arc<Doors>,
     /// Look at the directory now.
     pub(crate) refresh: Notify,
     /// It was looked at and is another.
@@ -244,16 +260,28 @@ impl Network {
         let policy = RetentionPolicy::load(&*writer.view()?)?;
         let blobs = Blobs::open(folder.join(BLOBS_FOLDER), &*writer.view()?)?;
         let admin = Mutex::new(Admin::on(&ledger)?);
+        let limits = options.limits;
+        let Limits { connections, strangers, strangers_of_address, .. } = limits;
+        let room = Room { connections, strangers, strangers_of_address };
         let shared = Arc::new(Shared {
             keys,
             certificate,
             readers: Arc::new(Readers::new(Box::new(ledger))),
             hub: Hub::default(),
             blobs,
-            password_checks: Semaphore::new(PASSWORD_CHECKS_MAX),
+            passwords: Passwords::default(),
+            attempts: Attempts::default(),
             refusals: Arc::clone(&options.refusals),
             allowances: options.allowances,
             observer: options.observer,
+            limits,
+            budget: Budget::new(
+                limits.process_bytes,
+                limits.user_bytes,
+                limits.memory_wait,
+                Arc::clone(&options.refusals),
+            ),
+            doors: Doors::new(room, Arc::clone(&options.refusals)),
             refresh: Notify::new(),
             policy_changed: Notify::new(),
             policy: RwLock::new(Arc::new(policy)),
@@ -267,6 +295,11 @@ impl Network {
     /// Name of the network.
     pub fn network_id(&self) -> &str {
         &self.shared.keys.network_id
+    }
+
+    /// Bytes that frames, requests and answers of all connections hold in memory now.
+    pub fn bytes_held(&self) -> usize {
+        self.shared.budget.held()
     }
 
     /// What devices need to find and trust the network that listens at `address`.

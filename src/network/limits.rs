@@ -5,10 +5,35 @@ use std::time::Duration;
 
 use retaind_core::limit::Limit;
 
+mod members;
+
+pub use self::members::Allowances;
+pub(crate) use self::members::{
+    BLOB_BYTES_AN_HOUR, BLOB_BYTES_OF_DEVICE, BLOB_BYTES_OF_USER, BLOB_DAYS, BLOBS_OF_USER, BOT_KEY_PACKAGES,
+    CLAIMS_AN_HOUR, CLAIMS_OF_TARGET, CONVERSATIONS_OF_DEVICE, CONVERSATIONS_OF_USER, DISK_FOR_BLOBS,
+    DISK_FOR_MESSAGES, UNFINISHED_UPLOAD_SECONDS, UNFINISHED_UPLOADS,
+};
+
 /// All of them, for the table in docs/limits.md and the counters.
 pub const LIMITS: &[Limit] = &[
     CONNECTIONS,
     STRANGERS,
+    STRANGERS_OF_ADDRESS,
+    HANDSHAKE_SECONDS,
+    LOGIN_SECONDS,
+    STRANGER_REQUESTS,
+    LOGIN_TRIES,
+    PASSWORD_TRIES,
+    FAILED_HANDSHAKES,
+    FAILED_LOGINS,
+    CONNECTIONS_OF_DEVICE,
+    CONNECTIONS_OF_USER,
+    FRAME_STALL_SECONDS,
+    WRITE_STALL_SECONDS,
+    USER_BYTES,
+    PROCESS_BYTES,
+    ANSWERS_WAITING,
+    OPEN_FILES,
     BLOB_BYTES_OF_USER,
     BLOB_BYTES_OF_DEVICE,
     BLOBS_OF_USER,
@@ -39,174 +64,205 @@ pub(crate) const STRANGERS: Limit = Limit {
     name: "strangers",
     value: 1024,
     unit: "connections before log-in",
-    why: "strangers must not take the places of devices",
+    why: "strangers must not take the places of devices; when all are taken the oldest of the address that holds most goes",
     variable: None,
 };
 
-const GIB: u64 = 1 << 30;
-
-/// In store, of one user with all devices.
-pub(crate) const BLOB_BYTES_OF_USER: Limit = Limit {
-    name: "blob_bytes_of_user",
-    value: 64 * GIB,
-    unit: "bytes",
-    why: "one user must not fill the disk of all others and of the archive",
-    variable: Some("RETAIND_BLOB_QUOTA"),
-};
-
-/// In store, of one device: half of what its user may have, so that one stolen device does not use up all of it.
-pub(crate) const BLOB_BYTES_OF_DEVICE: Limit = Limit {
-    name: "blob_bytes_of_device",
-    value: BLOB_BYTES_OF_USER.value / 2,
-    unit: "bytes",
-    why: "one device must not take all that its user may store",
-    variable: Some("RETAIND_BLOB_QUOTA"),
-};
-
-/// In store, of one user with all devices, however small.
-pub(crate) const BLOBS_OF_USER: Limit = Limit {
-    name: "blobs_of_user",
-    value: 65_536,
-    unit: "attachments",
-    why: "each is a file and a row, also an empty one",
+/// The share of one address.
+pub(crate) const STRANGERS_OF_ADDRESS: Limit = Limit {
+    name: "strangers_of_address",
+    value: 256,
+    unit: "connections before log-in of one IPv4 address or IPv6 /64",
+    why: "one address must not take every place; its own oldest goes",
     variable: None,
 };
 
-/// Begun by one user with all devices.
-pub(crate) const BLOB_BYTES_AN_HOUR: Limit = Limit {
-    name: "blob_bytes_an_hour",
-    value: 32 * GIB,
-    unit: "bytes an hour",
-    why: "the disk must have time to be emptied; one attachment of the largest size must fit",
-    variable: None,
-};
-
-/// Of one device.
-pub(crate) const UNFINISHED_UPLOADS: Limit = Limit {
-    name: "unfinished_uploads",
-    value: 64,
-    unit: "uploads of a device",
-    why: "what is begun and not finished occupies the disk and is of no use to anybody",
-    variable: None,
-};
-
-/// After which an upload that is not finished is deleted.
-pub(crate) const UNFINISHED_UPLOAD_SECONDS: Limit = Limit {
-    name: "unfinished_upload_seconds",
-    value: 24 * 60 * 60,
+/// From the connection to the end of the TLS handshake.
+pub(crate) const HANDSHAKE_SECONDS: Limit = Limit {
+    name: "handshake_seconds",
+    value: 5,
     unit: "seconds",
-    why: "a device that has not finished by then will not, or begins again",
+    why: "a socket that says nothing must not keep a place",
     variable: None,
 };
 
-/// After which a blob is deleted that no unread message of a retention bot needs.
-pub(crate) const BLOB_DAYS: Limit = Limit {
-    name: "blob_days",
+/// From the first byte to a logged-in device, the slow check of a bot's password included.
+pub(crate) const LOGIN_SECONDS: Limit = Limit {
+    name: "login_seconds",
     value: 30,
-    unit: "days",
-    why: "a member that never comes back would keep every attachment for ever",
-    variable: Some("RETAIND_BLOB_DAYS"),
-};
-
-/// Free space below which no blob is taken.
-pub(crate) const DISK_FOR_BLOBS: Limit = Limit {
-    name: "disk_for_blobs",
-    value: GIB,
-    unit: "bytes free",
-    why: "the archive shares the disk, and must have its last room",
-    variable: Some("RETAIND_DISK_LOW"),
-};
-
-/// Free space below which no message is taken: a quarter of [`DISK_FOR_BLOBS`], twice that at which the bot takes none.
-pub(crate) const DISK_FOR_MESSAGES: Limit = Limit {
-    name: "disk_for_messages",
-    value: DISK_FOR_BLOBS.value / 4,
-    unit: "bytes free",
-    why: "what the bot has no room to archive is better not accepted",
-    variable: Some("RETAIND_DISK_LOW"),
-};
-
-/// Users named in claims of key packages by one device.
-pub(crate) const CLAIMS_AN_HOUR: Limit = Limit {
-    name: "claims_an_hour",
-    value: 16_384,
-    unit: "users an hour of a device",
-    why: "each claim takes a key package of each of the user's devices; four of the largest conversations fit",
+    unit: "seconds",
+    why: "a stranger must not keep its place for ever",
     variable: None,
 };
 
-/// One-time key packages of one device that another one gets; beyond them it gets the last-resort one.
-pub(crate) const CLAIMS_OF_TARGET: Limit = Limit {
-    name: "claims_of_target",
-    value: 32,
-    unit: "key packages an hour of one device for another",
-    why: "one device must not use up what another has left for everybody",
+/// Requests of one connection before log-in; an honest device needs two.
+pub(crate) const STRANGER_REQUESTS: Limit = Limit {
+    name: "stranger_requests",
+    value: 8,
+    unit: "requests of one connection before log-in",
+    why: "answers before log-in are work for nobody",
     variable: None,
 };
 
-/// One-time key packages that a retention bot leaves with its network; what is counted is its last-resort one, given out when
-/// they have run out.
-pub(crate) const BOT_KEY_PACKAGES: Limit = Limit {
-    name: "bot_key_packages",
-    value: 100,
-    unit: "one-time key packages of a bot",
-    why: "without one the bot is added by its last-resort key package, whose key opens more than one welcome",
+/// Log-ins and registrations of one connection, and hellos.
+pub(crate) const LOGIN_TRIES: Limit = Limit {
+    name: "login_tries",
+    value: 1,
+    unit: "tries to log in, and hellos, of one connection",
+    why: "each try costs signatures or a password check: a guess costs a handshake as well",
     variable: None,
 };
 
-/// Begun by one device.
-pub(crate) const CONVERSATIONS_OF_DEVICE: Limit = Limit {
-    name: "conversations_of_device",
-    value: 1_000,
-    unit: "new conversations an hour",
-    why: "each is kept by the network and by the bot for good",
+/// Wrong passwords without a delay.
+pub(crate) const PASSWORD_TRIES: Limit = Limit {
+    name: "password_tries",
+    value: 5,
+    unit: "wrong passwords before further tries of that address are delayed",
+    why: "passwords could be guessed for ever",
     variable: None,
 };
 
-/// Begun by one user with all devices.
-pub(crate) const CONVERSATIONS_OF_USER: Limit = Limit {
-    name: "conversations_of_user",
-    value: 2_000,
-    unit: "new conversations an hour",
-    why: "each is kept by the network and by the bot for good",
+/// Counts connections whose TLS handshake failed.
+pub(crate) const FAILED_HANDSHAKES: Limit = Limit {
+    name: "failed_handshakes",
+    value: 0,
+    unit: "connections that are not TLS 1.3, or expect another certificate",
+    why: "only devices of this network have anything to say",
     variable: None,
 };
 
-/// What may be set: by an operator, as far as a variable is named, and by tests.
-#[derive(Debug, Clone)]
-pub struct Allowances {
-    /// Bytes that a user may have in store; a device half of it.
-    pub blob_quota_bytes: u64,
-    /// When a blob is old.
-    pub blob_age: Duration,
-    /// When an upload that is not finished is given up.
-    pub unfinished_age: Duration,
-    /// How long a blob is kept at least that everybody has: its device may be naming it in another conversation.
-    pub settled_age: Duration,
-    /// How long to wait after all blobs were looked at.
-    pub blobs_looked_at_every: Duration,
-    /// Free bytes below which no blob is taken, and below a quarter of which no message; 0 = no such limit.
-    pub disk_low_bytes: u64,
-    /// Bytes of blobs that a user may begin in an hour.
-    pub blob_bytes_an_hour: u64,
-    /// Conversations that a device may begin in an hour; its user twice as many.
-    pub conversations_an_hour: u64,
-    /// One-time key packages of a device that another one gets in an hour.
-    pub claims_of_target: u64,
+/// Counts log-ins and registrations that were refused; nothing is refused because of it.
+pub const FAILED_LOGINS: Limit = Limit {
+    name: "failed_logins",
+    value: 20,
+    unit: "refused log-ins within a minute before an event is raised",
+    why: "guessing would go unnoticed",
+    variable: None,
+};
+
+/// Open at the same time for one device.
+pub(crate) const CONNECTIONS_OF_DEVICE: Limit = Limit {
+    name: "connections_of_device",
+    value: 8,
+    unit: "connections of one device",
+    why: "a device needs one, and one more while the old one is not known to be dead; the oldest goes",
+    variable: None,
+};
+
+/// Open at the same time for all devices of a user.
+pub(crate) const CONNECTIONS_OF_USER: Limit = Limit {
+    name: "connections_of_user",
+    value: 64,
+    unit: "connections of one user",
+    why: "one user must not take every place; the oldest of its device that holds most goes",
+    variable: None,
+};
+
+/// The next 64 KiB of a frame that has begun, or its rest.
+pub(crate) const FRAME_STALL_SECONDS: Limit = Limit {
+    name: "frame_stall_seconds",
+    value: 10,
+    unit: "seconds for the next 64 KiB of a frame",
+    why: "a frame that never ends would hold its memory without end",
+    variable: None,
+};
+
+/// For 64 KiB of answers to be taken.
+pub(crate) const WRITE_STALL_SECONDS: Limit = Limit {
+    name: "write_stall_seconds",
+    value: 20,
+    unit: "seconds for 64 KiB to be taken",
+    why: "a device that takes nothing would hold its answers without end",
+    variable: None,
+};
+
+/// What frames, requests and answers of one user hold.
+pub(crate) const USER_BYTES: Limit = Limit {
+    name: "user_bytes",
+    value: 24 * 1024 * 1024,
+    unit: "bytes of frames, requests and answers of one user",
+    why: "one user must not take the memory of all; one frame of 16 MiB and its answer fit",
+    variable: None,
+};
+
+/// What frames, requests and answers of all connections hold.
+pub(crate) const PROCESS_BYTES: Limit = Limit {
+    name: "process_bytes",
+    value: 64 * 1024 * 1024,
+    unit: "bytes of frames, requests and answers of all connections",
+    why: "the process shares its memory with the archive; when it is used up, the connection of the user that holds most is ended",
+    variable: None,
+};
+
+/// Answers and pushes of one connection that wait for its socket.
+pub(crate) const ANSWERS_WAITING: Limit = Limit {
+    name: "answers_waiting",
+    value: 1152,
+    unit: "answers of one connection that wait for its socket",
+    why: "what is never read would pile up",
+    variable: None,
+};
+
+/// What the process may open; the system's limit may be lower.
+pub(crate) const OPEN_FILES: Limit = Limit {
+    name: "open_files",
+    value: 65_536,
+    unit: "descriptors of the process, or what the system allows",
+    why: "a connection for which there is no descriptor is taken later",
+    variable: None,
+};
+
+/// How often what was refused is summed up in the log.
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The limits of connections as they are in force. An operator has no reason to change them; tests have.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Of those, before log-in.
+    pub strangers: usize,
+    /// Of those, of one IPv4 address or IPv6 /64.
+    pub strangers_of_address: usize,
+    /// Until the end of the TLS handshake.
+    pub handshake: Duration,
+    /// Until the end of the log-in.
+    pub login: Duration,
+    /// For the next 64 KiB of a frame that has begun.
+    pub frame_stall: Duration,
+    /// For 64 KiB of answers to be taken.
+    pub write_stall: Duration,
+    /// Connections of one device.
+    pub connections_of_device: usize,
+    /// Connections of one user.
+    pub connections_of_user: usize,
+    /// Bytes of frames, requests and answers of one user.
+    pub user_bytes: usize,
+    /// The same of all connections.
+    pub process_bytes: usize,
+    /// How long a frame that has begun may wait for memory.
+    pub memory_wait: Duration,
+    /// How often what was refused is summed up in the log.
+    pub summary: Duration,
 }
 
-impl Default for Allowances {
+impl Default for Limits {
     fn default() -> Self {
+        let seconds = |limit: &Limit| Duration::from_secs(limit.value);
         Self {
-            blob_quota_bytes: BLOB_BYTES_OF_USER.value,
-            blob_age: Duration::from_secs(BLOB_DAYS.value * 24 * 60 * 60),
-            unfinished_age: Duration::from_secs(UNFINISHED_UPLOAD_SECONDS.value),
-            settled_age: Duration::from_secs(10 * 60),
-            blobs_looked_at_every: Duration::from_secs(60),
-            disk_low_bytes: DISK_FOR_BLOBS.value,
-            blob_bytes_an_hour: BLOB_BYTES_AN_HOUR.value,
-            conversations_an_hour: CONVERSATIONS_OF_DEVICE.value,
-            claims_of_target: CLAIMS_OF_TARGET.value,
+            connections: CONNECTIONS.count(),
+            strangers: STRANGERS.count(),
+            strangers_of_address: STRANGERS_OF_ADDRESS.count(),
+            handshake: seconds(&HANDSHAKE_SECONDS),
+            login: seconds(&LOGIN_SECONDS),
+            frame_stall: seconds(&FRAME_STALL_SECONDS),
+            write_stall: seconds(&WRITE_STALL_SECONDS),
+            connections_of_device: CONNECTIONS_OF_DEVICE.count(),
+            connections_of_user: CONNECTIONS_OF_USER.count(),
+            user_bytes: USER_BYTES.count(),
+            process_bytes: PROCESS_BYTES.count(),
+            memory_wait: seconds(&FRAME_STALL_SECONDS),
+            summary: SUMMARY_INTERVAL,
         }
     }
 }

@@ -1,31 +1,37 @@
 //! What a connection may ask before it has logged in: greeting, registration, log-in.
 //!
-//! Each proof signs this connection's nonce: a recorded one is worth nothing on another connection.
+//! Each proof signs this connection's nonce: a recorded one is worth nothing on another connection. A connection has one try;
+//! wrong passwords make the next ones wait ([`super::attempts`]), and no try is a line of the log.
 
 use std::sync::Arc;
 
 use super::Shared;
 use super::change::{Change, Outcome};
+use super::directory::DeviceRow;
 use super::directory::invites::CodeHash;
 use super::directory::register::Claim;
-use super::directory::{DeviceRow, password};
 use super::error::{NetworkError, Refusal};
 use super::keys::{proves, random};
+use super::limits::{FAILED_LOGINS, LOGIN_TRIES, PASSWORD_TRIES};
+use retaind_core::places::Neighbourhood;
 use retaind_protocol::ids::{DeviceId, UserName};
 use retaind_protocol::wire::{
-    Answer, Hello, LOGIN_LABEL, Login, NetworkInfo, REGISTER_LABEL, RefusalCode, Register, Registered, WIRE_VERSION,
+    Answer, Done, Hello, LOGIN_LABEL, Login, NetworkInfo, REGISTER_LABEL, RefusalCode, Register, Registered,
+    WIRE_VERSION,
 };
-use retaind_task as task;
+use zeroize::Zeroizing;
 
 /// Somebody who has not logged in.
 pub(crate) struct Stranger {
+    from: Neighbourhood,
     nonce: [u8; 32],
     greeted: bool,
+    tried: bool,
 }
 
 impl Stranger {
-    pub(crate) fn new() -> Result<Self, NetworkError> {
-        Ok(Self { nonce: random()?, greeted: false })
+    pub(crate) fn new(from: Neighbourhood) -> Result<Self, NetworkError> {
+        Ok(Self { from, nonce: random()?, greeted: false, tried: false })
     }
 
     fn check_greeted(&self) -> Result<(), Refusal> {
@@ -38,6 +44,10 @@ pub(crate) fn hello(shared: &Shared, stranger: &mut Stranger, hello: &Hello) -> 
         let message =
             format!("wire version `{}` is not known here: this network speaks `{WIRE_VERSION}`", hello.version);
         return Err(Refusal::new(RefusalCode::Version, message));
+    }
+    if stranger.greeted {
+        shared.refusals.count(&LOGIN_TRIES);
+        return Err(Refusal::invalid("this connection was greeted already"));
     }
     stranger.greeted = true;
     let keys = &shared.keys;
@@ -53,7 +63,40 @@ pub(crate) fn hello(shared: &Shared, stranger: &mut Stranger, hello: &Hello) -> 
     }))
 }
 
-pub(crate) async fn register(
+/// What a connection has one of.
+pub(crate) enum Try {
+    Register(Register),
+    Login(Login),
+}
+
+/// The one log-in or registration of a connection.
+pub(crate) async fn try_once(
+    shared: &Arc<Shared>,
+    stranger: &mut Stranger,
+    request: Try,
+) -> Result<(Answer, DeviceRow), Refusal> {
+    if stranger.tried {
+        shared.refusals.count(&LOGIN_TRIES);
+        return Err(Refusal::new(
+            RefusalCode::Unauthenticated,
+            "one log-in or registration a connection: connect again for the next",
+        ));
+    }
+    stranger.tried = true;
+    let tried = match request {
+        Try::Register(request) => {
+            register(shared, stranger, request).await.map(|(answer, device)| (Answer::Registered(answer), device))
+        }
+        Try::Login(request) => login(shared, stranger, request).await.map(|device| (Answer::Done(Done {}), device)),
+    };
+    if let Err(refusal) = &tried {
+        tracing::debug!(refusal = %refusal.message, "a log-in was refused");
+        shared.refusals.count(&FAILED_LOGINS);
+    }
+    tried
+}
+
+async fn register(
     shared: &Arc<Shared>,
     stranger: &Stranger,
     request: Register,
@@ -74,7 +117,7 @@ pub(crate) async fn register(
     }
     let claim = match (request.invite_code.is_empty(), request.bot_user.is_empty()) {
         (false, true) => Claim::Invite(CodeHash::of(&request.invite_code)),
-        (true, false) => check_password(shared, request.bot_user, request.bot_password).await?,
+        (true, false) => check_password(shared, stranger.from, request.bot_user, request.bot_password).await?,
         (true, true) | (false, false) => return Err(Refusal::invalid("register with an invite or as a bot, not both")),
     };
     let change = Change::Register { claim, suite: suite.id, signature_key: request.signature_key };
@@ -89,26 +132,38 @@ pub(crate) async fn register(
     }
 }
 
-async fn check_password(shared: &Arc<Shared>, user: String, given: String) -> Result<Claim, Refusal> {
+async fn check_password(
+    shared: &Arc<Shared>,
+    from: Neighbourhood,
+    user: String,
+    given: String,
+) -> Result<Claim, Refusal> {
+    let given = Zeroizing::new(given);
     let wrong = || Refusal::new(RefusalCode::Password, "bot account or password is wrong");
     let user = UserName::new(user).map_err(|_| wrong())?;
+    if let Some(wait) = shared.attempts.wait(from, user.as_str()) {
+        shared.refusals.count(&PASSWORD_TRIES);
+        let seconds = wait.as_secs().saturating_add(1);
+        let message = format!("too many wrong passwords from this address: try again in {seconds} s");
+        return Err(Refusal::new(RefusalCode::Unavailable, message));
+    }
+    // counted before it is checked, so that tries side by side are no way around the delay
+    shared.attempts.tried(from, user.as_str());
     let name = user.clone();
     let kept = shared.readers.run(move |db| Ok(db.user(name.as_str())?)).await?.and_then(|row| row.password);
     let hash = kept.clone();
-    // each check takes 19 MiB and some tens of milliseconds, by design: a few at a time, so that strangers cannot
-    // make it a weapon
-    let Ok(_permit) = shared.password_checks.acquire().await else {
-        return Err(Refusal::unavailable());
-    };
-    let matches = task::blocking("password", move || password::matches(&given, hash.as_deref())).await;
+    let matches = shared.passwords.run(move |memory| memory.matches(&given, hash.as_deref())).await;
     match (matches, kept) {
-        (Ok(true), Some(hash)) => Ok(Claim::Password { user, hash }),
-        (Ok(_), _) => Err(wrong()),
-        (Err(_), _) => Err(Refusal::unavailable()),
+        (Some(true), Some(hash)) => {
+            shared.attempts.succeeded(from, user.as_str());
+            Ok(Claim::Password { user, hash })
+        }
+        (Some(_), _) => Err(wrong()),
+        (None, _) => Err(Refusal::unavailable()),
     }
 }
 
-pub(crate) async fn login(shared: &Arc<Shared>, stranger: &Stranger, request: Login) -> Result<DeviceRow, Refusal> {
+async fn login(shared: &Arc<Shared>, stranger: &Stranger, request: Login) -> Result<DeviceRow, Refusal> {
     stranger.check_greeted()?;
     // an unknown device is refused in the same words: nobody can ask which devices there are
     let wrong = || {

@@ -1,7 +1,7 @@
 //! Pushing: reads what is due to a subscriber, in turn over its conversations, and hands it to the socket in large pieces.
 //!
-//! Two brakes: the device's window (what it has not acknowledged) and the socket (what it has not taken). Neither costs
-//! memory beyond one piece: the database is the queue.
+//! Three brakes: the device's window (what it has not acknowledged), the socket (what it has not taken), and the memory of
+//! its user and of the process. None costs more than a few pieces: the database is the queue.
 
 use std::sync::Arc;
 
@@ -11,8 +11,9 @@ use tokio::sync::Semaphore;
 use super::Shared;
 use super::connection::encode_into;
 use super::delivery::queue::{Budget, Select, Wanted};
-use super::hub::{Due, Outbound, Outgoing, Subscriber};
 use super::ledger::{LedgerError, View};
+use super::outbound::{Held, Outbound};
+use super::subscriber::{Due, Subscriber};
 use retaind_protocol::wire::{Answer, Delivery, ServerFrame};
 
 /// Conversations read in one transaction, messages of each, and bytes of all: one piece for the socket.
@@ -48,6 +49,14 @@ pub(crate) async fn run(shared: Arc<Shared>, subscriber: Arc<Subscriber>, outbou
             let Ok(permit) = Arc::clone(&pieces).acquire_owned().await else {
                 return;
             };
+            // charged before it is read: a device that takes nothing waits here, and holds no more than its pieces
+            let charge = tokio::select! {
+                () = subscriber.close.cancelled() => return,
+                charge = outbound.account().charge_for_an_answer(PIECE_BYTES as usize) => charge,
+            };
+            let Ok(charge) = charge else {
+                return subscriber.close.cancel();
+            };
             let (due, messages, bytes) = subscriber.plan(CONVERSATIONS_AT_ONCE, MESSAGES_OF_EACH);
             if due.is_empty() {
                 break;
@@ -61,7 +70,7 @@ pub(crate) async fn run(shared: Arc<Shared>, subscriber: Arc<Subscriber>, outbou
                 return;
             };
             let piece = settle(&subscriber, read);
-            if !piece.is_empty() && outbound.send(Outgoing { bytes: piece, permit: Some(permit) }).is_err() {
+            if !piece.is_empty() && outbound.send(piece, Some(Held { permit, charge })).is_err() {
                 return;
             }
         }

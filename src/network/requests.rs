@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -14,11 +13,12 @@ use super::connection::answer;
 use super::delivery::blobs::{self, BlobId, BlobRow};
 use super::delivery::groups::{Ciphertext, Handshake};
 use super::delivery::queue::{self, FETCH_BYTES_MAX};
-use super::directory::{DeviceRow, UserRow, key_packages, password};
+use super::directory::{DeviceRow, UserRow, key_packages};
 use super::error::{NetworkError, Refusal};
-use super::hub::{Outbound, Subscriber};
 use super::limits::DISK_FOR_BLOBS;
+use super::outbound::{Held, Outbound};
 use super::quotas::no_room;
+use super::subscriber::Subscriber;
 use super::writer::Reply;
 use super::{Shared, push};
 use retaind_core::limit::Refusals;
@@ -31,6 +31,9 @@ use retaind_task as task;
 
 /// A handshake must fit a frame again when it is delivered, with the names around it.
 pub(crate) const HANDSHAKE_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
+
+/// Largest window of messages; a larger one is taken for this. It costs a megabyte of a subscriber's memory.
+const WINDOW_MESSAGES_MAX: usize = 65_536;
 
 /// One device on one connection.
 pub(crate) struct Session {
@@ -63,11 +66,11 @@ impl Session {
         }
     }
 
-    /// Handles one request; its answer carries `permit` to the socket.
-    pub(crate) async fn handle(&mut self, frame: ClientFrame, permit: OwnedSemaphorePermit, tasks: &mut JoinSet<()>) {
+    /// Handles one request; its answer carries what it holds to the socket.
+    pub(crate) async fn handle(&mut self, frame: ClientFrame, held: Held, tasks: &mut JoinSet<()>) {
         let id = frame.id;
         let refusals = Arc::clone(&self.shared.refusals);
-        let reply = Answering { outbound: self.outbound.clone(), id, permit, refusals };
+        let reply = Answering { outbound: self.outbound.clone(), id, held, refusals };
         let refused = match frame.request {
             Some(Request::SendApplication(request)) => match parse(request.message, &request.blobs) {
                 Ok((message, blobs)) => {
@@ -278,7 +281,8 @@ impl Session {
         if request.window_messages == 0 || request.window_bytes == 0 {
             return Err(Refusal::invalid("the window has no room for any message"));
         }
-        let messages = usize::try_from(request.window_messages).unwrap_or(usize::MAX);
+        // what is not acknowledged is remembered here, message by message
+        let messages = usize::try_from(request.window_messages).unwrap_or(usize::MAX).min(WINDOW_MESSAGES_MAX);
         let subscriber = Arc::new(Subscriber::new(self.device.row, self.close.clone(), messages, request.window_bytes));
         // kept first, so that the end of the connection finds it
         self.subscriber = Some(Arc::clone(&subscriber));
@@ -332,13 +336,10 @@ fn check_owner(row: BlobRow, device: i64) -> Result<(), Refusal> {
 }
 
 async fn hash_password(shared: &Shared, password: Zeroizing<String>) -> Result<String, Refusal> {
-    let Ok(_permit) = shared.password_checks.acquire().await else {
-        return Err(Refusal::unavailable());
-    };
-    match task::blocking("password", move || password::hash(&password)).await {
-        Ok(Ok(hash)) => Ok(hash),
-        Ok(Err(error @ NetworkError::PasswordLength)) => Err(Refusal::over(&agreed::PASSWORD, error.to_string())),
-        Ok(Err(_)) | Err(_) => Err(Refusal::unavailable()),
+    match shared.passwords.run(move |memory| memory.hash(&password)).await {
+        Some(Ok(hash)) => Ok(hash),
+        Some(Err(error @ NetworkError::PasswordLength)) => Err(Refusal::over(&agreed::PASSWORD, error.to_string())),
+        Some(Err(_)) | None => Err(Refusal::unavailable()),
     }
 }
 
@@ -368,7 +369,7 @@ where
 struct Answering {
     outbound: Outbound,
     id: u64,
-    permit: OwnedSemaphorePermit,
+    held: Held,
     refusals: Arc<Refusals>,
 }
 
@@ -377,7 +378,7 @@ impl Answering {
         if let Err(Refusal { limit: Some(limit), .. }) = &reply {
             self.refusals.count(limit);
         }
-        answer(&self.outbound, self.id, reply, Some(self.permit));
+        answer(&self.outbound, self.id, reply, Some(self.held));
     }
 
     fn into_reply(self) -> Reply {

@@ -1,23 +1,26 @@
-//! Listening, and the three tasks beside the connections: watching the directory, bringing bots into conversations,
-//! deleting what everybody has. One that ends early ends the network: nothing dies unnoticed.
+//! Listening, and the four tasks beside the connections: watching the directory, bringing bots into conversations,
+//! deleting what everybody has, summing up what was refused. One that ends early ends the network: nothing dies unnoticed.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::Shared;
 use super::change::{Change, Outcome};
+use super::connection::{self, Ends};
 use super::delivery::accept::Proposed;
 use super::delivery::retention;
 use super::directory::RetentionPolicy;
 use super::error::NetworkError;
-use super::limits::{CONNECTIONS, STRANGERS};
-use super::{Shared, connection};
+use super::limits::OPEN_FILES;
 use retaind_task as task;
 
 /// How soon a change made by another process (`retaind network suspend`) is seen.
@@ -29,9 +32,6 @@ const RETENTION_INTERVAL: Duration = Duration::from_secs(2);
 const PROPOSE_AT_ONCE: usize = 16;
 /// How long connections may take to end.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// The place of one connection that has not logged in.
-pub(crate) struct Strangers(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 /// Serves until `shutdown`.
 pub(crate) async fn serve(
@@ -45,8 +45,7 @@ pub(crate) async fn serve(
     start_beside(&mut beside, "directory watch", watch(Arc::clone(&shared), shutdown.clone()));
     start_beside(&mut beside, "retention", retain(Arc::clone(&shared), shutdown.clone()));
     start_beside(&mut beside, "purge", purge(Arc::clone(&shared), shutdown.clone()));
-    let connections = Arc::new(Semaphore::new(CONNECTIONS.count()));
-    let strangers = Arc::new(Semaphore::new(STRANGERS.count()));
+    start_beside(&mut beside, "summary", sum_up(Arc::clone(&shared), shutdown.clone()));
     let mut tasks = JoinSet::new();
     let ended = loop {
         tokio::select! {
@@ -56,22 +55,8 @@ pub(crate) async fn serve(
             ended = beside.join_next() => break ended.map(|name| name.unwrap_or("task")),
             Some(_) = tasks.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => {
-                    let Ok(place) = Arc::clone(&connections).try_acquire_owned() else {
-                        shared.refusals.count(&CONNECTIONS);
-                        continue;
-                    };
-                    let Ok(stranger) = Arc::clone(&strangers).try_acquire_owned() else {
-                        shared.refusals.count(&STRANGERS);
-                        continue;
-                    };
-                    let (shared, close) = (Arc::clone(&shared), shutdown.child_token());
-                    task::spawn_in(&mut tasks, "connection", async move {
-                        connection::run(shared, tcp, Strangers(stranger), close).await;
-                        drop(place);
-                    });
-                }
-                Err(error) => pause_after(&error).await,
+                Ok((tcp, peer)) => take(&shared, &mut tasks, tcp, peer, &shutdown),
+                Err(error) => pause_after(&shared, &error).await,
             }
         }
     };
@@ -87,6 +72,16 @@ pub(crate) async fn serve(
     }
 }
 
+/// Gives a connection its place and starts it.
+fn take(shared: &Arc<Shared>, tasks: &mut JoinSet<()>, tcp: TcpStream, peer: SocketAddr, shutdown: &CancellationToken) {
+    // one that has gone already has no address
+    let Ok(local) = tcp.local_addr() else { return };
+    let ends = Ends { close: shutdown.child_token(), cut: CancellationToken::new() };
+    if let Some(place) = shared.doors.enter(peer.ip(), local.ip(), ends.cut.clone()) {
+        task::spawn_in(tasks, "connection", connection::run(Arc::clone(shared), tcp, place, ends));
+    }
+}
+
 /// Starts a task that works beside the connections. Its result, should it end, is its name.
 fn start_beside(set: &mut JoinSet<&'static str>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
     task::spawn_in(set, name, async move {
@@ -96,9 +91,33 @@ fn start_beside(set: &mut JoinSet<&'static str>, name: &'static str, work: impl 
 }
 
 /// Out of file descriptors, most likely: trying again at once would only burn a core.
-async fn pause_after(error: &io::Error) {
-    tracing::warn!(%error, "a connection could not be accepted");
+async fn pause_after(shared: &Shared, error: &io::Error) {
+    tracing::debug!(%error, "a connection could not be accepted");
+    shared.refusals.count(&OPEN_FILES);
     tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// One line for all that was refused since the last one, and none if nothing was.
+async fn sum_up(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut before = BTreeMap::new();
+    shared.refusals.grown(&mut before);
+    let mut ticks = interval(shared.limits.summary);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let mut limits = String::new();
+        for (name, times) in shared.refusals.grown(&mut before) {
+            let comma = if limits.is_empty() { "" } else { ", " };
+            // a string takes everything
+            let _infallible = write!(limits, "{comma}{name} {times}");
+        }
+        if !limits.is_empty() {
+            tracing::warn!(%limits, "requests or connections were refused: each limit and how often, see docs/limits.md");
+        }
+    }
 }
 
 async fn watch(shared: Arc<Shared>, shutdown: CancellationToken) {

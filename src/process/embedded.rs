@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use super::log_ins;
 use super::run::failure as bot_failure;
 use retaind_bot::grace::Part;
 use retaind_bot::run::{self as bot, Controls, Options};
@@ -68,6 +69,8 @@ impl Embedded {
             let (network, end) = (network.clone(), end.clone());
             async move { network.serve(listener, end).await }
         });
+        let watching =
+            task::spawn("log-ins", log_ins::watch(options.counters.refusals.clone(), options.events.clone()));
         let mut serving = std::pin::pin!(serving);
         let mut running = std::pin::pin!(bot::run(options, controls));
         let (archived, served) = tokio::select! {
@@ -85,6 +88,7 @@ impl Embedded {
                 (running.await, served)
             }
         };
+        watching.abort();
         let shipped = archived.map_err(bot_failure)?;
         served.unwrap_or(Err(NetworkError::Ended("server"))).map_err(Failure::temporary)?;
         Ok(shipped)

@@ -15,6 +15,7 @@ use retaind_config::Config;
 use retaind_config::report::HEALTH;
 use retaind_core::clock::SystemClock;
 use retaind_device::store::count_lost;
+use retaind_report::LIMITS;
 use retaind_report::counters::Counters;
 use retaind_report::health::server::Server;
 use retaind_report::health::{Directory, Found, Health, Look, Queue};
@@ -26,6 +27,7 @@ pub(crate) struct Endpoint {
     server: Option<Server>,
     directories: [(&'static str, PathBuf); 3],
     state: PathBuf,
+    names: Vec<String>,
 }
 
 impl Endpoint {
@@ -44,7 +46,8 @@ impl Endpoint {
             ("attachments", config.files.attachments.clone()),
             ("state", config.state.clone()),
         ];
-        Ok(Self { server: server.transpose()?, directories, state: config.state.join(STATE_FILE) })
+        let (state, names) = (config.state.join(STATE_FILE), config.report.health_names.clone());
+        Ok(Self { server: server.transpose()?, directories, state, names })
     }
 
     /// Begins to answer, as long as the runtime lives. `opinion`: the watchdog's.
@@ -54,9 +57,10 @@ impl Endpoint {
         opinion: watch::Receiver<watchdog::Health>,
         runtime: &tokio::runtime::Runtime,
     ) {
-        let Self { server: Some(server), directories, state } = self else { return };
+        let Self { server: Some(server), directories, state, names } = self else { return };
         tracing::info!(address = %server.address(), "health endpoint listens");
-        let health = Health::new(counters, Arc::new(Sight { directories, state, opinion }));
+        counters.refusals.expect(LIMITS);
+        let health = Health::new(counters, Arc::new(Sight { directories, state, opinion })).with_names(names);
         task::spawn_on(runtime.handle(), "health", async move {
             let Err(error) = server.serve(health).await;
             tracing::error!(%error, "health endpoint ended, the bot goes on");

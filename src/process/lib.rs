@@ -13,6 +13,7 @@ mod health;
 pub mod lifecycle;
 pub mod limits;
 mod log;
+mod log_ins;
 mod password;
 mod prompt;
 mod report;

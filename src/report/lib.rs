@@ -11,9 +11,12 @@
 pub mod counters;
 pub mod events;
 pub mod health;
+mod limits;
 pub mod logs;
 pub mod metrics;
 pub mod origin;
 pub mod outlets;
 pub mod status;
 pub mod updates;
+
+pub use self::limits::LIMITS;

@@ -61,18 +61,29 @@ pub struct Served {
 
 impl Served {
     pub async fn start(folder: &Path) -> Self {
-        Self::with(Options::new(folder)).await
+        Self::start_with(folder, |options| options).await
+    }
+
+    /// With other limits, or whatever else a test wants.
+    pub async fn start_with(folder: &Path, change: impl FnOnce(Options) -> Options) -> Self {
+        Self::with(change(Options::new(folder))).await
     }
 
     pub async fn with(options: Options) -> Self {
-        let refusals = options.refusals.clone();
+        let refusals = Arc::clone(&options.refusals);
         let network = Network::open(options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = network.endpoint(listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let (serving, token) = (Arc::clone(&network), shutdown.clone());
         let task = tokio::spawn(async move { serving.serve(listener, token).await });
-        Self { network, endpoint, refusals, shutdown, task }
+        Self { network, refusals, endpoint, shutdown, task }
+    }
+
+    /// How often the limit of this name was met.
+    pub fn refusal(&self, name: &str) -> u64 {
+        let counts = self.refusals.totals();
+        counts.iter().find(|(limit, _)| *limit == name).unwrap_or_else(|| panic!("no limit `{name}`")).1
     }
 
     /// Stops as an operator does, and waits until the directory is free.

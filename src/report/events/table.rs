@@ -144,6 +144,11 @@ pub enum Event {
         /// Which and how; no content.
         what: String,
     },
+    /// The embedded network has refused many log-ins within a minute.
+    LogInsRefused {
+        /// So many.
+        count: u64,
+    },
     /// More happened than could be told while SNS was away; the log has it all.
     EventsDropped {
         /// How many events were dropped.
@@ -254,6 +259,13 @@ impl Event {
             Self::EvidenceChainBroken { what } => {
                 ("evidence_chain_broken", Critical, format!("Evidence chain is broken: {what}"))
             }
+            Self::LogInsRefused { count } => (
+                "log_ins_refused",
+                Critical,
+                format!(
+                    "{count} log-ins were refused by the network within a minute: somebody may be guessing passwords"
+                ),
+            ),
             Self::EventsDropped { count } => (
                 "events_dropped",
                 Critical,
@@ -297,6 +309,7 @@ impl Event {
             | Self::ShipStalled { .. }
             | Self::DiskNearlyFull { .. }
             | Self::EvidenceChainBroken { .. }
+            | Self::LogInsRefused { .. }
             | Self::EventsDropped { .. } => None,
         }
     }

@@ -114,6 +114,7 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
         Event::LastResortKeyPackage,
         Event::DiskNearlyFull { directory: "/tmp/bot".into(), free_bytes: 1024 },
         Event::EvidenceChainBroken { what: "manifest 7".into() },
+        Event::LogInsRefused { count: 40 },
         Event::EventsDropped { count: 3 },
     ];
     let told = |event: Event| {
@@ -198,6 +199,11 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
             Event::EvidenceChainBroken { .. } => {
                 ("critical", "evidence_chain_broken", "Evidence chain is broken: manifest 7".into())
             }
+            Event::LogInsRefused { .. } => (
+                "critical",
+                "log_ins_refused",
+                "40 log-ins were refused by the network within a minute: somebody may be guessing passwords".into(),
+            ),
             Event::EventsDropped { .. } => (
                 "critical",
                 "events_dropped",

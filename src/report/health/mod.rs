@@ -7,8 +7,8 @@
 //! Nothing else is answered, and nothing can be changed. No name of a person, conversation or file is in an answer; they
 //! need no password for that reason, and listen on loopback unless told otherwise.
 //!
-//! Invariant: a caller can neither stop nor slow the data path. Requests, connections and their time are bounded
-//! ([`server`]), and one look at disks and state is under way at a time, on a thread where it may block, and is waited for
+//! Invariant: a caller can neither stop nor slow the data path, nor keep a probe out. Requests, connections and their time
+//! are bounded ([`server`]), and one look at disks and state is under way at a time, on a thread where it may block, and is waited for
 //! only so long. What cannot be found out is left out of the figures, and a reason not to be ready.
 //!
 //! Whether a disk has room and whether a stage stands still is the watchdog's to say, and is only repeated here: there is
@@ -213,12 +213,20 @@ pub struct Health {
     counters: Arc<Counters>,
     look: Arc<dyn Look>,
     looking: Arc<Mutex<()>>,
+    /// Under which it may be asked, beside addresses and names without a dot.
+    names: Vec<String>,
 }
 
 impl Health {
     /// Of the bot that counts here.
     pub fn new(counters: Arc<Counters>, look: Arc<dyn Look>) -> Self {
-        Self { counters, look, looking: Arc::default() }
+        Self { counters, look, looking: Arc::default(), names: Vec::new() }
+    }
+
+    /// The same, which may also be asked under these names.
+    #[must_use]
+    pub fn with_names(self, names: Vec<String>) -> Self {
+        Self { names, ..self }
     }
 
     /// Does the process work?

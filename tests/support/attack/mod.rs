@@ -1,7 +1,9 @@
 //! Attacks, in any size: what a test makes in small, a campaign makes in full.
 
+pub mod connections;
 pub mod files;
 pub mod members;
+pub mod neighbours;
 pub mod poison;
 pub mod stolen;
 pub mod strangers;
