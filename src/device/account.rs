@@ -212,13 +212,6 @@ pub async fn register_patiently(
     let Some(Key { secret, .. }) = key else { return Err(AccountError::NoSuite) };
     store.set_identity(&stored, &secret)?;
     let store = Arc::new(Mutex::new(store));
-    // whoever served this connection holds the certificate that was trusted until now, and says which one comes next
-    let authorities = connection.info().authorities.concat();
-    if !authorities.is_empty() && authorities != stored.ca_der {
-        stored.ca_der = authorities;
-        store.lock().unwrap_or_else(PoisonError::into_inner).set_identity(&stored, &signature_key)?;
-        tracing::info!("the network's authority changes: the device trusts what the network has told it");
-    }
     let connection = Arc::new(connection);
     Ok(LoggedIn { identity, stored, signature_key: secret, verifier, connection, pushes, store, window })
 }
@@ -335,6 +328,13 @@ pub async fn login(
     tokio::time::timeout(CONNECT_TIMEOUT, login)
         .await
         .map_err(|_| ConnectionError::Timeout { address: endpoint.address.clone() })??;
+    // whoever served this connection holds the certificate that was trusted until now, and says which one comes next
+    let authorities = connection.info().authorities.concat();
+    if !authorities.is_empty() && authorities != stored.ca_der {
+        stored.ca_der = authorities;
+        store.lock().unwrap_or_else(PoisonError::into_inner).set_identity(&stored, &signature_key)?;
+        tracing::info!("the network's authority changes: the device trusts what the network has told it");
+    }
     let connection = Arc::new(connection);
     Ok(LoggedIn { identity, stored, signature_key, verifier, connection, pushes, store, window })
 }
