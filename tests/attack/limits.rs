@@ -24,6 +24,7 @@ async fn what_goes_beyond_a_limit_is_refused_and_counted_under_its_name() {
     let Answer::BlobCreated(created) = mallory.connection.call(create).await.unwrap() else { panic!() };
     let requests = [
         Request::SendApplication(SendApplication {
+            blobs: Vec::new(),
             send_id: random::<16>().to_vec(),
             message: vec![0; CIPHERTEXT_BYTES_MAX + 1],
         }),
