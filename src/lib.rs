@@ -69,7 +69,8 @@
 //!
 //! # Threat model
 //!
-//! What each party can do, and what stops it. SECURITY.md names the tests that hold each sentence. "Cannot" rests on MLS (RFC 9420) with AES-256 and P-384 by AWS-LC.
+//! What each party can do, and what stops it. SECURITY.md names the tests that hold each sentence. "Cannot" rests on MLS (RFC
+//! 9420) with AES-256 and P-384 by AWS-LC.
 //!
 //! - **The network** sees who is in which conversation, when messages are sent and how long they are; it can read
 //!   handshakes, so that it can enforce membership and retention. It cannot read or forge messages, nor put a device
@@ -85,11 +86,16 @@
 //!   that has not failed. What it does is counted, not logged: one line sums it up, and many refused log-ins are an event.
 //! - **A member device** may send anything. Frames, contents, names and attachments go through bounded decoders;
 //!   what cannot be read is a record with its ciphertext, never a crash and never a gap. A record is one line for every reader
-//!   of lines, and a name of a file one that any list can carry, whatever it sent. Times that it claims are recorded as claims. What it claims of a file hides nothing: what the key opens is kept under its true size and hash, with the claim
-//!   beside them, and what it does not open is kept as ciphertext. Of the network's memory it
-//!   holds no more than its user's share, for seconds, however many connections it opens, frames it begins or answers it leaves
-//!   unread; users who fill all of it lose it to who needs little. It cannot act as another device: MLS authenticates the
-//!   sender, log-in the connection. It cannot fill the disk that the archive shares: attachments have quotas, rates and an end,
+//!   of lines, and a name of a file one that any list can carry, whatever it sent. Times that it claims are recorded as
+//!   claims. What it claims of a file hides nothing: what the key opens is kept under its true size and hash, with the claim
+//!   beside them, and what it does not open is kept as ciphertext. It can break its own conversation by a change that others
+//!   cannot follow, and stops nothing else: the bot keeps the ciphertexts and says so, and the network accepts nothing there
+//!   until the bot was added again and is in the group that the network tracks. What a handshake makes members keep is bounded
+//!   in bytes. A device whose messages the bot cannot decrypt is not heard before it uses new keys. Messages that pass before
+//!   the bot has said so are kept as ciphertext; with strict retention none of a new epoch passes before the bot has its keys.
+//!   Only a retention bot says what it can read. Of the network's memory it holds no more than its user's share, for seconds,
+//!   however many connections it opens, frames it begins or answers it leaves unread; users who fill all of it lose it to who
+//!   needs little. It cannot act as another device: MLS authenticates the sender, log-in the connection. It cannot fill the disk that the archive shares: attachments have quotas, rates and an end,
 //!   and the network takes nothing more while the bot still has room. It cannot use up the key packages of others, nor begin
 //!   conversations without end. It can make the bot record as many messages as it may send, but neither an event nor a line of
 //!   the log for each. Two members can pass on a ciphertext that no message names as a file; what names its id is archived, the
@@ -108,8 +114,7 @@
 //!   role may put objects and make data keys, and needs nothing else: a thief of it can add objects, but neither read nor
 //!   delete any, nor replace one where the bucket's policy denies that (`config/iam/bucket-policy.json`) or objects are locked.
 //!   What answers in AWS's place (a proxy, another store) can keep files from being stored, but not silently: a stall is an
-//!   event and a reason not to be ready, whatever the answer is. With `RETAIND_S3_BUCKET_OWNER` a bucket of the same name that
-//!   another account has made gets nothing.
+//!   event and a reason not to be ready, whatever the answer is.
 //! - **A process of the host** can ask the health endpoint ([`report::health`]): it gets counts. Requests that it begins and
 //!   does not end keep no probe out; it cannot slow or stop the bot. A web page cannot ask through a browser: foreign names in
 //!   `Host` are refused.

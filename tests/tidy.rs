@@ -13,15 +13,14 @@ const LINES_MAX: usize = 400;
 /// Files that were longer when the rule was made, and how long each may be. A limit only shrinks; a line goes when its file
 /// is short enough or gone.
 const LONGER: &[(&str, usize)] = &[
-    ("src/bot/run.rs", 505),
-    ("src/bot/ship/s3.rs", 432),
+    ("src/bot/run.rs", 490),
+    ("src/bot/ship/s3.rs", 415),
     ("src/bot/state.rs", 413),
-    ("src/config/tests.rs", 495),
-    ("src/device/conversations.rs", 603),
-    ("src/device/mls.rs", 701),
-    ("src/network/delivery/groups.rs", 432),
-    ("src/protocol/wire.rs", 678),
-    ("src/source_mls/decrypt.rs", 722),
+    ("src/config/tests.rs", 465),
+    ("src/device/conversations.rs", 544),
+    ("src/device/mls.rs", 575),
+    ("src/protocol/wire.rs", 541),
+    ("src/source_mls/decrypt.rs", 502),
     ("tests/faults/decoders/seeds.rs", 818),
     ("tests/faults/others/records.rs", 408),
     ("tests/faults/processes.rs", 451),
@@ -34,7 +33,7 @@ const LONGER: &[(&str, usize)] = &[
     ("tests/standin.rs", 416),
     ("tests/support/sim/disk.rs", 604),
     ("tests/support/sim/vfs.rs", 536),
-    ("tests/support/sim/world.rs", 755),
+    ("tests/support/sim/world.rs", 751),
     ("tests/support/source_model.rs", 502),
 ];
 

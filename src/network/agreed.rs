@@ -4,7 +4,9 @@
 use retaind_core::limit::Limit;
 use retaind_protocol::limits;
 
+use crate::error::Refusal;
 use crate::requests::HANDSHAKE_BYTES_MAX;
+use retaind_protocol::shape::ShapeError;
 
 /// All of them, for the table in docs/limits.md and the counters.
 pub const AGREED: &[Limit] = &[
@@ -16,6 +18,8 @@ pub const AGREED: &[Limit] = &[
     PROPOSALS,
     PROPOSALS_BYTES,
     SESSION,
+    LEAF,
+    EXTENSIONS,
     KEY_PACKAGE,
     KEY_PACKAGES,
     CLAIM_USERS,
@@ -74,6 +78,14 @@ pub(crate) const SESSION: Limit = of(
     "bytes of a conversation's state",
     "every member keeps it, and a bot that cannot would leave the conversation unarchived",
 );
+pub(crate) const LEAF: Limit =
+    of("leaf", limits::LEAF_BYTES_MAX, "bytes of a leaf in a handshake", "every member keeps it for good");
+pub(crate) const EXTENSIONS: Limit = of(
+    "extensions",
+    limits::EXTENSIONS_BYTES_MAX,
+    "bytes of a list of extensions, or of a proposal of no known kind",
+    "every member keeps what a handshake brings",
+);
 pub(crate) const KEY_PACKAGE: Limit =
     of("key_package", limits::KEY_PACKAGE_BYTES_MAX, "bytes of a key package", "the network keeps it until it is used");
 pub(crate) const KEY_PACKAGES: Limit = of(
@@ -114,3 +126,14 @@ pub(crate) const PUSH_MESSAGES: Limit = of(
     "unacknowledged messages of a conversation on their way to a device",
     "a conversation that waits must not fill the window of all others",
 );
+
+/// Why an MLS message is not unpacked: beyond a limit of bytes, or not built as it must be.
+pub(crate) fn unpacked(error: &ShapeError) -> Refusal {
+    let message = format!("not an MLS message to be unpacked: {error}");
+    match error {
+        ShapeError::Part { part: "leaf", .. } => Refusal::over(&LEAF, message),
+        ShapeError::Part { part: "key package", .. } => Refusal::over(&KEY_PACKAGE, message),
+        ShapeError::Part { .. } => Refusal::over(&EXTENSIONS, message),
+        ShapeError::Grammar | ShapeError::Items | ShapeError::Extensions => Refusal::invalid(message),
+    }
+}

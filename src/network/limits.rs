@@ -125,8 +125,8 @@ pub(crate) const PASSWORD_TRIES: Limit = Limit {
 /// Counts connections whose TLS handshake failed.
 pub(crate) const FAILED_HANDSHAKES: Limit = Limit {
     name: "failed_handshakes",
-    value: 0,
-    unit: "connections that are not TLS 1.3, or expect another certificate",
+    value: 1,
+    unit: "failed handshake of a connection: it is not TLS 1.3, or expects another certificate",
     why: "only devices of this network have anything to say",
     variable: None,
 };

@@ -7,7 +7,7 @@
 //! A connection that is open but dead is closed by a [`Heartbeat`]. While the disk has no room ([`Health`]) nothing is taken
 //! from the connection, which stays open: what was taken is acknowledged, and the network sends no more than the window.
 //!
-//! Two tasks: [`Link`] receives, [`acknowledge`] acknowledges what is durable.
+//! Two tasks: [`Link`] receives, [`acknowledge`](crate::acknowledge) acknowledges what is durable.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,11 +33,10 @@ use retaind_protocol::wire::{Answer, Delivery, DeliveryKind, ListConversations, 
 use retaind_report::events::Event;
 use retaind_report::status::Receiving;
 
-use crate::change::{Due, Owed};
+use crate::change::Owed;
 use crate::decrypt::{Input, worker_of};
 use crate::delivery::{Delivered, Recall, Strict};
 use crate::heartbeat::Heartbeat;
-use crate::reports::Reports;
 
 /// Most messages in flight: received, not yet acknowledged.
 pub const WINDOW_MESSAGES: usize = 16_384;
@@ -379,43 +378,6 @@ async fn next(pushes: &mut mpsc::Receiver<Push>, health: &mut watch::Receiver<He
             biased;
             changed = health.changed() => if changed.is_err() { return pushes.recv().await },
             push = pushes.recv() => return push,
-        }
-    }
-}
-
-/// Acknowledges what is durable and tells the network what the bot cannot read, until nothing more comes and all is done, or
-/// the network is away. Never blocks the commit: while the network is away each conversation's highest place waits.
-pub async fn acknowledge(mut due: Due, mut connection: watch::Receiver<Option<Arc<Connection>>>) {
-    let (mut safe, mut reports) = (Safe::default(), Reports::default());
-    let mut open = true;
-    while open || !safe.is_empty() || !reports.is_empty() {
-        if safe.is_empty() && reports.is_empty() {
-            open = due.more().await;
-        }
-        safe.append(due.take());
-        reports.append(due.take_reports());
-        if safe.is_empty() && reports.is_empty() {
-            continue;
-        }
-        let current = connection.borrow_and_update().clone();
-        let result = match current {
-            Some(current) => {
-                // first what stops a conversation that cannot be read
-                let told = reports.tell(&current).await;
-                told.and(current.acknowledge(&mut safe).await)
-            }
-            None => Err(ConnectionError::Closed),
-        };
-        if let Err(error) = result {
-            if !open || connection.has_changed().is_err() {
-                // not lost: the next start acknowledges what the state holds
-                tracing::debug!(%error, "the last acknowledgements were not sent");
-                return;
-            }
-            tokio::select! {
-                changed = connection.changed() => if changed.is_err() { open = false },
-                more = due.more() => open = more,
-            }
         }
     }
 }

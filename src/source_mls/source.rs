@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::acknowledge::acknowledge;
 use crate::change::Owed;
 use crate::decrypt::{Input, Neighbours, Worker};
 use crate::delivery::{Recall, Strict};
@@ -29,7 +30,7 @@ use crate::fetch::{self, Fetcher};
 use crate::heartbeat::Heartbeat;
 use crate::limits::{KEPT_CIPHERTEXT, LIMITS};
 use crate::provision;
-use crate::receive::{Link, WINDOW_MESSAGES, acknowledge};
+use crate::receive::{Link, WINDOW_MESSAGES};
 
 /// Most decrypted chunks that wait for the fetch stage: enough to keep all workers busy.
 const OUTPUTS_MAX: usize = 1024;

@@ -15,7 +15,11 @@ const MIB: usize = 1024 * 1024;
 const STALL: Duration = Duration::from_millis(300);
 
 async fn served(folder: &std::path::Path, limits: Limits) -> Served {
-    Served::start_with(folder, |options| retaind::network::Options { limits, ..options }).await
+    let limited = |mut options: retaind::network::Options| {
+        options.limits = limits;
+        options
+    };
+    Served::start_with(folder, limited).await
 }
 
 /// Waits until connections hold nothing any more.

@@ -67,7 +67,7 @@ async fn a_leaf_that_everybody_would_have_to_keep_is_refused() {
         // this program's own client does not even read it
         session.commit(&[heavy.clone()], &[]).map(drop).unwrap_err();
         let proposal = proposal_of(&mut session, &heavy);
-        assert_eq!(refusal(mallory.handshake(&proposal, &[]).await), RefusalCode::Invalid, "{bytes}");
+        assert_eq!(refusal(mallory.handshake(&proposal, &[]).await), RefusalCode::Limit, "{bytes}");
     }
     let id = *session.conversation();
     say(&mallory, &mut session, "still here").await.unwrap();
@@ -169,6 +169,26 @@ async fn who_skips_more_keys_than_the_bot_keeps_speaks_with_new_ones_or_not_at_a
     assert_eq!(texts(&places), ["with new keys"]);
     assert!(events["undecryptable_message"] >= 1);
     assert!(!events.contains_key("conversation_lost"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strict_retention_lets_nothing_pass_that_the_bot_has_no_keys_for() {
+    let scene = Scene::start().await;
+    scene.harness.network.admin(|admin| admin.set_strict(true)).unwrap();
+    let mallory = Raw::on(&scene.harness, "mallory").await;
+    let mut session = mallory.create(&[BOT]).await;
+    let id = *session.conversation();
+    obey(&mallory, &mut session, &id, 1, "the bot is here").await;
+    let commit = mallory.commit(&mut session, &[], &[]).await.unwrap();
+    obey(&mallory, &mut session, &id, commit, "with new keys").await;
+    let forged = commit_with_a_wrong_tag(&mallory, &mut session).await.unwrap();
+    // not one is taken, however fast it comes
+    let refused = refusal(say(&mallory, &mut session, "unseen").await);
+    assert!([RefusalCode::BotBehind, RefusalCode::BotMissing].contains(&refused), "{refused:?}");
+    obey(&mallory, &mut session, &id, forged, "after").await;
+    settle(&scene.harness.path().join("network")).await;
+    let (places, _) = scene.end(&id).await;
+    assert_eq!(texts(&places), ["the bot is here", "with new keys", "after"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use retaind::config::env::VARIABLES;
 use retaind::core::limit::Limit;
-use retaind::{network, source_mls};
+use retaind::{network, report, source_mls};
 
 use super::page;
 use super::tables::{Made, assert_made, grouped};
@@ -16,9 +16,10 @@ const TABLE: Made = Made {
 };
 
 /// The lists of all rooms: a room that declares limits is here, with what is in its way.
-const ROOMS: [(&str, &[Limit]); 3] = [
+const ROOMS: [(&str, &[Limit]); 4] = [
     ("src/network/limits.rs", network::LIMITS),
     ("src/network/agreed.rs", network::AGREED),
+    ("src/report/limits.rs", report::LIMITS),
     ("src/source_mls/limits.rs", source_mls::limits::LIMITS),
 ];
 

@@ -106,7 +106,7 @@ impl Ciphertext {
 }
 
 fn decode(bytes: &[u8]) -> Result<MlsMessage, Refusal> {
-    shape::check(bytes).map_err(|error| Refusal::invalid(format!("not an MLS message to be unpacked: {error}")))?;
+    shape::check(bytes).map_err(|error| agreed::unpacked(&error))?;
     MlsMessage::from_bytes(bytes).map_err(|error| Refusal::invalid(format!("not an MLS message: {error}")))
 }
 

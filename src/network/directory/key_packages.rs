@@ -42,7 +42,7 @@ pub(crate) fn check(keys: &Keys, device: &DeviceRow, package: Vec<u8>, now: Mome
         return Err(Refusal::over(&agreed::KEY_PACKAGE, message));
     }
     let invalid = |why: &dyn std::fmt::Display| Refusal::invalid(format!("key package is not valid: {why}"));
-    shape::check(&package).map_err(|error| invalid(&error))?;
+    shape::check(&package).map_err(|error| agreed::unpacked(&error))?;
     let message = MlsMessage::from_bytes(&package).map_err(|error| invalid(&error))?;
     let decoded = message.as_key_package().ok_or_else(|| invalid(&"it is another kind of MLS message"))?;
     let identity = keys

@@ -32,6 +32,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::bot::Ended;
 use super::network::{Network, SimBlobs};
+use super::recording::Recording;
 use crate::support::source_model::{self as model, Intake, Taken};
 use crate::support::traffic::Dice;
 
@@ -52,6 +53,15 @@ impl Kind {
         match self {
             Self::Mls | Self::Poisoned => STEPS,
             Self::Model => model::STEPS,
+        }
+    }
+
+    /// What it receives.
+    pub fn recording(self) -> Arc<Recording> {
+        match self {
+            Self::Mls => Recording::kept(),
+            Self::Poisoned => Recording::poisoned(),
+            Self::Model => Recording::of_model(),
         }
     }
 

@@ -20,7 +20,6 @@ use super::bot::{Bot, Ended, Reports, Setting};
 use super::bucket::Bucket;
 use super::disk::{Broken, Call, Fate, Harm, Much, SimDisk, trace};
 use super::network::{Network, SimBlobs};
-use super::recording::Recording;
 use super::stages::Kind;
 use super::vfs::Mounted;
 use crate::support::clock::HandClock;
@@ -194,11 +193,7 @@ pub fn live_of(kind: Kind, seed: u64, trouble: Trouble, build: Build) -> Life {
 
 impl World {
     fn new(kind: Kind, seed: u64, trouble: Trouble, build: Build) -> Self {
-        let recording = match kind {
-            Kind::Mls => Recording::kept(),
-            Kind::Poisoned => Recording::poisoned(),
-            Kind::Model => Recording::of_model(),
-        };
+        let recording = kind.recording();
         let mut dice = Dice(seed);
         let disk = SimDisk::default();
         let mounted = Mounted::new(disk.clone());
