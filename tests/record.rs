@@ -66,7 +66,11 @@ fn keys_are_sorted_at_every_level_of_every_golden_file() {
         for line in lines.lines() {
             // `Value` sorts its keys, so that a line whose keys are sorted, and that is compact, comes back unchanged
             let value: Value = serde_json::from_str(line).unwrap();
-            assert_eq!(value.to_string(), line, "{name}");
+            let sorted = ['\u{85}', '\u{2028}', '\u{2029}'].iter().fold(value.to_string(), |text, end| {
+                // what some readers take for the end of a line is escaped
+                text.replace(*end, &format!("\\u{:04x}", u32::from(*end)))
+            });
+            assert_eq!(sorted, line, "{name}");
         }
     }
 }

@@ -41,6 +41,7 @@ async fn an_invite_makes_one_device() {
     // another key with the same code
     assert_eq!(refusal(Raw::register(&served.endpoint, register.clone()).await), RefusalCode::Invite);
     // whoever holds the key may ask for the lost answer, and gets the same device
+    let (connection, _pushes) = Connection::open(&served.endpoint, 1).await.unwrap();
     let again = complete(&connection, register, &secret, &public);
     assert_eq!(connection.call(Request::Register(again)).await.unwrap(), first);
     assert_eq!(served.network.admin(|admin| admin.users()).unwrap()[0].devices.len(), 1);

@@ -62,7 +62,7 @@ async fn a_bot_on_the_state_of_a_newer_release_is_78_and_changes_nothing() {
     let path = harness.path().join("state/bot.db");
     let current = fs::read(&path).unwrap();
     bring_up(&path);
-    let copy = harness.path().join("state/bot.db.v1");
+    let copy = harness.path().join(format!("state/bot.db.v{}", STEPS.len()));
     let (newer, asked) = (fs::read(&path).unwrap(), gate.accepted.get());
     let (code, log) = Program::start(&mut command).ends().await;
     assert_eq!(code, Some(78), "{log}");

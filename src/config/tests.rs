@@ -107,6 +107,7 @@ RUST_LOG                       info  (default)
 RETAIND_LOG_FORMAT             auto  (default)
 RETAIND_LOGS                   /tmp/compliance_1234567890_bot/logs  (default)
 RETAIND_HEALTH                 127.0.0.1:9464  (default)
+RETAIND_HEALTH_NAMES           –
 "
     );
     assert_eq!(config.files.size_max, 1_000_000_000 * 1024);
@@ -167,6 +168,7 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("RETAIND_LOG_FORMAT", "json"),
         ("RETAIND_LOGS", "/srv/logs"),
         ("RETAIND_HEALTH", "off"),
+        ("RETAIND_HEALTH_NAMES", "bot.example.org"),
     ]
     .map(|(name, value)| (name, value.to_owned()))
     .into()

@@ -177,9 +177,10 @@ mod tests {
         // all connections are taken, and still the bot gets in
         assert!(enter(&doors, bot).0.is_some());
         drop((host, first, again, strangers));
-        assert_eq!(doors.lock().open, 0);
-        assert_eq!(doors.lock().outside.places.taken() + doors.lock().kept.places.taken(), 0);
-        assert!(doors.lock().outside.cuts.is_empty() && doors.lock().kept.cuts.is_empty());
+        let inner = doors.lock();
+        assert_eq!(inner.open, 0);
+        assert_eq!(inner.outside.places.taken() + inner.kept.places.taken(), 0);
+        assert!(inner.outside.cuts.is_empty() && inner.kept.cuts.is_empty());
     }
 
     #[test]

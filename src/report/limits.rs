@@ -36,8 +36,8 @@ pub(crate) const HEALTH_CONNECTION_SECONDS: Limit = Limit {
 /// Names under which the endpoint may be asked, beside addresses and names without a dot.
 pub(crate) const HEALTH_HOSTS: Limit = Limit {
     name: "health_hosts",
-    value: 0,
-    unit: "foreign names in `Host`",
+    value: 16,
+    unit: "names in `Host` that are allowed beside addresses and names without a dot",
     why: "a web page could read the figures through a browser (DNS rebinding)",
     variable: Some("RETAIND_HEALTH_NAMES"),
 };

@@ -100,12 +100,7 @@ async fn a_file_that_lies_is_kept_under_the_truth_and_what_nobody_can_open_as_ci
         told.push((seq, lie));
     }
     bot.saved(2 * told.len() as u64 + 1).await;
-    let count = |wanted: fn(&Owed) -> bool| told.iter().filter(|(_, lie)| wanted(&lie.owed)).count() as u64;
-    let failed = count(|owed| matches!(owed, Owed::Ciphertext { .. } | Owed::Nothing));
-    assert_eq!(bot.counters.files_saved.get(), count(|owed| *owed == Owed::Whole));
-    assert_eq!(bot.counters.files_failed.get(), failed);
-    let saved: usize = told.iter().filter(|(_, lie)| lie.owed == Owed::Whole).map(|(_, lie)| lie.plaintext.len()).sum();
-    assert_eq!(bot.counters.files_saved_bytes.get(), saved as u64);
+    let counters = bot.counters.clone();
     // while it still runs: nothing waits for a restart to be tidied up
     let there = names(&harness.files());
     bot.stop().await.unwrap();
@@ -123,6 +118,12 @@ async fn a_file_that_lies_is_kept_under_the_truth_and_what_nobody_can_open_as_ci
         before = &lie.blob;
     }
     assert_eq!(named, there.into_iter().collect::<BTreeSet<String>>(), "exactly the files that records name are there");
+    let count = |wanted: fn(&Owed) -> bool| told.iter().filter(|(_, lie)| wanted(&lie.owed)).count() as u64;
+    let failed = count(|owed| matches!(owed, Owed::Ciphertext { .. } | Owed::Nothing));
+    assert_eq!(counters.files_saved.get(), count(|owed| *owed == Owed::Whole));
+    assert_eq!(counters.files_failed.get(), failed);
+    let saved: usize = told.iter().filter(|(_, lie)| lie.owed == Owed::Whole).map(|(_, lie)| lie.plaintext.len()).sum();
+    assert_eq!(counters.files_saved_bytes.get(), saved as u64);
     let archive: String = records.iter().map(Value::to_string).collect();
     for (_, lie) in told.iter().filter(|(_, lie)| lie.owed != Owed::NotEvenAFile) {
         let forms = [HEXLOWER.encode(&lie.file.key), BASE64.encode(&lie.file.key)];

@@ -1,6 +1,8 @@
--- bot.db, version 1
+-- bot.db, version 2
 CREATE TABLE key_package (reference BLOB PRIMARY KEY, secret BLOB NOT NULL) STRICT;
 CREATE TABLE latest_name (one INTEGER PRIMARY KEY CHECK (one = 1), millis INTEGER NOT NULL) STRICT;
+CREATE TABLE lost ( conversation TEXT NOT NULL, since INTEGER NOT NULL, reason TEXT NOT NULL, secrets BLOB, tree BLOB, ended INTEGER, PRIMARY KEY (conversation, since)) STRICT;
+CREATE TABLE lost_delivery ( conversation TEXT NOT NULL, since INTEGER NOT NULL, seq INTEGER NOT NULL, kind INTEGER NOT NULL, sender_user TEXT, sender_device BLOB, accepted_micros INTEGER NOT NULL, received_micros INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (conversation, since, seq)) STRICT;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE TABLE segment ( number INTEGER PRIMARY KEY, state TEXT NOT NULL, length INTEGER NOT NULL, records INTEGER NOT NULL, chain BLOB NOT NULL, sealed_name TEXT, first_micros INTEGER, last_micros INTEGER, settled INTEGER NOT NULL, guard BLOB NOT NULL ) STRICT;
 CREATE TABLE session ( conversation TEXT PRIMARY KEY, cursor INTEGER NOT NULL, guard BLOB NOT NULL, secrets BLOB) STRICT;

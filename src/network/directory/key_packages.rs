@@ -77,7 +77,7 @@ pub(crate) fn publish(
     Ok(batch.insert_key_packages(device.row, one_time, last_resort)?)
 }
 
-/// Who asks for key packages.
+/// The device that claims key packages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asking {
     /// Its row.

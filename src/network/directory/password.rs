@@ -16,7 +16,7 @@ use retaind_task as task;
 /// Bytes of a hash.
 const HASH_BYTES: usize = 32;
 
-/// Checks passwords for everybody who asks, one at a time.
+/// Checks passwords, one at a time.
 pub(crate) struct Passwords {
     turn: Arc<Semaphore>,
     memory: Arc<Mutex<Memory>>,

@@ -553,7 +553,7 @@ fn settings(kept: &mut Kept) {
         let text = data_encoding::BASE64.encode(der);
         format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n").into_bytes()
     };
-    kept.valid("certificate", [pem(&[0x30; 90])]);
+    kept.valid("certificate", [include_bytes!("../corpus/certificate/valid-00").to_vec()]);
     kept.hostile(
         "certificate",
         [

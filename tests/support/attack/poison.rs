@@ -89,15 +89,18 @@ pub async fn read(raw: &Raw, session: &mut Session, id: &ConversationId, after: 
 /// Commits what the network proposes until it takes messages again. Returns the place of a text.
 pub async fn obey(raw: &Raw, session: &mut Session, id: &ConversationId, mut seen: u64, words: &str) -> u64 {
     for _ in 0..100_000 {
+        if session.has_proposals() {
+            match raw.commit(session, &[], &[]).await {
+                Ok(seq) => seen = seen.max(seq),
+                // there is another proposal, which the commit did not take
+                Err(_) => seen = read(raw, session, id, seen).await,
+            }
+            continue;
+        }
         match say(raw, session, words).await {
             Ok(seq) => return seq,
             Err(error) => match error.refusal().unwrap() {
-                RefusalCode::BotMissing | RefusalCode::StaleEpoch => {
-                    seen = read(raw, session, id, seen).await;
-                    if session.has_proposals() {
-                        seen = raw.commit(session, &[], &[]).await.unwrap_or(seen);
-                    }
-                }
+                RefusalCode::BotMissing | RefusalCode::StaleEpoch => seen = read(raw, session, id, seen).await,
                 RefusalCode::BotBehind => {}
                 RefusalCode::NotRead => {
                     raw.commit(session, &[], &[]).await.unwrap();
