@@ -155,9 +155,9 @@ fn every_sentence_of_the_threat_model_is_held_by_a_test_that_there_is() {
 
 #[test]
 fn a_sentence_without_a_row_a_row_without_a_sentence_and_a_test_that_is_not_there_are_found() {
-    let source = "//! # Threat model\n//!\n//! Before it. All.\n//!\n//! - **A thief** takes [`all`](b). It is\n//!   sealed. e.g. S3.\n//! # Next\n";
+    let source = "//! # Threat model\n//!\n//! Before it. All.\n//!\n//! - **A thief** takes [`all`](b). It is\n//!   sealed, e.g. in S3.\n//! # Next\n";
     let sentences = sentences(source);
-    assert_eq!(sentences, ["A thief takes all.", "It is sealed. e.g. S3."]);
+    assert_eq!(sentences, ["A thief takes all.", "It is sealed, e.g. in S3."]);
     let security = "x\n| sentence | held by |\n|---|---|\n| A thief … | `one`, `two` |\n| It is … | `one` |\n\nrest\n";
     let mut tests = BTreeSet::new();
     tests_in("#[test]\nfn one() {}\nfn helper() {}\n#[tokio::test]\n#[cfg(x)]\nasync fn two() {}\n", &mut tests);

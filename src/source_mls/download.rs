@@ -223,6 +223,8 @@ impl<B: Blobs> Fetcher<B> {
         writer: &mut DecryptingWriter<Target>,
     ) -> Result<Result<(), Failure>, FetchError> {
         let mut tries = 0u32;
+        // where the file ends, and where the blob does
+        let (mut expected, mut found) = (0, 0);
         while let Some(range) = writer.next_range() {
             let end = range.end;
             let taken = match self.range(file, range).await {
@@ -230,7 +232,10 @@ impl<B: Blobs> Fetcher<B> {
                 Answer::Range(range) if range.bytes.is_empty() => {
                     Err(AttachmentError::BlobSize { expected: end, found: range.size })
                 }
-                Answer::Range(range) => writer.write(&range.bytes),
+                Answer::Range(range) => {
+                    (expected, found) = (end, range.size);
+                    writer.write(&range.bytes)
+                }
             };
             match taken {
                 Ok(()) => {}
@@ -242,6 +247,10 @@ impl<B: Blobs> Fetcher<B> {
                     }
                 }
             }
+        }
+        if found > expected {
+            // what comes after the file is evidence as well
+            return Ok(Err(Failure::Other(AttachmentError::BlobSize { expected, found })));
         }
         Ok(Ok(()))
     }

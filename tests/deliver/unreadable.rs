@@ -185,7 +185,7 @@ async fn whatever_happens_to_the_networks_database_every_place_is_accounted_for(
     let _bob = harness.device("bob").await;
     let mut rooms = Vec::new();
     for number in 0..6 {
-        let room = alice.create(ConversationKind::Room, &[]).await.unwrap();
+        let room = alice.create(ConversationKind::Room, &[user(BOT)]).await.unwrap();
         for place in 2..=4 {
             assert_eq!(alice.send(&room, &text(&format!("{number}: {place}"))).await.unwrap(), place);
         }
