@@ -65,7 +65,7 @@ async fn a_leaf_that_everybody_would_have_to_keep_is_refused() {
     for bytes in [LEAF_BYTES_MAX, 15_000_000] {
         let heavy = heavy_key_package(&third, bytes);
         // this program's own client does not even read it
-        session.commit(&[heavy.clone()], &[]).map(drop).unwrap_err();
+        session.commit(std::slice::from_ref(&heavy), &[]).map(drop).unwrap_err();
         let proposal = proposal_of(&mut session, &heavy);
         assert_eq!(refusal(mallory.handshake(&proposal, &[]).await), RefusalCode::Limit, "{bytes}");
     }
