@@ -1,6 +1,6 @@
 //! What of AWS's answer is quoted: bounded, on one line, and what it says of who refuses found in its sentences.
 //!
-//! A message is `HTTP <status>, <code>[, <verdict>][, request `<id>`]: <AWS's words>`. What stands before the words names no
+//! A message is `HTTP STATUS, CODE[, VERDICT][, request ID]: AWS's words`. What stands before the words names no
 //! object, so that it can be kept where the words cannot ([`head`]).
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;

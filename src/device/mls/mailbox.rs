@@ -24,7 +24,7 @@ impl IntoAnyError for NotRead {
 
 /// Look-up of the private parts of this device's key packages.
 pub trait KeyPackages: Send + Sync {
-    /// The stored bytes ([`NewKeyPackage::secret`]) of the package with this reference; `None`: there is none. A failed
+    /// The stored bytes ([`NewKeyPackage::secret`](super::NewKeyPackage::secret)) of the package with this reference; `None`: there is none. A failed
     /// look-up is an error: a Welcome that is mistaken for another device's is a conversation that is never archived.
     fn secret(&self, reference: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, NotRead>;
 }

@@ -106,7 +106,7 @@ pub struct ConversationState {
     pub head_seq: u64,
 }
 
-/// From now on every message of every conversation is pushed, starting after what was acknowledged. Answered by [`Done`].
+/// From now on every message of every conversation is pushed, starting after what was acknowledged. Answered by [`Done`](super::Done).
 #[derive(Clone, PartialEq, Message)]
 pub struct Subscribe {
     /// Most unacknowledged messages in flight.
@@ -117,7 +117,7 @@ pub struct Subscribe {
     pub window_bytes: u64,
 }
 
-/// The device has stored these: the network need not keep them for it. Answered by [`Done`].
+/// The device has stored these: the network need not keep them for it. Answered by [`Done`](super::Done).
 #[derive(Clone, PartialEq, Message)]
 pub struct Acknowledge {
     /// Cursors, one for each conversation.
