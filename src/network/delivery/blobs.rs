@@ -165,7 +165,13 @@ impl Blobs {
             if let Some(blob) = blob_of(&path)
                 && view.blob(&blob)?.is_none()
             {
-                fs::remove_file(&path).map_err(|source| failed("delete", &path, source))?;
+                match fs::remove_file(&path) {
+                    // a network that has just ended here was still deleting
+                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                        return Err(failed("delete", &path, source));
+                    }
+                    Ok(()) | Err(_) => {}
+                }
             } else if path.extension().is_some_and(|extension| extension == PART) {
                 cut(&path).map_err(|source| failed("write", &path, source))?;
             }
