@@ -123,10 +123,12 @@ impl Accept<'_> {
             Reported::Follows(follows) => {
                 check_context(self.groups.load(&*self.rows, self.keys, &conversation)?, follows)?;
                 let standing = Standing { lost_since: None, epoch: follows.epoch };
-                if self.rows.standing(conversation.row, bot.row)? == Some(standing) {
-                    return Ok(());
+                match self.rows.standing(conversation.row, bot.row)? {
+                    // nobody waits for it: a conversation without trouble costs its messages no look at its reports
+                    None => Ok(()),
+                    Some(before) if before == standing => Ok(()),
+                    Some(_) => Ok(self.rows.set_standing(conversation.row, bot.row, standing)?),
                 }
-                Ok(self.rows.set_standing(conversation.row, bot.row, standing)?)
             }
         }
     }
