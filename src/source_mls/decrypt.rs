@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 use retaind_archive::record::{RecordBody, RecordError};
 use retaind_bot::files::{FilesError, Names};
 use retaind_bot::watchdog::Pulse;
-use retaind_device::mls::{Engine, EngineError, Session};
+use retaind_device::mls::{Engine, EngineError, Session, StoredSession};
 use retaind_device::store::{DeviceState as _, LostStanding, LostState as _, Store, StoreError};
 use retaind_protocol::ids::{ConversationId, UserName};
 use retaind_protocol::limits::SESSION_BYTES_MAX;
@@ -350,6 +350,7 @@ impl Worker {
         queue: VecDeque<Delivered>,
     ) -> Result<(Made, SessionChange), DecryptError> {
         let (again, cursor, gap) = (queue.clone(), entry.cursor, entry.gap);
+        let (lost, broken, reports) = (entry.lost.clone(), entry.broken.clone(), entry.reports);
         let why = match catch_unwind(AssertUnwindSafe(|| self.attempt(entry, queue))) {
             Ok(Err(error)) => return Err(error),
             Ok(Ok(made)) => match session_change(entry) {
@@ -364,9 +365,10 @@ impl Worker {
             Err(_) => "processing its messages panicked".to_owned(),
         };
         tracing::error!(%conversation, why, "a conversation is set apart");
-        (entry.cursor, entry.gap) = (cursor, gap);
+        // nothing of the first try is kept, not even that the conversation was lost in it
+        (entry.cursor, entry.gap, entry.lost, entry.reports) = (cursor, gap, lost, reports);
         (entry.session, entry.others) = (None, None);
-        entry.broken = entry.lost.is_none().then_some(why);
+        entry.broken = entry.lost.is_none().then(|| broken.unwrap_or(why));
         match catch_unwind(AssertUnwindSafe(|| self.attempt(entry, again))) {
             Ok(made) => Ok((made?, SessionChange::None)),
             Err(_) => Err(DecryptError::Panicked { conversation }),
@@ -463,13 +465,20 @@ impl Worker {
 
 /// What is stored of a conversation's session; why it cannot be, if that is so.
 fn session_change(entry: &mut Entry) -> Result<SessionChange, String> {
-    let Some(session) = &mut entry.session else { return Ok(SessionChange::None) };
+    match &mut entry.session {
+        Some(session) => stored(session).map(SessionChange::Stored),
+        None => Ok(SessionChange::None),
+    }
+}
+
+/// A session as it is stored; why it cannot be, if that is so.
+fn stored(session: &mut Session) -> Result<StoredSession, String> {
     let stored = session.save().map_err(|error| format!("its state cannot be exported: {error}"))?;
     let bytes = stored.secrets.len().max(stored.tree.as_ref().map_or(0, Vec::len));
     if bytes > SESSION_BYTES_MAX {
         return Err(format!("its state has {bytes} bytes, at most {SESSION_BYTES_MAX} are kept"));
     }
-    Ok(SessionChange::Stored(stored))
+    Ok(stored)
 }
 
 /// A conversation as the state has it.
@@ -487,7 +496,9 @@ fn load(engine: &Engine, store: &Store, conversation: ConversationId) -> Result<
         None => store.cursor(&conversation)?.unwrap_or(0),
     };
     let (lost, reports) = match store.lost(&conversation)? {
-        Some(LostStanding { since, reason, ended: false }) => (Some(Lost::new(since, reason)), true),
+        Some(LostStanding { since, reason, kept_bytes, ended: false }) => {
+            (Some(Lost::new(since, reason, kept_bytes)), true)
+        }
         Some(LostStanding { ended: true, .. }) => (None, true),
         None => (None, false),
     };

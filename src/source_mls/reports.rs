@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use retaind_core::fault::Faulty as _;
 use retaind_device::connection::{Connection, ConnectionError};
 use retaind_protocol::ids::ConversationId;
-use retaind_protocol::wire::{Report, Reported, Request};
+use retaind_protocol::wire::{RefusalCode, Report, Reported, Request};
 
 /// Most reports that wait: the network hears of the others when they happen again.
 const WAITING_MAX: usize = 65_536;
@@ -56,6 +56,14 @@ impl Reports {
                 Err(error) if error.is_temporary() => {
                     self.0.insert(key, reported);
                     return Err(error);
+                }
+                Err(error)
+                    if matches!(reported, Reported::Follows(_)) && error.refusal() == Some(RefusalCode::Invalid) =>
+                {
+                    tracing::warn!(
+                        conversation = %key.0, %error,
+                        "the network tracks another group than the bot was added to: it accepts no messages there"
+                    );
                 }
                 // removed meanwhile, of an epoch that is over, no retention bot, or a network that knows no reports
                 Err(error) => tracing::debug!(conversation = %key.0, %error, "a report was refused"),

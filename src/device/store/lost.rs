@@ -47,6 +47,8 @@ pub struct LostStanding {
     pub since: u64,
     /// Why; no content.
     pub reason: String,
+    /// Bytes of its messages that are kept.
+    pub kept_bytes: u64,
     /// Was the device added again?
     pub ended: bool,
 }
@@ -96,9 +98,12 @@ pub trait LostState {
 
 impl LostState for Store {
     fn lost(&self, conversation: &ConversationId) -> Result<Option<LostStanding>, StoreError> {
-        let sql = "SELECT since, reason, ended IS NOT NULL FROM lost WHERE conversation=?1 ORDER BY since DESC LIMIT 1";
+        let sql = "SELECT since, reason, ended IS NOT NULL, (SELECT coalesce(sum(length(payload)), 0)
+                   FROM lost_delivery d WHERE d.conversation = lost.conversation AND d.since = lost.since)
+                   FROM lost WHERE conversation=?1 ORDER BY since DESC LIMIT 1";
         self.row(sql, conversation.as_str(), |row| {
-            Ok(LostStanding { since: row.get(0)?, reason: row.get(1)?, ended: row.get(2)? })
+            let (since, reason, ended, kept_bytes) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+            Ok(LostStanding { since, reason, kept_bytes, ended })
         })
     }
 
@@ -148,7 +153,8 @@ pub trait LostWriter {
     fn keep_delivery(&self, conversation: &ConversationId, since: u64, kept: &KeptDelivery) -> Result<(), StoreError>;
     /// The device was added again by the message `seq`.
     fn end_lost(&self, conversation: &ConversationId, seq: u64) -> Result<(), StoreError>;
-    /// Forgets what was kept of it: it has been read, or is given up.
+    /// Forgets its keys and what was kept of it: it has been read, or is given up. That it was lost stays: the network waits
+    /// for reports of it.
     fn forget_lost(&self, conversation: &ConversationId, since: u64) -> Result<(), StoreError>;
 }
 
@@ -178,6 +184,6 @@ impl LostWriter for Writer<'_> {
     fn forget_lost(&self, conversation: &ConversationId, since: u64) -> Result<(), StoreError> {
         let id = conversation.as_str();
         self.execute("DELETE FROM lost_delivery WHERE conversation=?1 AND since=?2", params![id, since])?;
-        self.execute("DELETE FROM lost WHERE conversation=?1 AND since=?2", params![id, since])
+        self.execute("UPDATE lost SET secrets=NULL, tree=NULL WHERE conversation=?1 AND since=?2", params![id, since])
     }
 }

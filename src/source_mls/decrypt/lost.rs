@@ -16,25 +16,25 @@ use retaind_report::events::Event;
 
 use super::read::{Read, push};
 use super::turn::Made;
-use super::{DecryptError, Entry, Worker};
+use super::{DecryptError, Entry, Worker, stored};
 use crate::change::LostStep;
 use crate::delivery::Delivered;
 
 /// Bytes of messages of one lost conversation that are kept to be tried again. The archive has those beyond it, too.
-const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+const KEPT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A conversation that cannot be followed.
 #[derive(Debug, Clone)]
 pub(super) struct Lost {
     since: u64,
     why: String,
-    /// Bytes that were kept since the process knows of it.
-    kept_bytes: usize,
+    /// Bytes of its messages that were kept.
+    kept_bytes: u64,
 }
 
 impl Lost {
-    pub(super) fn new(since: u64, why: String) -> Self {
-        Self { since, why, kept_bytes: 0 }
+    pub(super) fn new(since: u64, why: String, kept_bytes: u64) -> Self {
+        Self { since, why, kept_bytes }
     }
 
     /// For the records of its messages.
@@ -55,8 +55,9 @@ impl Worker {
         if entry.lost.is_none() {
             let (conversation, since) = (delivered.conversation, delivered.seq);
             let session = match entry.session.take() {
-                // as it was before this message: what is stored may be older by this turn
-                Some(mut session) => session.save().ok(),
+                // as it was before this message: what is stored may be older by this turn, and is what is left if this one
+                // cannot be stored
+                Some(mut session) => stored(&mut session).ok(),
                 None => None,
             };
             made.lost.push(LostStep::Begin {
@@ -65,7 +66,7 @@ impl Worker {
                 session: session.map(|session| (entry.before(since), session)),
             });
             self.events.raise(Event::ConversationLost { conversation, seq: since, reason: reason.clone() });
-            entry.lost = Some(Lost::new(since, reason.clone()));
+            entry.lost = Some(Lost::new(since, reason.clone(), 0));
             entry.others = None;
         }
         // a Welcome that cannot be used is another try that failed: the network makes the next one
@@ -76,7 +77,8 @@ impl Worker {
     /// Records a message of a lost conversation with its ciphertext, and keeps it to be tried again.
     pub(super) fn keep(&self, entry: &mut Entry, delivered: &Delivered, made: &mut Made, reason: String) -> Read {
         if let Some(lost) = &mut entry.lost {
-            lost.kept_bytes = lost.kept_bytes.saturating_add(delivered.payload.len());
+            lost.kept_bytes =
+                lost.kept_bytes.saturating_add(u64::try_from(delivered.payload.len()).unwrap_or(u64::MAX));
             if lost.kept_bytes <= KEPT_BYTES_MAX {
                 made.lost.push(LostStep::Keep { since: lost.since, delivery: kept(delivered) });
             }

@@ -108,7 +108,9 @@ impl Worker {
         };
         let epoch = session.epoch();
         self.find(entry, delivered.seq, made);
-        follows(&session, made);
+        if entry.reports || self.strict.get() {
+            follows(&session, made);
+        }
         entry.session = Some(session);
         entry.others = None;
         let line = OwnedBody::Joined { members: users(&members), epoch };
