@@ -26,19 +26,20 @@ use tokio::sync::mpsc;
 use retaind_archive::record::{RecordBody, RecordError};
 use retaind_bot::files::{FilesError, Names};
 use retaind_bot::watchdog::Pulse;
-use retaind_device::mls::{Engine, EngineError, Session, StoredSession};
-use retaind_device::store::{DeviceState as _, LostStanding, LostState as _, Store, StoreError};
+use retaind_device::mls::{Engine, EngineError, Session};
+use retaind_device::store::{Store, StoreError};
 use retaind_protocol::ids::{ConversationId, UserName};
-use retaind_protocol::limits::SESSION_BYTES_MAX;
 use retaind_report::counters::Counters;
 use retaind_report::events::Events;
 
 mod lost;
 mod read;
+mod session;
 mod turn;
 
 use self::lost::Lost;
 use self::read::{Read, push};
+use self::session::{load, session_change};
 use self::turn::{Made, Run, gather, is_gap, next_run};
 use crate::change::{Decrypted, MlsChange, Owed, Progress, SessionChange};
 use crate::delivery::{Delivered, Recall, Strict};
@@ -461,48 +462,6 @@ impl Worker {
             self.entries.pop_lru();
         }
     }
-}
-
-/// What is stored of a conversation's session; why it cannot be, if that is so.
-fn session_change(entry: &mut Entry) -> Result<SessionChange, String> {
-    match &mut entry.session {
-        Some(session) => stored(session).map(SessionChange::Stored),
-        None => Ok(SessionChange::None),
-    }
-}
-
-/// A session as it is stored; why it cannot be, if that is so.
-fn stored(session: &mut Session) -> Result<StoredSession, String> {
-    let stored = session.save().map_err(|error| format!("its state cannot be exported: {error}"))?;
-    let bytes = stored.secrets.len().max(stored.tree.as_ref().map_or(0, Vec::len));
-    if bytes > SESSION_BYTES_MAX {
-        return Err(format!("its state has {bytes} bytes, at most {SESSION_BYTES_MAX} are kept"));
-    }
-    Ok(stored)
-}
-
-/// A conversation as the state has it.
-fn load(engine: &Engine, store: &Store, conversation: ConversationId) -> Result<Entry, DecryptError> {
-    let (mut broken, mut session) = (None, None);
-    let cursor = match store.session(&conversation)? {
-        Some((cursor, secrets, tree)) => {
-            // unsealed, it is as it was stored: that it cannot be used is this conversation's matter alone
-            match engine.load(&conversation, secrets, &tree) {
-                Ok(loaded) => session = Some(loaded),
-                Err(error) => broken = Some(format!("its stored state cannot be used: {error}")),
-            }
-            cursor
-        }
-        None => store.cursor(&conversation)?.unwrap_or(0),
-    };
-    let (lost, reports) = match store.lost(&conversation)? {
-        Some(LostStanding { since, reason, kept_bytes, ended: false }) => {
-            (Some(Lost::new(since, reason, kept_bytes)), true)
-        }
-        Some(LostStanding { ended: true, .. }) => (None, true),
-        None => (None, false),
-    };
-    Ok(Entry { session, cursor, turn: 0, waiting: None, others: None, gap: Gap::None, lost, broken, reports })
 }
 
 /// The index of the worker of a conversation, below `workers`.

@@ -15,8 +15,9 @@ use retaind_protocol::wire::{Follows, Lost as ReportLost, Reported, Unread};
 use retaind_report::events::Event;
 
 use super::read::{Read, push};
+use super::session::stored;
 use super::turn::Made;
-use super::{DecryptError, Entry, Worker, stored};
+use super::{DecryptError, Entry, Worker};
 use crate::change::LostStep;
 use crate::delivery::Delivered;
 
