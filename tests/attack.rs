@@ -5,6 +5,7 @@
 mod connections;
 mod files;
 mod limits;
+mod lost;
 mod members;
 mod neighbours;
 mod poison;

@@ -140,6 +140,11 @@ impl Harness {
         })
     }
 
+    /// The password that opens the bot's state now.
+    pub fn password(&self) -> String {
+        self.kept.lock().unwrap().clone()
+    }
+
     /// Where everything is.
     pub fn path(&self) -> &Path {
         self.directory.path()
