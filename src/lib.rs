@@ -96,7 +96,7 @@
 //!   Only a retention bot says what it can read. Of the network's memory it holds no more than its user's share, for seconds,
 //!   however many connections it opens, frames it begins or answers it leaves unread; users who fill all of it lose it to who
 //!   needs little. It cannot act as another device: MLS authenticates the sender, log-in the connection. It cannot fill the disk that the archive shares: attachments have quotas, rates and an end,
-//!   and the network takes nothing more while the bot still has room. It cannot use up the key packages of others, nor begin
+//!   and the network stops taking them while the bot still has room. It cannot use up the key packages of others, nor begin
 //!   conversations without end. It can make the bot record as many messages as it may send, but neither an event nor a line of
 //!   the log for each. Two members can pass on a ciphertext that no message names as a file; what names its id is archived, the
 //!   ciphertext is not. Members that agree on a key of their own can hide what they say inside a message or a file: nothing can

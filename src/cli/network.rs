@@ -150,7 +150,7 @@ struct Room {
     /// GiB of attachments that a user may have here, and each device half of it
     #[arg(long, value_name = "GIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     blob_quota: u64,
-    /// MiB of free disk space below which no attachments are taken, and below a quarter of which no messages; 0 = no limit
+    /// MiB of free disk space below which no attachments are taken, and below a 64th of which no messages; 0 = no limit
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(..=1 << 40))]
     disk_low: u64,
 }

@@ -20,7 +20,7 @@ variables! {
     WATCHDOG_MINUTES: "RETAIND_WATCHDOG_MINUTES", Fallback::Text("15"), Public,
         "minutes after which a network that stays away is a failure (an event, and the connection is opened again), and again after each further so many; 1 to 1440";
     DISK_LOW: "RETAIND_DISK_LOW", Fallback::Text("1024"), Public,
-        "MiB of free disk space below which operators are told; below it the embedded network takes no more attachments, below a quarter of it no more messages, and below an eighth of it the bot takes none until there is room; 0 = none of it";
+        "MiB of free disk space below which operators are told; below it the embedded network takes no more attachments, below an eighth of it the bot takes no messages until there is room (they wait in the network), and below a 64th of it the network takes none; 0 = none of it";
     SHIP_STALL: "RETAIND_SHIP_STALL_MINUTES", Fallback::Text("15"), Public,
         "minutes without a single upload although files wait after which operators are told (event and reason `ship_stalled`), whatever the cause; 1 to 1440";
     GRACE: "RETAIND_GRACE_SECONDS", Fallback::Text("8"), Public,

@@ -10,7 +10,7 @@ use super::error::Refusal;
 use super::limits::{
     Allowances, BLOB_BYTES_AN_HOUR, BLOB_BYTES_OF_DEVICE, BLOB_BYTES_OF_USER, BLOBS_OF_USER, CLAIMS_AN_HOUR,
     CLAIMS_OF_TARGET, CONVERSATIONS_OF_DEVICE, CONVERSATIONS_OF_USER, DISK_FOR_BLOBS, DISK_FOR_MESSAGES,
-    UNFINISHED_UPLOADS,
+    MESSAGES_OF_BLOBS, UNFINISHED_UPLOADS,
 };
 use super::meter::Meter;
 use retaind_core::limit::{Limit, Refusals};
@@ -42,7 +42,11 @@ impl Quotas {
 
     /// May messages be taken, with so much room on the disk?
     pub(crate) fn message(&self, free_bytes: u64) -> Result<(), Refusal> {
-        if free_bytes < self.allowances.disk_low_bytes / 4 { Err(self.full(&DISK_FOR_MESSAGES)) } else { Ok(()) }
+        if free_bytes < self.allowances.disk_low_bytes / MESSAGES_OF_BLOBS {
+            Err(self.full(&DISK_FOR_MESSAGES))
+        } else {
+            Ok(())
+        }
     }
 
     /// May the device begin a blob of `size` bytes? `unfinished`: uploads that it has begun and not finished.

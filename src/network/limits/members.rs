@@ -78,12 +78,16 @@ pub(crate) const DISK_FOR_BLOBS: Limit = Limit {
     variable: Some("RETAIND_DISK_LOW"),
 };
 
-/// Free space below which no message is taken: a quarter of [`DISK_FOR_BLOBS`], twice that at which the bot takes none.
+/// How many times the room for messages that for blobs is.
+pub(crate) const MESSAGES_OF_BLOBS: u64 = 64;
+
+/// Free space below which no message is taken: a 64th of [`DISK_FOR_BLOBS`]. The bot takes none below an eighth; in between they wait
+/// here.
 pub(crate) const DISK_FOR_MESSAGES: Limit = Limit {
     name: "disk_for_messages",
-    value: DISK_FOR_BLOBS.value / 4,
+    value: DISK_FOR_BLOBS.value / MESSAGES_OF_BLOBS,
     unit: "bytes free",
-    why: "what the bot has no room to archive is better not accepted",
+    why: "the last room is for what is under way: a disk that is full to the last byte stops the bot",
     variable: Some("RETAIND_DISK_LOW"),
 };
 
@@ -146,7 +150,7 @@ pub struct Allowances {
     pub settled_age: Duration,
     /// How long to wait after all blobs were looked at.
     pub blobs_looked_at_every: Duration,
-    /// Free bytes below which no blob is taken, and below a quarter of which no message; 0 = no such limit.
+    /// Free bytes below which no blob is taken, and below a 64th of which no message; 0 = no such limit.
     pub disk_low_bytes: u64,
     /// Bytes of blobs that a user may begin in an hour.
     pub blob_bytes_an_hour: u64,
