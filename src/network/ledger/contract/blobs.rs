@@ -8,7 +8,7 @@ use super::*;
 use crate::change::{Change, Outcome};
 use crate::delivery::blobs::{Amount, BlobId, BlobRow, Named, OldBlob, Stored, Upload};
 use crate::directory::DeviceRow;
-use crate::limits::{Allowances, BLOB_BYTES_OF_DEVICE};
+use crate::limits::{Allowances, BLOB_BYTES_OF_DEVICE, MESSAGES_OF_BLOBS};
 use retaind_protocol::wire::{Answer, Cursor, RefusalCode};
 
 const LATER: Moment = Moment::of_micros(NOW.micros() + 1_000_000);
@@ -224,9 +224,9 @@ pub(super) fn uploads_have_quotas(ledger: &dyn Ledger) {
 pub(super) fn without_room_no_message_is_taken_and_every_acknowledgement(ledger: &dyn Ledger) {
     let (mut scene, alice, bob, _) = Scene::with_room(ledger);
     let low = Allowances::default().disk_low_bytes;
-    scene.executor.has_room(low / 4);
+    scene.executor.has_room(low / MESSAGES_OF_BLOBS);
     assert!(scene.one(text(&alice, 1, 1)).is_ok());
-    scene.executor.has_room(low / 4 - 1);
+    scene.executor.has_room(low / MESSAGES_OF_BLOBS - 1);
     assert_eq!(code(&scene.one(text(&alice, 2, 1))), RefusalCode::Unavailable);
     let cursors = vec![Cursor { conversation: room().to_string(), seq: 2 }];
     for device in [alice, bob] {
