@@ -93,7 +93,7 @@ fn list(store: &Store) -> Result<(), Failure> {
 fn read(store: Store, config: &Config, conversation: &ConversationId) -> Result<(), Failure> {
     let lost = of(&store, conversation)?;
     let mut out = io::stdout().lock();
-    let mut unread = 0u64;
+    let mut unread = None;
     for lost in &lost {
         let state = store.again(retaind_state::Access::Read).map_err(Failure::of)?;
         let retried = retry::read_again(state, lost, &config.state).map_err(Failure::temporary)?;
@@ -102,15 +102,14 @@ fn read(store: Store, config: &Config, conversation: &ConversationId) -> Result<
             out.write_all(line).map_err(Failure::temporary)?;
         }
         if let Some((seq, reason)) = stopped {
-            unread = unread.saturating_add(1);
-            tracing::warn!(seq, reason, "the rest cannot be read");
+            unread.get_or_insert((seq, reason));
         }
     }
     out.flush().map_err(Failure::temporary)?;
     match unread {
-        0 => Ok(()),
-        _ => Err(Failure::temporary(
-            "some of it still cannot be read: another release may; the archive has the ciphertexts",
-        )),
+        None => Ok(()),
+        Some((seq, reason)) => Err(Failure::temporary(format!(
+            "message {seq} and what follows still cannot be read, another release may; the archive has the ciphertexts: {reason}"
+        ))),
     }
 }
