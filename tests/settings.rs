@@ -106,7 +106,7 @@ async fn the_guides_secrets_with_s3_and_with_kms_are_taken_as_they_stand_there()
     secret["kms_region"] = "us-east-1".into();
     let arn = moto.secret("with-kms", &secret.to_string()).await;
     // by its ARN, which brings its region
-    let named = [("AWS_SECRET_NAME", arn.as_str()), ("AWS_DEFAULT_REGION", "eu-west-1")];
+    let named = [("AWS_SECRET_NAME", arn.as_str()), ("AWS_REGION", "eu-west-1"), ("AWS_DEFAULT_REGION", "eu-west-1")];
     let (code, out, err) = check(&access, &named).await;
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     assert!(
