@@ -1,0 +1,1 @@
+//! Nothing: see its `Cargo.toml`.
