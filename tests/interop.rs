@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mls_rs::mls_rs_codec::MlsEncode;
-use retaind::device::connection::{Connection, Push};
+use retaind::device::connection::Connection;
 use retaind::device::conversations::{Reading, What, random};
 use retaind::device::mls::{
     Engine, KeyPackageUse, KeyPackages, Membership, NotRead, Proposed, Received, generate_signature_key,
 };
+use retaind::device::pushes::{Push, Pushes};
 use retaind::protocol::content::Content;
 use retaind::protocol::credential::{AuthenticationKey, Identity, Role, Verifier, signing_identity};
 use retaind::protocol::ids::{ConversationId, ConversationKind, DeviceId, UserName};
 use retaind::protocol::wire::*;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use crate::support::openmls_device::{self, Keys, OpenMlsDevice, Pending, Seen, Use};
@@ -214,7 +214,7 @@ fn openmls_and_mls_rs_change_one_conversation_together() {
 /// An OpenMLS device on the network: it speaks the wire protocol itself.
 struct Foreign {
     connection: Connection,
-    pushes: mpsc::Receiver<Push>,
+    pushes: Pushes,
     device: OpenMlsDevice,
     identity: Identity,
     credential: Vec<u8>,
@@ -468,7 +468,7 @@ async fn an_openmls_device_brings_the_bot_in_when_retention_is_turned_on() {
     let subscribe = Subscribe { window_messages: 64, window_bytes: 1 << 20 };
     foreign.connection.call_done(Request::Subscribe(subscribe)).await.unwrap();
     let room = alice.create(ConversationKind::Room, &[user("bob")]).await.unwrap();
-    let mut pushes = std::mem::replace(&mut foreign.pushes, mpsc::channel(1).1);
+    let mut pushes = std::mem::replace(&mut foreign.pushes, Pushes::ended());
     let mut bob = foreign.join().await;
     assert_eq!(bob.send(&text("nobody keeps this")).await, 2);
     assert_eq!(alice.sync(&room, Reading::All).await.unwrap().len(), 1);

@@ -19,7 +19,7 @@ use retaind::report::counters::Counters;
 use retaind::report::events::Events;
 use retaind::source_mls::change::Owed;
 use retaind::source_mls::decrypt::{Input, Neighbours, Worker};
-use retaind::source_mls::delivery::{Delivered, Recall, Strict};
+use retaind::source_mls::delivery::{Delivered, Held, Recall, Strict};
 use tokio::sync::mpsc;
 
 use crate::support::archive::acknowledged;
@@ -272,6 +272,7 @@ async fn a_worker_that_is_at_work_when_the_stop_comes_waits_for_no_second_word()
             accepted_at_micros: 0,
             payload: b"nothing that anybody could read".to_vec(),
             received_at_micros: 0,
+            held: Held::default(),
         };
         inputs.send(Input::Delivered(delivered)).await.unwrap();
     }

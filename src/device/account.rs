@@ -6,12 +6,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use mls_rs::mls_rs_codec::MlsDecode;
 use retaind_core::fault::{Fault, Faulty};
 use thiserror::Error;
-use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::connection::{CONNECT_TIMEOUT, Connection, ConnectionError, Push};
+use super::connection::{CONNECT_TIMEOUT, Connection, ConnectionError};
 use super::mls::{self, Engine, EngineError, KeyPackageUse};
 use super::patience::Patience;
+use super::pushes::Pushes;
 use super::store::{
     DeviceState as _, DeviceWriter as _, Store, StoreError, StoredBeginning, StoredIdentity, StoredKeyPackages,
 };
@@ -100,7 +100,7 @@ pub struct LoggedIn {
     /// Connection to the network.
     pub connection: Arc<Connection>,
     /// Pushes of the network.
-    pub pushes: mpsc::Receiver<Push>,
+    pub pushes: Pushes,
     /// State of the device.
     pub store: Arc<Mutex<Store>>,
     /// Most unacknowledged pushes.
@@ -224,7 +224,7 @@ struct Key {
 
 struct New {
     connection: Connection,
-    pushes: mpsc::Receiver<Push>,
+    pushes: Pushes,
     stored: StoredIdentity,
     identity: Identity,
     verifier: Verifier,

@@ -1,6 +1,6 @@
 //! One TLS connection of a device to its network: requests, answers, pushes.
 //!
-//! A reader task parses frames: answers wake their requests, pushes go into a bounded queue. The queue has room for
+//! A reader task parses frames: answers wake their requests, pushes go into a queue that is bounded in messages and bytes. It has room for
 //! the whole subscribed window, so a well-behaved network never blocks the reader; one that pushes more than
 //! the window is disconnected rather than allowed to fill memory. When the connection ends, all waiting requests fail; it ends
 //! when either direction does.
@@ -19,7 +19,6 @@ use retaind_task as task;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -31,8 +30,10 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::limits::FRAME_BYTES_MAX;
 use retaind_protocol::wire::{
-    Answer, ClientFrame, Delivery, Hello, NetworkInfo, Notice, RefusalCode, Request, ServerFrame, WIRE_VERSION,
+    Answer, ClientFrame, Hello, NetworkInfo, RefusalCode, Request, ServerFrame, WIRE_VERSION,
 };
+
+use super::pushes::{self, NotQueued, Push, Pusher, Pushes};
 
 /// How long a network may take to accept a connection and say who it is.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -129,15 +130,6 @@ impl Faulty for ConnectionError {
     }
 }
 
-/// What the network pushed.
-#[derive(Debug)]
-pub enum Push {
-    /// A message of a conversation.
-    Delivery(Delivery),
-    /// A notice for all devices.
-    Notice(Notice),
-}
-
 type Waiting = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>>;
 
 /// A connection whose network has identified itself. Cheap to share by reference; ends when dropped.
@@ -161,12 +153,12 @@ impl Drop for Connection {
 
 impl Connection {
     /// Connects, checks the network's certificate, sends hello. `window` = most unacknowledged pushes.
-    pub async fn open(endpoint: &Endpoint, window: usize) -> Result<(Self, mpsc::Receiver<Push>), ConnectionError> {
+    pub async fn open(endpoint: &Endpoint, window: usize) -> Result<(Self, Pushes), ConnectionError> {
         let timeout = || ConnectionError::Timeout { address: endpoint.address.clone() };
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect(endpoint)).await.map_err(|_| timeout())??;
         let framed = LengthDelimitedCodec::builder().max_frame_length(FRAME_BYTES_MAX).new_framed(stream);
         let (requests, outgoing) = mpsc::channel(REQUESTS_QUEUED_MAX);
-        let (pushes, pushed) = mpsc::channel(window.saturating_add(NOTICES_QUEUED_MAX));
+        let (pushes, pushed) = pushes::queue(window.saturating_add(NOTICES_QUEUED_MAX));
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         let heard = Arc::new(AtomicU64::new(0));
         let tasks = start(framed, outgoing, pushes, waiting.clone(), heard.clone());
@@ -264,7 +256,7 @@ async fn connect(endpoint: &Endpoint) -> Result<TlsStream<TcpStream>, Connection
 fn start(
     framed: Framed<impl AsyncRead + AsyncWrite + Send + 'static, LengthDelimitedCodec>,
     mut outgoing: mpsc::Receiver<Bytes>,
-    pushes: mpsc::Sender<Push>,
+    pushes: Pusher,
     waiting: Waiting,
     heard: Arc<AtomicU64>,
 ) -> [JoinHandle<()>; 2] {
@@ -305,8 +297,8 @@ fn start(
             heard.fetch_add(1, Ordering::Relaxed);
             let Ok(ServerFrame { id, answer: Some(answer) }) = ServerFrame::read(&bytes) else { break };
             let pushed = match (id, answer) {
-                (0, Answer::Delivery(delivery)) => pushes.try_send(Push::Delivery(delivery)),
-                (0, Answer::Notice(notice)) => pushes.try_send(Push::Notice(notice)),
+                (0, Answer::Delivery(delivery)) => pushes.push(Push::Delivery(delivery)),
+                (0, Answer::Notice(notice)) => pushes.push(Push::Notice(notice)),
                 (0, _) => break,
                 (id, answer) => {
                     let asked = waiting
@@ -324,8 +316,8 @@ fn start(
             match pushed {
                 Ok(()) => {}
                 // what is not taken is not acknowledged: it comes again. Answers are still read, the last ones too
-                Err(TrySendError::Closed(_)) => {}
-                Err(TrySendError::Full(_)) => {
+                Err(NotQueued::Closed) => {}
+                Err(NotQueued::Full) => {
                     tracing::warn!("network pushed more than the window: connection is closed");
                     break;
                 }
@@ -371,7 +363,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_on_which_nothing_can_be_said_ends_for_all_who_wait_on_it() {
         let (requests, outgoing) = mpsc::channel(REQUESTS_QUEUED_MAX);
-        let (pushes, mut pushed) = mpsc::channel(1);
+        let (pushes, mut pushed) = pushes::queue(1);
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         let heard = Arc::new(AtomicU64::new(0));
         let framed = LengthDelimitedCodec::builder().new_framed(Deaf);

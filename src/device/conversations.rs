@@ -14,13 +14,13 @@ use std::time::Duration;
 use lru::LruCache;
 use retaind_core::fault::Faulty as _;
 use retaind_core::pause::{Growth, Pause};
-use tokio::sync::mpsc;
 
 use super::account::{AccountError, KEY_PACKAGES_BATCH, LoggedIn};
-use super::connection::{Connection, ConnectionError, Push};
+use super::connection::{Connection, ConnectionError};
 pub use super::error::DeviceError;
 use super::mls::{Engine, Membership, Received, Session};
 use super::patience::Patience;
+use super::pushes::Pushes;
 use super::safe::Safe;
 use super::store::{DeviceState as _, DeviceWriter as _, Store};
 use retaind_protocol::content::Content;
@@ -119,7 +119,7 @@ impl Device {
     }
 
     /// Pushes of the network, after [`Self::subscribe`].
-    pub fn pushes(&mut self) -> &mut mpsc::Receiver<Push> {
+    pub fn pushes(&mut self) -> &mut Pushes {
         &mut self.account.pushes
     }
 

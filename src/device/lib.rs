@@ -10,5 +10,6 @@ mod deferred;
 mod error;
 pub mod mls;
 pub mod patience;
+pub mod pushes;
 pub mod safe;
 pub mod store;

@@ -14,6 +14,7 @@ use retaind_protocol::wire::Reported;
 use retaind_state::{StoreError, Writer};
 use tokio::sync::mpsc;
 
+use crate::delivery::Held;
 use crate::reports::Reports;
 
 /// Consecutive messages of one conversation, decrypted and formatted, to be committed as a whole.
@@ -55,6 +56,8 @@ pub struct MlsChange {
     pub owed: Owed,
     /// What the network is told of the conversation then.
     pub reports: Vec<Reported>,
+    /// The memory that its deliveries hold until then.
+    pub held: Vec<Held>,
 }
 
 /// A step of a conversation that cannot be followed.

@@ -327,10 +327,11 @@ impl Worker {
             return Ok(None);
         }
         entry.turn = self.turn;
-        let Made { first: records, wanted, files, deliveries, lost, reports, .. } = made;
+        let Made { first: records, wanted, files, deliveries, lost, reports, held, .. } = made;
         let deliveries = u64::try_from(deliveries).unwrap_or(u64::MAX);
         let (turn, progress, owed) = (self.turn, self.progress.clone(), self.owed.clone());
-        let change = MlsChange { conversation, cursor: entry.cursor, lost, session, turn, progress, owed, reports };
+        let cursor = entry.cursor;
+        let change = MlsChange { conversation, cursor, lost, session, turn, progress, owed, reports, held };
         let chunk = Decrypted { records, files, deliveries, change };
         let output = if wanted.is_empty() {
             Output::Chunk(chunk)
@@ -397,6 +398,7 @@ impl Worker {
                         entry.gap = Gap::None;
                     }
                     made.deliveries = made.deliveries.saturating_add(1);
+                    made.held.push(delivered.held.clone());
                     entry.cursor = delivered.seq;
                     let read = match entry.broken.take() {
                         Some(why) => self.lose(entry, &delivered, &mut made, why)?,
@@ -410,6 +412,7 @@ impl Worker {
                         entry.gap = Gap::None;
                     }
                     made.deliveries = made.deliveries.saturating_add(run.len());
+                    made.held.extend(run.iter().map(|delivered| delivered.held.clone()));
                     let payloads: Vec<&[u8]> = run.iter().map(|delivered| delivered.payload.as_slice()).collect();
                     let received = session.receive_many(&payloads);
                     for (delivered, received) in run.iter().zip(received) {

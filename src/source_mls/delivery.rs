@@ -5,7 +5,35 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use retaind_protocol::ids::{ConversationId, DeviceId, UserName};
 use retaind_protocol::wire::DeliveryKind;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+/// Bytes that one unit of [`Room`] stands for; a delivery holds at least one.
+const UNIT_BYTES: usize = 256;
+
+/// Memory for deliveries that the bot has in hand: received, and neither committed nor dropped. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// For so many bytes.
+    pub fn of(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes / UNIT_BYTES)))
+    }
+
+    /// Waits until there is room for a delivery of so many bytes. One that is larger than the whole room has all of it.
+    pub async fn take(&self, bytes: usize, whole: usize) -> Held {
+        let units = (bytes.min(whole) / UNIT_BYTES).max(1);
+        let permit = Arc::clone(&self.0).acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX)).await;
+        // nobody closes it
+        Held { _permit: permit.ok().map(Arc::new) }
+    }
+}
+
+/// The share of the [`Room`] that a delivery holds until it and all its clones are gone.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+}
 
 /// A message as it was delivered, its names parsed.
 #[derive(Debug, Clone)]
@@ -26,6 +54,8 @@ pub struct Delivered {
     pub payload: Vec<u8>,
     /// When the bot received it, microseconds since 1970.
     pub received_at_micros: i64,
+    /// The memory that it holds.
+    pub held: Held,
 }
 
 /// Requests a new connection, on which the network delivers again all that is not acknowledged. Clones request the same one.
@@ -69,5 +99,27 @@ impl Strict {
     /// As it said last.
     pub fn get(&self) -> bool {
         self.0.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_taken_until_the_last_clone_is_gone_and_one_message_always_fits() {
+        const WHOLE: usize = 1024 * 1024;
+        let room = Room::of(WHOLE);
+        let late = |held| tokio::time::timeout(std::time::Duration::from_secs(1), held);
+        let half = room.take(WHOLE / 2, WHOLE).await;
+        let other = room.take(WHOLE / 2, WHOLE).await;
+        late(room.take(0, WHOLE)).await.unwrap_err();
+        let again = half.clone();
+        drop(half);
+        late(room.take(WHOLE / 2, WHOLE)).await.unwrap_err();
+        drop(again);
+        late(room.take(WHOLE / 2, WHOLE)).await.unwrap();
+        drop(other);
+        late(room.take(10 * WHOLE, WHOLE)).await.unwrap();
     }
 }

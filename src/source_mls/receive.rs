@@ -22,26 +22,31 @@ use retaind_bot::watchdog::{Health, Network};
 use retaind_core::fault::{Fault, Faulty, chain};
 use retaind_core::pause::{Growth, Pause};
 use retaind_device::account::{self, AccountError, LoggedIn};
-use retaind_device::connection::{Connection, ConnectionError, Push};
+use retaind_device::connection::{Connection, ConnectionError};
 use retaind_device::mls::Engine;
+use retaind_device::pushes::{Push, Pushes};
 use retaind_device::safe::Safe;
 use retaind_device::store::{LostConversation, LostState as _, Store, StoreError};
 use retaind_protocol::credential::Identity;
 use retaind_protocol::endpoint::Endpoint;
 use retaind_protocol::ids::{ConversationId, DeviceId, IdError, UserName};
+use retaind_protocol::limits::FRAME_BYTES_MAX;
 use retaind_protocol::wire::{Answer, Delivery, DeliveryKind, ListConversations, Lost, Reported, Request, Subscribe};
 use retaind_report::events::Event;
 use retaind_report::status::Receiving;
 
 use crate::change::Owed;
 use crate::decrypt::{Input, worker_of};
-use crate::delivery::{Delivered, Recall, Strict};
+use crate::delivery::{Delivered, Held, Recall, Room, Strict};
 use crate::heartbeat::Heartbeat;
 
 /// Most messages in flight: received, not yet acknowledged.
 pub const WINDOW_MESSAGES: usize = 16_384;
 /// Most payload bytes in flight.
 const WINDOW_BYTES: u64 = 64 * 1024 * 1024;
+/// Most payload bytes of the bot between the connection and the commit: the window, and one message that no longer fits. A
+/// network that delivers more waits.
+pub const IN_HAND_BYTES: usize = 64 * 1024 * 1024 + FRAME_BYTES_MAX;
 /// One-time key packages made at a time: this many conversations may add the bot before it makes more.
 const KEY_PACKAGES_BATCH: usize = 100;
 /// How often the bot checks whether the network has enough of its key packages.
@@ -106,6 +111,8 @@ pub struct Link {
     pub strict: Strict,
     /// Where reports wait.
     pub owed: Owed,
+    /// Memory for what is in hand.
+    pub room: Room,
 }
 
 /// How many new connections had been requested when the present one was opened.
@@ -267,7 +274,9 @@ impl Link {
             };
             match push {
                 Some(Push::Delivery(delivery)) => {
-                    let delivered = delivered(delivery, self.around.clock.now_micros())?;
+                    let mut delivered = delivered(delivery, self.around.clock.now_micros())?;
+                    // never waits for a network that keeps to the window: it opens with the acknowledgement, after the commit
+                    delivered.held = self.room.take(delivered.payload.len(), IN_HAND_BYTES).await;
                     clock.compare(&delivered);
                     self.around.counters.messages_received.add(1);
                     if delivered.kind == DeliveryKind::Welcome {
@@ -338,6 +347,7 @@ pub fn delivered(delivery: Delivery, received_at_micros: i64) -> Result<Delivere
         accepted_at_micros: delivery.accepted_at_micros,
         payload: delivery.payload,
         received_at_micros,
+        held: Held::default(),
     })
 }
 
@@ -364,7 +374,7 @@ impl WallClock {
 }
 
 /// The next push, while deliveries may be taken. What is not taken waits here and at the network, within the window.
-async fn next(pushes: &mut mpsc::Receiver<Push>, health: &mut watch::Receiver<Health>) -> Option<Push> {
+async fn next(pushes: &mut Pushes, health: &mut watch::Receiver<Health>) -> Option<Push> {
     loop {
         if health.wait_for(Health::takes_deliveries).await.is_err() {
             // no watchdog: the bot is stopping, and deliveries taken now would be dropped

@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::change::Owed;
 use crate::decrypt::{DecryptError, Neighbours, Worker};
-use crate::delivery::{Delivered, Recall, Strict};
+use crate::delivery::{Delivered, Held, Recall, Strict};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -90,5 +90,6 @@ fn delivered(lost: &LostConversation, kept: KeptDelivery) -> Result<Delivered, I
         accepted_at_micros: accepted_micros,
         payload,
         received_at_micros: received_micros,
+        held: Held::default(),
     })
 }

@@ -24,13 +24,13 @@ use tokio_util::sync::CancellationToken;
 use crate::acknowledge::acknowledge;
 use crate::change::Owed;
 use crate::decrypt::{Input, Neighbours, Worker};
-use crate::delivery::{Recall, Strict};
+use crate::delivery::{Recall, Room, Strict};
 use crate::error::MlsError;
 use crate::fetch::{self, Fetcher};
 use crate::heartbeat::Heartbeat;
 use crate::limits::{KEPT_CIPHERTEXT, LIMITS};
 use crate::provision;
-use crate::receive::{Link, WINDOW_MESSAGES};
+use crate::receive::{IN_HAND_BYTES, Link, WINDOW_MESSAGES};
 
 /// Most decrypted chunks that wait for the fetch stage: enough to keep all workers busy.
 const OUTPUTS_MAX: usize = 1024;
@@ -246,6 +246,7 @@ impl Stages {
             recall,
             strict,
             owed,
+            room: Room::of(IN_HAND_BYTES),
         };
         let mut tasks = JoinSet::new();
         task::spawn_in(&mut tasks, FETCH, async move { named(FETCH, task::spawn(FETCH, fetcher.run(made)).await) });

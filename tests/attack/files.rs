@@ -190,8 +190,8 @@ async fn fetched(network: Hostile, file: Attachment, folder: &Path, most: u64) -
     };
     let (owed, _due) = Acknowledgements::new();
     let (session, progress) = (SessionChange::None, Progress::default());
-    let (lost, reports) = (Vec::new(), Vec::new());
-    let change = MlsChange { conversation, cursor: 1, session, turn: 1, progress, owed, lost, reports };
+    let (lost, reports, held) = (Vec::new(), Vec::new(), Vec::new());
+    let change = MlsChange { conversation, cursor: 1, session, turn: 1, progress, owed, lost, reports, held };
     let chunk = Decrypted { records: RecordBuffer::default(), files: Vec::new(), deliveries: 1, change };
     let wanted = vec![WantedFile::new(context, Message::Content(content(Body::File(file))))];
     let chunk = fetcher.fill(FileJob { chunk, wanted }).await.unwrap();

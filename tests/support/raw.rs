@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use retaind::core::limit::Refusals;
-use retaind::device::connection::{Connection, ConnectionError, Push};
+use retaind::device::connection::{Connection, ConnectionError};
 use retaind::device::mls::{self, Engine, KeyPackageUse, KeyPackages, NotRead, PendingCommit, Session};
+use retaind::device::pushes::{Push, Pushes};
 use retaind::network::{Network, NetworkError, Options};
 use retaind::protocol::credential::{Identity, Role, Verifier};
 use retaind::protocol::endpoint::Endpoint;
@@ -17,7 +18,6 @@ use retaind::protocol::ids::{ConversationId, ConversationKind, UserName};
 use retaind::protocol::wire::*;
 use retaind::state::vault::Vault;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -118,7 +118,7 @@ impl KeyPackages for Packages {
 
 pub struct Raw {
     pub connection: Connection,
-    pub pushes: mpsc::Receiver<Push>,
+    pub pushes: Pushes,
     pub engine: Engine,
     pub identity: Identity,
     /// Encoded, as the network signed it.

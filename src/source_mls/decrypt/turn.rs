@@ -7,7 +7,7 @@ use retaind_protocol::wire::{DeliveryKind, Reported};
 
 use super::{Entry, Input, TURN_BYTES_MAX, TURN_MESSAGES_MAX};
 use crate::change::LostStep;
-use crate::delivery::Delivered;
+use crate::delivery::{Delivered, Held};
 use crate::wanted::WantedFile;
 
 /// The inputs of one turn: `first` and what `next` gives, up to a turn's limits.
@@ -50,6 +50,8 @@ pub(super) struct Made {
     pub(super) lost: Vec<LostStep>,
     /// What the network is told once all of it is durable.
     pub(super) reports: Vec<Reported>,
+    /// The memory that its deliveries hold until then.
+    pub(super) held: Vec<Held>,
 }
 
 impl Made {

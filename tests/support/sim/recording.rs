@@ -191,7 +191,7 @@ impl Recording {
         bot.subscribe(4096, 1 << 30).await.unwrap();
         let mut delivered: HashMap<String, Vec<Delivery>> = HashMap::new();
         for _ in 0..talk.said.values().map(Vec::len).sum::<usize>() {
-            let Some(retaind::device::connection::Push::Delivery(delivery)) = bot.pushes().recv().await else {
+            let Some(retaind::device::pushes::Push::Delivery(delivery)) = bot.pushes().recv().await else {
                 panic!("the network hung up");
             };
             delivered.entry(delivery.conversation.clone()).or_default().push(delivery);
