@@ -281,6 +281,7 @@ async fn frames_that_are_too_large_are_refused_before_they_are_read() {
     assert_eq!(ServerFrame::decode(framed.next().await.unwrap().unwrap()).unwrap().answer, Some(Answer::Done(Done {})));
     let refused = refused_frame(framed.into_inner(), FRAME_BYTES_MAX as u32 + 1).await;
     assert_eq!(refused.code(), RefusalCode::Limit);
+    assert_eq!((served.refusal("frame_of_stranger"), served.refusal("frame")), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,7 +26,6 @@ pub const AGREED: &[Limit] = &[
     CURSORS,
     BLOB_RANGE,
     PASSWORD,
-    PUSH_MESSAGES,
     DEVICES_OF_USER,
 ];
 
@@ -120,13 +119,6 @@ pub(crate) const DEVICES_OF_USER: Limit = of(
     "devices of a user",
     "each of them is a member of every conversation of its user",
 );
-pub(crate) const PUSH_MESSAGES: Limit = of(
-    "push_messages",
-    limits::PUSH_MESSAGES_PER_CONVERSATION_MAX,
-    "unacknowledged messages of a conversation on their way to a device",
-    "a conversation that waits must not fill the window of all others",
-);
-
 /// Why an MLS message is not unpacked: beyond a limit of bytes, or not built as it must be.
 pub(crate) fn unpacked(error: &ShapeError) -> Refusal {
     let message = format!("not an MLS message to be unpacked: {error}");

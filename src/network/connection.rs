@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::agreed::{FRAME, FRAME_OF_STRANGER};
 use super::budget::{Charge, Of};
 use super::directory::DeviceRow;
 use super::doors::Place;
@@ -137,6 +138,7 @@ async fn next<R: AsyncRead + Unpin>(
         },
         Err(Ended::TooLarge) => {
             let most = frames.bytes_max();
+            shared.refusals.count(if most < FRAME_BYTES_MAX { &FRAME_OF_STRANGER } else { &FRAME });
             refused(Refusal::new(
                 RefusalCode::Limit,
                 format!("frame is larger than {most} bytes, the most allowed here"),
@@ -180,6 +182,9 @@ async fn greet<R: AsyncRead + Unpin>(
             Some(_) => (Err(Refusal::new(RefusalCode::Unauthenticated, "log in first")), None),
             None => (Err(Refusal::invalid("this request is not known to this network")), None),
         };
+        if let Err(Refusal { limit: Some(limit), .. }) = &reply {
+            shared.refusals.count(limit);
+        }
         let over = reply.as_ref().is_err_and(|refusal| refusal.code == RefusalCode::Version);
         answer(outbound, frame.id, reply, Some(Held { permit, charge }));
         if device.is_some() || over {
