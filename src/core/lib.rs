@@ -10,4 +10,5 @@ pub mod fault;
 pub mod limit;
 pub mod pause;
 pub mod places;
+pub mod sparing;
 pub mod text;

@@ -67,15 +67,17 @@ impl Events {
         Self(Arc::new(Inner { origin, now_micros: Box::new(|| 0), outlet: None, floods: Floods::default() }))
     }
 
-    /// Logs it, and has it told if there is a topic; of many of one kind in one conversation only the first, and then their
+    /// Logs it, and has it told if there is a topic; of many that members cause only the first ones, and then their
     /// number ([`flood`]). Never waits, never fails.
     pub fn raise(&self, event: Event) {
         let now = Instant::now();
         if event == Event::ShuttingDown {
             self.0.floods.sum_up(now, End::Now).into_iter().for_each(|event| self.tell(event));
         }
-        if let Event::Undecryptable { conversation, seq, reason } = &event {
-            tracing::debug!(%conversation, seq, reason, "a message cannot be read");
+        if event.is_of_members() {
+            let (Row { code, message, .. }, place) = (event.row(), event.place());
+            let (conversation, seq) = place.unzip();
+            tracing::debug!(event = code, conversation = conversation.map(tracing::field::display), seq, "{message}");
         }
         self.0.floods.admit(event, now).into_iter().for_each(|event| self.tell(event));
     }

@@ -366,7 +366,8 @@ impl Worker {
             },
             Err(_) => "processing its messages panicked".to_owned(),
         };
-        tracing::error!(%conversation, why, "a conversation is set apart");
+        // the event says it
+        tracing::debug!(%conversation, why, "a conversation is set apart");
         // nothing of the first try is kept, not even that the conversation was lost in it
         (entry.cursor, entry.gap, entry.lost, entry.reports) = (cursor, gap, lost, reports);
         (entry.session, entry.others) = (None, None);

@@ -158,6 +158,7 @@ fn events() -> Vec<Event> {
         | Event::Undecryptable { .. }
         | Event::ConversationLost { .. }
         | Event::MoreUndecryptable { .. }
+        | Event::MoreOfAKind { .. }
         | Event::LastResortKeyPackage
         | Event::DiskNearlyFull { .. }
         | Event::EvidenceChainBroken { .. }
@@ -189,6 +190,7 @@ fn events() -> Vec<Event> {
         Event::Undecryptable { conversation, seq: 0, reason: text() },
         Event::ConversationLost { conversation, seq: 0, reason: text() },
         Event::MoreUndecryptable { conversation, count: 0 },
+        Event::MoreOfAKind { code: "conversation_lost", count: 0 },
         Event::LastResortKeyPackage,
         Event::DiskNearlyFull { directory: text(), free_bytes: 0 },
         Event::EvidenceChainBroken { what: text() },

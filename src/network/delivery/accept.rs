@@ -12,8 +12,13 @@ use crate::directory::{DeviceRow, RetentionPolicy};
 use crate::error::{ChangeError, Refusal};
 use crate::keys::Keys;
 use crate::ledger::{Batch, LedgerError};
+use retaind_core::sparing::Sparing;
 use retaind_protocol::ids::{ConversationId, DeviceId};
 use retaind_protocol::wire::Cursor;
+use std::time::Instant;
+
+/// A member can cause it in each of its conversations.
+static NO_KEY_PACKAGE: Sparing = Sparing::new();
 
 /// What the functions here work on.
 pub(crate) struct Accept<'a> {
@@ -178,7 +183,9 @@ impl Accept<'_> {
         let (mut group, suite) = (group.clone(), conversation.suite);
         let package = if bot.suite == suite { self.take(bot)? } else { None };
         let Some((package, _)) = package else {
-            tracing::warn!(bot = %bot.user, suite, "the retention bot has no key package for a conversation");
+            if let Some(left_out) = NO_KEY_PACKAGE.admits(Instant::now()) {
+                tracing::warn!(bot = %bot.user, suite, left_out, "the retention bot has no key package for a conversation");
+            }
             return Ok(Proposed::NoKeyPackage);
         };
         let payload = groups::propose_add(&mut group, &package).map_err(|error| {

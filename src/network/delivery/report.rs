@@ -13,6 +13,8 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use mls_rs::mls_rs_codec::MlsEncode;
+use retaind_core::sparing::Sparing;
+use std::time::Instant;
 
 use super::accept::Accept;
 use super::entry::ConversationRow;
@@ -22,6 +24,9 @@ use crate::directory::{DeviceRow, RetentionPolicy};
 use crate::error::{ChangeError, Refusal};
 use retaind_protocol::ids::{ConversationId, DeviceId};
 use retaind_protocol::wire::{Follows, Lost, RefusalCode, Reported, Unread};
+
+/// A member can cause it in each of its conversations.
+static CANNOT_FOLLOW: Sparing = Sparing::new();
 
 /// How a bot's device stands to a conversation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -112,7 +117,12 @@ impl Accept<'_> {
             Reported::Lost(lost) => {
                 let before = self.rows.standing(conversation.row, bot.row)?;
                 if let Some(standing) = after_lost(stint, before, *lost) {
-                    tracing::warn!(conversation = %id, bot = %bot.user, seq = lost.seq, "a retention bot cannot follow a conversation");
+                    if let Some(left_out) = CANNOT_FOLLOW.admits(Instant::now()) {
+                        tracing::warn!(
+                            conversation = %id, bot = %bot.user, seq = lost.seq, left_out,
+                            "a retention bot cannot follow a conversation"
+                        );
+                    }
                     self.rows.set_standing(conversation.row, bot.row, standing)?;
                     // a bot without a key package is proposed later
                     let _proposed = self.propose_bots(conversation.row)?;

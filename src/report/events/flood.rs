@@ -1,10 +1,11 @@
-//! Floods of one kind of event, where a member can cause as many as it likes: the first of a conversation is told, the others
-//! are counted, and told as a number when [`SUMMED_UP_AFTER`] has passed. A conversation that was quiet for so long is told
-//! of at once again.
+//! Floods of events that members can cause as many of as they like. Of messages that cannot be read the first of a conversation
+//! is told, the others are counted, and told as a number when [`SUMMED_UP_AFTER`] has passed. A conversation that was quiet for
+//! so long is told of at once again. Of all conversations together [`TOLD_MAX`] events are told in that time; of more, the
+//! number of each kind.
 //!
 //! What is only counted stands in the log at `debug`, and every message has its record whatever is told of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,14 +14,25 @@ use tokio::time::Instant;
 use super::table::Event;
 use retaind_protocol::ids::ConversationId;
 
-/// How long the messages of a conversation are only counted.
+/// How long events are only counted.
 pub const SUMMED_UP_AFTER: Duration = Duration::from_secs(10 * 60);
-/// Conversations of which something was told lately; of more, the one that was told of longest ago is summed up early.
-const CONVERSATIONS_MAX: usize = 4096;
+/// Events of members that are told one by one within [`SUMMED_UP_AFTER`], and conversations whose messages are summed up each
+/// on its own.
+const TOLD_MAX: usize = 32;
 
 /// What was told lately.
 #[derive(Debug, Default)]
-pub(super) struct Floods(Mutex<HashMap<ConversationId, Told>>);
+pub(super) struct Floods(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Conversations with messages that cannot be read.
+    conversations: HashMap<ConversationId, Told>,
+    /// When the present time began, and how many events were told in it.
+    spent: Option<(Instant, usize)>,
+    /// What was not told in it, by code.
+    more: BTreeMap<&'static str, u64>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Told {
@@ -28,49 +40,82 @@ struct Told {
     more: u64,
 }
 
+fn is_over(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) >= SUMMED_UP_AFTER
+}
+
 impl Told {
     fn summary(self, conversation: ConversationId) -> Option<Event> {
         (self.more > 0).then_some(Event::MoreUndecryptable { conversation, count: self.more })
     }
+}
 
-    fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.at) >= SUMMED_UP_AFTER
+impl State {
+    /// The time is over: what was not told in it.
+    fn rest(&mut self) -> Vec<Event> {
+        self.spent = None;
+        let more = std::mem::take(&mut self.more);
+        more.into_iter().map(|(code, count)| Event::MoreOfAKind { code, count }).collect()
+    }
+
+    /// May this one be told? If not, it is counted.
+    fn spend(&mut self, event: &Event, now: Instant) -> bool {
+        let (_, spent) = self.spent.get_or_insert((now, 0));
+        if *spent < TOLD_MAX {
+            *spent = spent.saturating_add(1);
+            return true;
+        }
+        let more = self.more.entry(event.row().code).or_default();
+        *more = more.saturating_add(1);
+        false
     }
 }
 
 impl Floods {
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, Told>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is to be told in place of an event: itself, nothing, or itself and what waited for it.
     pub(super) fn admit(&self, event: Event, now: Instant) -> Vec<Event> {
-        let Event::Undecryptable { conversation, .. } = event else { return vec![event] };
-        let mut told = self.lock();
+        if !event.is_of_members() {
+            return vec![event];
+        }
+        let mut state = self.lock();
         let mut tell = Vec::new();
-        let full = told.len() >= CONVERSATIONS_MAX;
-        match told.get_mut(&conversation) {
-            Some(told) if !told.is_over(now) => {
+        if state.spent.is_some_and(|(since, _)| is_over(since, now)) {
+            tell = state.rest();
+        }
+        let Event::Undecryptable { conversation, .. } = event else {
+            if state.spend(&event, now) {
+                tell.push(event);
+            }
+            return tell;
+        };
+        if let Some(told) = state.conversations.get_mut(&conversation) {
+            if !is_over(told.at, now) {
                 told.more = told.more.saturating_add(1);
                 return tell;
             }
-            Some(told) => tell.extend(told.summary(conversation)),
-            None if full => {
-                let oldest = told.iter().min_by_key(|(_, told)| told.at).map(|(conversation, _)| *conversation);
-                tell.extend(oldest.and_then(|oldest| told.remove(&oldest)?.summary(oldest)));
+            tell.extend(told.summary(conversation));
+            *told = Told { at: now, more: 0 };
+            tell.push(event);
+        } else if state.spend(&event, now) {
+            // one of which there is no room to keep count is told of, and its next ones as well
+            if state.conversations.len() < TOLD_MAX {
+                state.conversations.insert(conversation, Told { at: now, more: 0 });
             }
-            None => {}
+            tell.push(event);
         }
-        told.insert(conversation, Told { at: now, more: 0 });
-        tell.push(event);
         tell
     }
 
     /// What has been counted for long enough; at the end, all of it.
     pub(super) fn sum_up(&self, now: Instant, end: End) -> Vec<Event> {
+        let mut state = self.lock();
         let mut tell = Vec::new();
-        self.lock().retain(|conversation, told| {
-            if end == End::NotYet && !told.is_over(now) {
+        state.conversations.retain(|conversation, told| {
+            if end == End::NotYet && !is_over(told.at, now) {
                 return true;
             }
             let summary = told.summary(*conversation);
@@ -79,6 +124,9 @@ impl Floods {
             tell.extend(summary);
             goes_on
         });
+        if end == End::Now || state.spent.is_some_and(|(since, _)| is_over(since, now)) {
+            tell.extend(state.rest());
+        }
         tell
     }
 }
@@ -137,14 +185,31 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_conversations_is_bounded() {
+    fn of_many_conversations_a_few_are_told_of_and_the_others_are_a_number_of_each_kind() {
         let (floods, start) = (Floods::default(), Instant::now());
+        let lost = |conversation: u16| {
+            let Event::Undecryptable { conversation, seq, reason } = unreadable(conversation, 1) else { panic!() };
+            Event::ConversationLost { conversation, seq, reason }
+        };
+        let mut told = 0;
         for conversation in 0..5_000 {
             let now = start + Duration::from_millis(conversation.into());
-            floods.admit(unreadable(conversation, 1), now);
-            floods.admit(unreadable(conversation, 2), now);
+            told += floods.admit(unreadable(conversation, 1), now).len();
+            told += floods.admit(unreadable(conversation, 2), now).len();
+            told += floods.admit(lost(conversation), now).len();
         }
-        assert_eq!(floods.lock().len(), CONVERSATIONS_MAX);
-        assert_eq!(floods.sum_up(start, End::Now).len(), CONVERSATIONS_MAX);
+        assert_eq!(told, TOLD_MAX);
+        assert!(floods.lock().conversations.len() <= TOLD_MAX);
+        assert_eq!(floods.sum_up(start, End::NotYet), []);
+        let summed = floods.sum_up(start + SUMMED_UP_AFTER, End::NotYet);
+        let kinds: BTreeMap<&str, u64> = summed
+            .iter()
+            .filter_map(
+                |event| if let Event::MoreOfAKind { code, count } = event { Some((*code, *count)) } else { None },
+            )
+            .collect();
+        // each of the first 16 conversations was told of twice, and has a number of its own for its second message
+        assert_eq!(kinds, BTreeMap::from([("conversation_lost", 4_984), ("undecryptable_message", 9_968)]));
+        assert_eq!(floods.admit(lost(1), start + SUMMED_UP_AFTER), [lost(1)]);
     }
 }

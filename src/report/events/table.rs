@@ -130,6 +130,13 @@ pub enum Event {
         /// How many since.
         count: u64,
     },
+    /// More events of a kind that members can cause, of many conversations: a number in place of an event each.
+    MoreOfAKind {
+        /// Code of the events.
+        code: &'static str,
+        /// How many.
+        count: u64,
+    },
     /// The embedded network gives out the bot's last-resort key package, because it has no other left.
     LastResortKeyPackage,
     /// Messages are kept on the disk until they are shipped, and it has little room left.
@@ -245,6 +252,14 @@ impl Event {
                 Critical,
                 format!("{count} more messages of conversation {conversation} cannot be read, their ciphertexts are kept"),
             ),
+            Self::MoreOfAKind { code, count } => (
+                "more_events",
+                Critical,
+                format!(
+                    "{count} more events `{code}` within {} minutes, of more conversations than are told of one by one: somebody may be causing them",
+                    super::SUMMED_UP_AFTER.as_secs() / 60
+                ),
+            ),
             Self::LastResortKeyPackage => (
                 "last_resort_key_package",
                 Critical,
@@ -280,6 +295,11 @@ impl Event {
         if let Self::UpdatesAvailable { versions } = self { versions.first().map(String::as_str) } else { None }
     }
 
+    /// Can a member cause as many of them as it likes?
+    pub(super) fn is_of_members(&self) -> bool {
+        matches!(self, Self::Undecryptable { .. } | Self::ConversationLost { .. } | Self::UnknownFallbackKey { .. })
+    }
+
     /// The conversation and place that it is about, for the log.
     pub fn place(&self) -> Option<(&ConversationId, u64)> {
         match self {
@@ -305,6 +325,7 @@ impl Event {
             | Self::PipelineStalled { .. }
             | Self::S3Failed { .. }
             | Self::MoreUndecryptable { .. }
+            | Self::MoreOfAKind { .. }
             | Self::LastResortKeyPackage
             | Self::ShipStalled { .. }
             | Self::DiskNearlyFull { .. }

@@ -111,6 +111,7 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
         Event::Undecryptable { conversation: room, seq: 4, reason: "no keys".into() },
         Event::ConversationLost { conversation: room, seq: 4, reason: "no keys".into() },
         Event::MoreUndecryptable { conversation: room, count: 17 },
+        Event::MoreOfAKind { code: "conversation_lost", count: 17 },
         Event::LastResortKeyPackage,
         Event::DiskNearlyFull { directory: "/tmp/bot".into(), free_bytes: 1024 },
         Event::EvidenceChainBroken { what: "manifest 7".into() },
@@ -187,6 +188,11 @@ fn all() -> Vec<(Event, &'static str, &'static str, String)> {
                 "critical",
                 "undecryptable_messages",
                 format!("17 more messages of conversation {room} cannot be read, their ciphertexts are kept"),
+            ),
+            Event::MoreOfAKind { .. } => (
+                "critical",
+                "more_events",
+                "17 more events `conversation_lost` within 10 minutes, of more conversations than are told of one by one: somebody may be causing them".into(),
             ),
             Event::LastResortKeyPackage => (
                 "critical",

@@ -9,10 +9,12 @@
 
 use retaind_archive::record::{FileOutcome, RecordBody};
 use retaind_bot::batch::{Context, RecordBuffer};
+use retaind_core::sparing::Sparing;
 use retaind_device::mls::Session;
 use retaind_device::store::KeptDelivery;
 use retaind_protocol::wire::{Follows, Lost as ReportLost, Reported, Unread};
 use retaind_report::events::Event;
+use std::time::Instant;
 
 use super::read::{Read, push};
 use super::session::stored;
@@ -20,6 +22,9 @@ use super::turn::Made;
 use super::{DecryptError, Entry, Worker};
 use crate::change::LostStep;
 use crate::delivery::Delivered;
+
+/// A member can cause it in each of its conversations.
+static ARCHIVED_AGAIN: Sparing = Sparing::new();
 
 /// Bytes of messages of one lost conversation that are kept to be tried again. The archive has those beyond it, too.
 const KEPT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -114,7 +119,14 @@ impl Worker {
     /// The device was added again by the message `seq`.
     pub(super) fn find(&self, entry: &mut Entry, seq: u64, made: &mut Made) {
         if let Some(lost) = entry.lost.take() {
-            tracing::info!(since = lost.since, seq, "a conversation that could not be followed is archived again");
+            if let Some(left_out) = ARCHIVED_AGAIN.admits(Instant::now()) {
+                tracing::info!(
+                    since = lost.since,
+                    seq,
+                    left_out,
+                    "a conversation that could not be followed is archived again"
+                );
+            }
             made.lost.push(LostStep::End { seq });
             entry.reports = true;
         }

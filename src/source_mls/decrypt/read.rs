@@ -2,12 +2,14 @@
 
 use retaind_archive::record::{KeyAction, Record, RecordBody, RecordError, SenderType, handshake_message_id};
 use retaind_bot::batch::{Context, RecordBuffer};
+use retaind_core::sparing::Sparing;
 use retaind_device::mls::{EngineError, Membership, Proposed, Received};
 use retaind_protocol::content::{Content, ContentError};
 use retaind_protocol::credential::{Identity, Role};
 use retaind_protocol::ids::{ConversationKind, UserName};
 use retaind_protocol::wire::DeliveryKind;
 use retaind_report::events::Event;
+use std::time::Instant;
 
 use super::lost::{follows, report_unread};
 use super::turn::Made;
@@ -15,6 +17,9 @@ use super::{DecryptError, Entry, Worker};
 use crate::delivery::Delivered;
 use crate::limits::CONTENT;
 use crate::wanted::announces_file;
+
+/// A member can cause it in each of its conversations.
+static REMOVED: Sparing = Sparing::new();
 
 impl Worker {
     /// Messages between the last one and this one have not come. Only a new delivery shows whether they are lost.
@@ -167,10 +172,12 @@ impl Worker {
                 let context = self.authenticated(delivered, &committer);
                 match (own, &entry.session) {
                     (Membership::Removed, _) => {
-                        tracing::warn!(
-                            conversation = %delivered.conversation, by = %committer.user,
-                            "the bot was removed from a conversation"
-                        );
+                        if let Some(left_out) = REMOVED.admits(Instant::now()) {
+                            tracing::warn!(
+                                conversation = %delivered.conversation, by = %committer.user, left_out,
+                                "the bot was removed from a conversation"
+                            );
+                        }
                         entry.session = None;
                     }
                     (Membership::Member, Some(session)) if entry.reports || self.strict.get() => {
