@@ -9,7 +9,7 @@ pub const LIMITS: &[Limit] =
 /// Open at the same time before a head has come.
 pub(crate) const HEALTH_CONNECTIONS: Limit = Limit {
     name: "health_connections",
-    value: 16,
+    value: 256,
     unit: "connections to the health endpoint without a request, as many with one, and twice as many of this host",
     why: "callers cost memory; the oldest goes, so that a probe gets in",
     variable: None,
