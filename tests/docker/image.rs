@@ -1,6 +1,7 @@
 //! What is in the image, and that it runs where everything is taken away from it.
 
 use crate::support::docker::{Engine, IMAGE, UID, password, world};
+use crate::support::program::ALLOCATOR;
 use crate::support::traffic::Traffic;
 
 const BOT: &str = "compliance_1234567890_bot";
@@ -27,6 +28,17 @@ fn the_image_is_small_has_one_layer_and_no_shell_and_is_the_same_when_built_agai
         engine.build(&["--no-cache"]);
         assert_eq!(inspect("{{json .RootFS.Layers}}"), layers);
     });
+}
+
+#[test]
+fn image_and_unit_have_the_allocator_give_memory_back() {
+    let dockerfile = include_str!("../../docker/Dockerfile");
+    let unit = include_str!("../../config/systemd/retaind.service");
+    let line = dockerfile.lines().find(|line| line.starts_with("ENV MALLOC_")).unwrap();
+    assert_eq!(line, format!("ENV {}", ALLOCATOR.map(|(name, value)| format!("{name}={value}")).join(" ")));
+    for (name, value) in ALLOCATOR {
+        assert!(unit.lines().any(|line| line == format!("Environment={name}={value}")), "{name}");
+    }
 }
 
 #[test]

@@ -23,6 +23,10 @@ pub fn built() -> &'static Path {
     Path::new(option_env!("CARGO_BIN_EXE_retaind").unwrap_or("retaind"))
 }
 
+/// How image and unit have glibc's allocator keep less and give more back.
+pub const ALLOCATOR: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "4"), ("MALLOC_TRIM_THRESHOLD_", "1048576"), ("MALLOC_MMAP_THRESHOLD_", "262144")];
+
 /// The same of a program that lies elsewhere.
 pub fn retaind_at(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
