@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use retaind::device::mls::{PendingCommit, Session};
+use retaind::device::mls::PendingCommit;
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 use retaind::protocol::limits::LEAF_BYTES_MAX;
 use retaind::protocol::wire::{Lost, RefusalCode, Report, Reported, Request};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::archive::{places, texts};
 use crate::support::attack::poison::{
-    commit_with_a_wrong_tag, heavy_key_package, obey, read, say, send_until_refused, skip,
+    commit_with_a_wrong_tag, heavy_key_package, obey, proposal_of, read, say, send_until_refused, skip,
 };
 use crate::support::events::{Heard, heard};
 use crate::support::raw::{PATIENCE, Raw, accepted, refusal};
@@ -73,15 +73,6 @@ async fn a_leaf_that_everybody_would_have_to_keep_is_refused() {
     scene.bot.saved(2).await;
     let (places, _) = scene.end(&id).await;
     assert!(places.values().all(|record| record["msgtype"] != 0), "{places:?}");
-}
-
-/// An Add proposal of this key package, by its shape: that is checked before its signature.
-fn proposal_of(session: &mut Session, package: &[u8]) -> Vec<u8> {
-    let leave = session.propose_leave().unwrap();
-    // content type, type of the proposal, and the leaf to remove
-    let remove = [2, 0, 3, 0, 0, 0, 0];
-    let at = leave.windows(remove.len()).position(|window| window == remove).unwrap();
-    [&leave[..=at], &[0, 1], &package[4..], &leave[at + remove.len()..]].concat()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,8 +2,11 @@
 
 pub mod connections;
 pub mod files;
+pub mod full;
 pub mod members;
 pub mod neighbours;
 pub mod poison;
+pub mod soak;
 pub mod stolen;
 pub mod strangers;
+pub mod target;

@@ -38,6 +38,15 @@ pub fn heavy_key_package(raw: &Raw, bytes: usize) -> Vec<u8> {
     client.generate_key_package_message(ExtensionList::new(), leaf, None).unwrap().to_bytes().unwrap()
 }
 
+/// An Add proposal of this key package, by its shape: that is checked before its signature.
+pub fn proposal_of(session: &mut Session, package: &[u8]) -> Vec<u8> {
+    let leave = session.propose_leave().unwrap();
+    // content type, type of the proposal, and the leaf to remove
+    let remove = [2, 0, 3, 0, 0, 0, 0];
+    let at = leave.windows(remove.len()).position(|window| window == remove).unwrap();
+    [&leave[..=at], &[0, 1], &package[4..], &leave[at + remove.len()..]].concat()
+}
+
 /// A commit whose membership tag is wrong. The network cannot check it: it has no key of the conversation. The attacker's own
 /// session takes it as it was.
 pub async fn commit_with_a_wrong_tag(raw: &Raw, session: &mut Session) -> Result<u64, ConnectionError> {

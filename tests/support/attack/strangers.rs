@@ -40,6 +40,22 @@ pub async fn many_hellos(endpoint: &Endpoint, hellos: u64) -> Vec<Answer> {
     answers
 }
 
+/// Says hello on one connection until then and reads nothing; returns how often.
+pub async fn hellos_unread(endpoint: &Endpoint, until: tokio::time::Instant) -> u64 {
+    let Ok(stream) = tls(endpoint, &[&version::TLS13]).await else { return 0 };
+    let mut writer = FramedWrite::new(stream, LengthDelimitedCodec::new());
+    let hello = ClientFrame { id: 1, request: Some(Request::Hello(Hello { version: WIRE_VERSION })) };
+    let frame = Bytes::from(hello.encode_to_vec());
+    let mut sent = 0;
+    let flood = async {
+        while writer.feed(frame.clone()).await.is_ok() {
+            sent += 1;
+        }
+    };
+    tokio::time::timeout_at(until, flood).await.ok();
+    sent
+}
+
 /// Sockets of one address that say nothing. What the network ends is among them, and shows as ended.
 pub async fn idle_sockets(endpoint: &Endpoint, from: IpAddr, sockets: usize) -> Vec<TcpStream> {
     let to: SocketAddr = endpoint.address.parse().unwrap();
@@ -76,7 +92,8 @@ pub async fn guesses(endpoint: &Endpoint, account: &str, tries: usize) -> Vec<Re
     refused
 }
 
-async fn guess(endpoint: &Endpoint, account: &str, password: &str) -> RefusalCode {
+/// Guesses once.
+pub async fn guess(endpoint: &Endpoint, account: &str, password: &str) -> RefusalCode {
     let register = Register { bot_user: account.into(), bot_password: password.into(), ..Register::default() };
     Raw::register(endpoint, register).await.err().and_then(|error| error.refusal()).unwrap_or_default()
 }
