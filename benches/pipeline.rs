@@ -55,7 +55,7 @@ async fn main() {
 
 /// A network that keeps so many messages for a bot that is away: their number, and that of the conversations.
 async fn waiting(conversations: usize, messages: usize) -> (Harness, usize, usize) {
-    let harness = Harness::start();
+    let harness = Harness::start_for_a_crowd();
     let bot = harness.bot().await;
     let mut senders = Vec::new();
     for number in 0..SENDERS.min(conversations) {
