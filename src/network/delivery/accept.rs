@@ -1,6 +1,8 @@
 //! Accepting: reads the rows that a message needs, passes them to [`decide`], and writes the entry that it returns. Every
 //! function runs inside a savepoint of a batch; a refusal undoes its own rows only, a failing ledger the whole batch.
 
+use std::time::Instant;
+
 use super::blobs::BlobId;
 use super::decide::{self, Commit, Current, Sending};
 use super::entry::{ConversationRow, Effects, Entry, SendId};
@@ -15,7 +17,6 @@ use crate::ledger::{Batch, LedgerError};
 use retaind_core::sparing::Sparing;
 use retaind_protocol::ids::{ConversationId, DeviceId};
 use retaind_protocol::wire::Cursor;
-use std::time::Instant;
 
 /// A member can cause it in each of its conversations.
 static NO_KEY_PACKAGE: Sparing = Sparing::new();

@@ -11,10 +11,11 @@
 //!
 //! Deciding is pure, on rows; who may report is part of it.
 
+use std::time::Instant;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use mls_rs::mls_rs_codec::MlsEncode;
 use retaind_core::sparing::Sparing;
-use std::time::Instant;
 
 use super::accept::Accept;
 use super::entry::ConversationRow;

@@ -7,6 +7,8 @@
 //!
 //! The network is told, once that is durable ([`Reported`]): it stops a conversation that is lost, and brings the bot back.
 
+use std::time::Instant;
+
 use retaind_archive::record::{FileOutcome, RecordBody};
 use retaind_bot::batch::{Context, RecordBuffer};
 use retaind_core::sparing::Sparing;
@@ -14,7 +16,6 @@ use retaind_device::mls::Session;
 use retaind_device::store::KeptDelivery;
 use retaind_protocol::wire::{Follows, Lost as ReportLost, Reported, Unread};
 use retaind_report::events::Event;
-use std::time::Instant;
 
 use super::read::{Read, push};
 use super::session::stored;

@@ -1,5 +1,7 @@
 //! What one message comes to: the lines of its record, or why it cannot be read.
 
+use std::time::Instant;
+
 use retaind_archive::record::{KeyAction, Record, RecordBody, RecordError, SenderType, handshake_message_id};
 use retaind_bot::batch::{Context, RecordBuffer};
 use retaind_core::sparing::Sparing;
@@ -9,7 +11,6 @@ use retaind_protocol::credential::{Identity, Role};
 use retaind_protocol::ids::{ConversationKind, UserName};
 use retaind_protocol::wire::DeliveryKind;
 use retaind_report::events::Event;
-use std::time::Instant;
 
 use super::lost::{follows, report_unread};
 use super::turn::Made;
