@@ -14,10 +14,10 @@
 //! A crash loses everything here; it is made again from what the network still holds.
 
 use std::collections::{HashMap, VecDeque};
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use thiserror::Error;
@@ -40,6 +40,7 @@ mod turn;
 use self::lost::Lost;
 use self::read::{Read, push};
 use self::session::{load, session_change};
+pub use self::turn::worker_of;
 use self::turn::{Made, Run, gather, is_gap, next_run};
 use crate::change::{Decrypted, MlsChange, Owed, Progress, SessionChange};
 use crate::delivery::{Delivered, Recall, Strict};
@@ -51,6 +52,8 @@ const TURN_MESSAGES_MAX: usize = 256;
 const TURN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most sessions that one worker keeps open.
 const SESSIONS_OPEN_MAX: usize = 8192;
+/// How long a session is kept that nobody needs: as long as people take to answer each other.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Why a worker stops. Restart is the recovery.
 #[derive(Debug, Error)]
@@ -110,6 +113,7 @@ pub enum Output {
 
 struct Entry {
     session: Option<Session>,
+    used: Instant,
     /// Highest `seq` processed; 0: none yet.
     cursor: u64,
     turn: u64,
@@ -129,6 +133,7 @@ impl Entry {
     fn of(session: Session) -> Self {
         Self {
             session: Some(session),
+            used: Instant::now(),
             cursor: 0,
             turn: 0,
             waiting: None,
@@ -315,6 +320,7 @@ impl Worker {
         mut queue: VecDeque<Delivered>,
     ) -> Result<Option<Output>, DecryptError> {
         let mut entry = self.entries.pop(&conversation).ok_or(DecryptError::NotOpen { conversation })?;
+        entry.used = Instant::now();
         if let Some(waiting) = &mut entry.waiting {
             waiting.append(&mut queue);
             self.entries.put(conversation, entry);
@@ -329,8 +335,7 @@ impl Worker {
         entry.turn = self.turn;
         let Made { first: records, wanted, files, deliveries, lost, reports, held, .. } = made;
         let deliveries = u64::try_from(deliveries).unwrap_or(u64::MAX);
-        let (turn, progress, owed) = (self.turn, self.progress.clone(), self.owed.clone());
-        let cursor = entry.cursor;
+        let (cursor, turn, progress, owed) = (entry.cursor, self.turn, self.progress.clone(), self.owed.clone());
         let change = MlsChange { conversation, cursor, lost, session, turn, progress, owed, reports, held };
         let chunk = Decrypted { records, files, deliveries, change };
         let output = if wanted.is_empty() {
@@ -366,7 +371,6 @@ impl Worker {
             },
             Err(_) => "processing its messages panicked".to_owned(),
         };
-        // the event says it
         tracing::debug!(%conversation, why, "a conversation is set apart");
         // nothing of the first try is kept, not even that the conversation was lost in it
         (entry.cursor, entry.gap, entry.lost, entry.reports) = (cursor, gap, lost, reports);
@@ -398,8 +402,7 @@ impl Worker {
                     if entry.gap == Gap::Believed {
                         entry.gap = Gap::None;
                     }
-                    made.deliveries = made.deliveries.saturating_add(1);
-                    made.held.push(delivered.held.clone());
+                    made.take(std::slice::from_ref(&delivered));
                     entry.cursor = delivered.seq;
                     let read = match entry.broken.take() {
                         Some(why) => self.lose(entry, &delivered, &mut made, why)?,
@@ -412,8 +415,7 @@ impl Worker {
                     if entry.gap == Gap::Believed {
                         entry.gap = Gap::None;
                     }
-                    made.deliveries = made.deliveries.saturating_add(run.len());
-                    made.held.extend(run.iter().map(|delivered| delivered.held.clone()));
+                    made.take(&run);
                     let payloads: Vec<&[u8]> = run.iter().map(|delivered| delivered.payload.as_slice()).collect();
                     let received = session.receive_many(&payloads);
                     for (delivered, received) in run.iter().zip(received) {
@@ -454,23 +456,13 @@ impl Worker {
 
     /// Drops sessions that were not used for long; only committed ones, or an old state would come back.
     fn evict(&mut self) {
-        let committed = self.progress.get();
-        while self.entries.len() > SESSIONS_OPEN_MAX {
-            let may_go = self
-                .entries
-                .peek_lru()
-                .is_some_and(|(_, entry)| entry.turn < committed && entry.waiting.is_none() && entry.gap == Gap::None);
-            if !may_go {
+        let (committed, now) = (self.progress.get(), Instant::now());
+        while let Some((_, entry)) = self.entries.peek_lru() {
+            let is_old = self.entries.len() > SESSIONS_OPEN_MAX || now.saturating_duration_since(entry.used) > IDLE;
+            if !is_old || entry.turn >= committed || entry.waiting.is_some() || entry.gap != Gap::None {
                 return;
             }
             self.entries.pop_lru();
         }
     }
-}
-
-/// The index of the worker of a conversation, below `workers`.
-pub fn worker_of(conversation: &ConversationId, workers: NonZeroUsize) -> usize {
-    let sum =
-        conversation.as_bytes().iter().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
-    sum.checked_rem(workers.get()).unwrap_or(0)
 }

@@ -1,5 +1,7 @@
 //! Sessions from the state and to it.
 
+use std::time::Instant;
+
 use retaind_device::mls::{Engine, Session, StoredSession};
 use retaind_device::store::{DeviceState as _, LostStanding, LostState as _, Store};
 use retaind_protocol::ids::ConversationId;
@@ -48,5 +50,6 @@ pub(super) fn load(engine: &Engine, store: &Store, conversation: ConversationId)
         Some(LostStanding { ended: true, .. }) => (None, true),
         None => (None, false),
     };
-    Ok(Entry { session, cursor, turn: 0, waiting: None, others: None, gap: Gap::None, lost, broken, reports })
+    let (used, gap) = (Instant::now(), Gap::None);
+    Ok(Entry { session, used, cursor, turn: 0, waiting: None, others: None, gap, lost, broken, reports })
 }

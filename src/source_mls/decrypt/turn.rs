@@ -1,8 +1,10 @@
 //! One turn of a worker: what is taken together, and what was made of one conversation.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 
 use retaind_bot::batch::{RecordBuffer, WrittenFile};
+use retaind_protocol::ids::ConversationId;
 use retaind_protocol::wire::{DeliveryKind, Reported};
 
 use super::{Entry, Input, TURN_BYTES_MAX, TURN_MESSAGES_MAX};
@@ -63,6 +65,12 @@ impl Made {
         }
     }
 
+    /// These are accounted for.
+    pub(super) fn take(&mut self, run: &[Delivered]) {
+        self.deliveries = self.deliveries.saturating_add(run.len());
+        self.held.extend(run.iter().map(|delivered| delivered.held.clone()));
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.first.is_empty() && self.wanted.is_empty()
     }
@@ -95,4 +103,11 @@ pub(super) fn next_run(queue: &mut VecDeque<Delivered>, entry: &Entry) -> Option
         run.push(next);
     }
     Some(Run::Applications(run))
+}
+
+/// The index of the worker of a conversation, below `workers`.
+pub fn worker_of(conversation: &ConversationId, workers: NonZeroUsize) -> usize {
+    let sum =
+        conversation.as_bytes().iter().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+    sum.checked_rem(workers.get()).unwrap_or(0)
 }

@@ -1,6 +1,7 @@
 //! Groups as the ledger keeps them, and those that are loaded.
 
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use mls_rs::external_client::ExternalSnapshot;
@@ -14,6 +15,19 @@ use retaind_protocol::limits::SESSION_BYTES_MAX;
 
 /// Loaded groups: some kilobytes each, more for large rooms.
 const GROUPS_LOADED_MAX: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
+/// How long one is kept that nobody needs: as long as people take to answer each other.
+const IDLE: Duration = Duration::from_secs(30);
+
+struct Loaded {
+    group: Group,
+    used: Instant,
+}
+
+impl Loaded {
+    fn now(group: Group) -> Self {
+        Self { group, used: Instant::now() }
+    }
+}
 
 /// The group as the ledger keeps it, if its members can keep it too.
 pub(crate) fn encode(group: &Group) -> Result<Vec<u8>, Refusal> {
@@ -46,7 +60,7 @@ fn decode_group(keys: &Keys, conversation: &ConversationRow, tree: Option<Vec<u8
 /// Loaded groups by conversation row. What a change put here is kept or undone with it. Emptied whenever a batch was not
 /// committed: it may be ahead of the ledger then.
 pub(crate) struct Groups {
-    loaded: LruCache<i64, Group>,
+    loaded: LruCache<i64, Loaded>,
     /// Conversations (rows) that the present change put here.
     fresh: Vec<i64>,
 }
@@ -71,20 +85,27 @@ impl Groups {
         let row = conversation.row;
         if !self.loaded.contains(&row) {
             let group = decode_group(keys, conversation, rows.tree(row)?)?;
-            self.loaded.put(row, group);
+            self.loaded.put(row, Loaded::now(group));
         }
-        self.loaded.get(&row).ok_or_else(|| Refusal::unavailable().into())
+        let loaded = self.loaded.get_mut(&row).ok_or_else(Refusal::unavailable)?;
+        loaded.used = Instant::now();
+        Ok(&loaded.group)
     }
 
     /// Takes over what the present change has written.
     pub(crate) fn put(&mut self, row: i64, group: Group) {
-        self.loaded.put(row, group);
+        self.loaded.put(row, Loaded::now(group));
         self.fresh.push(row);
     }
 
-    /// The present change was accepted.
+    /// The present change was accepted. What was not used for long is dropped.
     pub(crate) fn keep(&mut self) {
         self.fresh.clear();
+        let now = Instant::now();
+        let is_idle = |loaded: &Loaded| now.saturating_duration_since(loaded.used) > IDLE;
+        while self.loaded.peek_lru().is_some_and(|(_, loaded)| is_idle(loaded)) {
+            self.loaded.pop_lru();
+        }
     }
 
     /// The present change was refused: its groups are loaded again.
