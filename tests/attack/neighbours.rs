@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use retaind::report::counters::Counters;
-use retaind::report::health::server::Server;
+use retaind::report::health::server::{CONNECTIONS_MAX, Server};
 use retaind::report::health::{Found, Health, Look};
 use retaind::report::status::Opinion;
 
@@ -39,7 +39,8 @@ fn met(counters: &Counters, name: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_sent_requests_keep_no_probe_out() {
     let (address, counters) = serve(&[]);
-    let begun = half_requests(&address, 100).await;
+    // more than there are places for this host
+    let begun = half_requests(&address, 3 * CONNECTIONS_MAX).await;
     for _ in 0..5 {
         let answer = tokio::time::timeout(Duration::from_secs(3), get(&address, "/livez")).await.unwrap();
         assert_eq!(answer.status, 200);

@@ -1,4 +1,5 @@
 //! A bot on the MLS network, as tests start it.
+#![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,19 @@ use retaind::report::events::Events;
 use retaind::source_mls::{Heartbeat, Mls, MlsError};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+
+use super::{BOT, Harness, user};
+
+/// A network with data retention on, where one device may begin as many conversations as a bench wants.
+pub fn network_without_quotas() -> Harness {
+    let harness = Harness::start_without_retention(|mut options| {
+        options.allowances.conversations_an_hour = u64::MAX / 2;
+        options.allowances.claims_of_target = u64::MAX / 2;
+        options
+    });
+    harness.network.admin(|admin| admin.set_retention(&[user(BOT)])).unwrap();
+    harness
+}
 
 /// What the bot and its source are given.
 pub struct Options {

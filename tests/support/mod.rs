@@ -106,17 +106,6 @@ impl Harness {
         harness
     }
 
-    /// The same, and one device may begin as many conversations as a bench wants.
-    pub fn start_for_a_crowd() -> Self {
-        let harness = Self::start_without_retention(|mut options| {
-            options.allowances.conversations_an_hour = u64::MAX / 2;
-            options.allowances.claims_of_target = u64::MAX / 2;
-            options
-        });
-        harness.network.admin(|admin| admin.set_retention(&[user(BOT)])).unwrap();
-        harness
-    }
-
     /// With a bot account that need not be in conversations.
     pub fn start_without_retention(change: impl FnOnce(network::Options) -> network::Options) -> Self {
         let directory = tempfile::tempdir().unwrap();

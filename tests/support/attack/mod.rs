@@ -3,6 +3,7 @@
 pub mod connections;
 pub mod files;
 pub mod full;
+pub mod honest;
 pub mod members;
 pub mod neighbours;
 pub mod poison;

@@ -16,24 +16,20 @@ use retaind::device::conversations::Device;
 use retaind::device::patience::Patience;
 use retaind::device::store::{STEPS, Store};
 use retaind::protocol::endpoint::{Endpoint, Invite};
-use retaind::protocol::ids::{ConversationId, ConversationKind};
 use retaind::protocol::wire::Register;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::attack::strangers::gets_in;
+use crate::support::attack::honest::{Honest, Noticed, missing};
 use crate::support::http;
 use crate::support::program::{ALLOCATOR, Program, retaind_at, run_at};
 use crate::support::raw::Raw;
-use crate::support::{records, text, unacknowledged, user, vault};
+use crate::support::{unacknowledged, vault};
 
 /// Set for a process that is to be the program.
 pub const IS_PROGRAM: &str = "ATTACK_IS_PROGRAM";
 /// Between two looks at the process.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
-/// Between two messages of the honest device.
-const SAY_EVERY: Duration = Duration::from_millis(100);
-/// Between two of an operator's probes, and of connections of somebody new.
-const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// How long a page may take.
 const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a device waits for a network that does not answer.
 const DEVICE_PATIENCE: Duration = Duration::from_secs(600);
@@ -207,119 +203,6 @@ fn invite(program: &Path, home: &Path, name: &str) -> Invite {
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
-/// What honest people noticed.
-#[derive(Debug, Default)]
-pub struct Noticed {
-    /// From a message's sending to its acceptance.
-    pub times: Vec<Duration>,
-    /// The texts that were accepted, by place.
-    pub accepted: BTreeMap<u64, String>,
-    /// New connections: tried, and not served in time.
-    pub connections: (usize, usize),
-    /// Probes of `/livez`: tried, and not answered in time.
-    pub probes: (usize, usize),
-}
-
-impl Noticed {
-    /// The time within which 99 of 100 messages were accepted.
-    pub fn p99(&self) -> Duration {
-        let mut times = self.times.clone();
-        times.sort_unstable();
-        times.get((times.len() * 99 / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
-    }
-}
-
-/// People who use it as it is meant: somebody who talks, somebody who comes, and an operator who looks.
-pub struct Honest {
-    group: ConversationId,
-    stop: CancellationToken,
-    thread: JoinHandle<Noticed>,
-}
-
-impl Honest {
-    pub async fn begin(target: &Target) -> Self {
-        let _bob = target.device("bob").await;
-        let mut alice = target.device("alice").await;
-        let group = alice.create(ConversationKind::Group, &[user("bob")]).await.unwrap();
-        let stop = CancellationToken::new();
-        let (endpoint, health) = (target.endpoint.clone(), target.health.clone());
-        // a thread of their own: who attacks from this process as well must not keep them waiting
-        let thread = std::thread::spawn({
-            let stop = stop.clone();
-            move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(async {
-                    let (talk, others) = tokio::join!(talk(alice, group, &stop), probe(&endpoint, &health, &stop));
-                    let ((times, accepted), (connections, probes)) = (talk, others);
-                    Noticed { times, accepted, connections, probes }
-                })
-            }
-        });
-        Self { group, stop, thread }
-    }
-
-    /// They have seen enough.
-    pub async fn end(self) -> (ConversationId, Noticed) {
-        self.stop.cancel();
-        let noticed = tokio::task::spawn_blocking(|| self.thread.join().unwrap()).await.unwrap();
-        (self.group, noticed)
-    }
-}
-
-async fn talk(
-    mut alice: Device,
-    group: ConversationId,
-    stop: &CancellationToken,
-) -> (Vec<Duration>, BTreeMap<u64, String>) {
-    let (mut times, mut accepted) = (Vec::new(), BTreeMap::new());
-    let mut tick = tokio::time::interval(SAY_EVERY);
-    for number in 0u64.. {
-        if stop.run_until_cancelled(tick.tick()).await.is_none() {
-            break;
-        }
-        let (said, words) = (Instant::now(), format!("honest {number}"));
-        let seq = alice.send(&group, &text(&words)).await.unwrap();
-        times.push(said.elapsed());
-        accepted.insert(seq, words);
-    }
-    (times, accepted)
-}
-
-async fn probe(endpoint: &Endpoint, health: &str, stop: &CancellationToken) -> ((usize, usize), (usize, usize)) {
-    let (mut connections, mut probes) = ((0, 0), (0, 0));
-    let mut tick = tokio::time::interval(PROBE_EVERY);
-    while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        connections.0 += 1;
-        connections.1 += usize::from(gets_in(endpoint).await.is_err());
-        probes.0 += 1;
-        let lives = tokio::time::timeout(PROBE_PATIENCE, lives(health)).await;
-        probes.1 += usize::from(!matches!(lives, Ok(true)));
-    }
-    (connections, probes)
-}
-
-/// Does it say that it lives? However the connection ends: under attack it may end anyhow.
-async fn lives(health: &str) -> bool {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let Ok(mut stream) = tokio::net::TcpStream::connect(health).await else { return false };
-    let request = format!("GET /livez HTTP/1.1\r\nHost: {health}\r\n\r\n");
-    let mut answer = Vec::new();
-    // a reset after the answer is no harm
-    let _ = stream.write_all(request.as_bytes()).await;
-    let _ = stream.read_to_end(&mut answer).await;
-    answer.starts_with(b"HTTP/1.1 200")
-}
-
-/// How many of the accepted texts are not in the archive once, in their places.
-pub fn missing(home: &Path, group: &ConversationId, accepted: &BTreeMap<u64, String>) -> usize {
-    let mut found: BTreeMap<u64, Vec<String>> = BTreeMap::new();
-    for record in records(&home.join("messages")).iter().filter(|record| record["vgroupid"] == group.as_str()) {
-        let words = record["message"].as_str().unwrap_or_default().to_owned();
-        found.entry(record["seq"].as_u64().unwrap()).or_default().push(words);
-    }
-    accepted.iter().filter(|(seq, words)| found.get(seq) != Some(&vec![(*words).clone()])).count()
-}
-
 /// What an attack came to.
 #[derive(Debug)]
 pub struct Measured {
@@ -332,7 +215,7 @@ pub struct Measured {
     pub noticed: Noticed,
     /// Accepted texts of honest devices that are not in the archive.
     pub lost: usize,
-    /// Log: the first half of the attack as often as what is summed up begins anew, and the rate of the second.
+    /// Log: the first half of the attack as often as what is summed up is told again, and the rate of the second.
     pub log_bytes_an_hour: u64,
     /// The limits that were met, the most often met first.
     pub refused: Vec<(String, u64)>,
