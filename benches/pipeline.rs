@@ -25,6 +25,7 @@ mod raw;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use support::bot::network_without_quotas;
 use support::{Harness, text};
 
 /// Devices that share the sending.
@@ -55,7 +56,7 @@ async fn main() {
 
 /// A network that keeps so many messages for a bot that is away: their number, and that of the conversations.
 async fn waiting(conversations: usize, messages: usize) -> (Harness, usize, usize) {
-    let harness = Harness::start_for_a_crowd();
+    let harness = network_without_quotas();
     let bot = harness.bot().await;
     let mut senders = Vec::new();
     for number in 0..SENDERS.min(conversations) {
