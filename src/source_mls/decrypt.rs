@@ -100,6 +100,8 @@ pub enum Input {
     Resume(ConversationId),
     /// The connection is new: messages that wait here will be delivered again.
     Reconnected,
+    /// Time has passed: what is not needed any more can go.
+    Look,
 }
 
 /// Output of a worker.
@@ -266,6 +268,7 @@ impl Worker {
                         *queue = waiting;
                     }
                 }
+                Input::Look => {}
                 Input::Reconnected => {
                     let mut dropped = ready.values().map(VecDeque::len).fold(0, usize::saturating_add);
                     for (_, entry) in self.entries.iter_mut() {

@@ -267,6 +267,10 @@ impl Link {
                 () = stop.cancelled() => return Ok(()),
                 _ = look.tick() => {
                     self.around.events.sum_up();
+                    for worker in &self.workers {
+                        // one that has much to do looks by itself
+                        worker.try_send(Input::Look).ok();
+                    }
                     account.replenish_key_packages(engine, KEY_PACKAGES_BATCH).await?;
                     continue;
                 }

@@ -23,7 +23,7 @@ pub(super) fn gather(first: Input, mut next: impl FnMut() -> Option<Input>) -> V
                 messages = messages.saturating_add(1);
                 bytes = bytes.saturating_add(delivered.payload.len());
             }
-            Input::Resume(_) | Input::Reconnected => {}
+            Input::Resume(_) | Input::Reconnected | Input::Look => {}
         }
         inputs.push(one);
         input = if messages < TURN_MESSAGES_MAX && bytes < TURN_BYTES_MAX { next() } else { None };
