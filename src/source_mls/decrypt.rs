@@ -51,7 +51,7 @@ const TURN_MESSAGES_MAX: usize = 256;
 /// Most ciphertext bytes of one turn.
 const TURN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Most sessions that one worker keeps open.
-const SESSIONS_OPEN_MAX: usize = 8192;
+const SESSIONS_OPEN_MAX: usize = 512;
 /// How long a session is kept that nobody needs: as long as people take to answer each other.
 const IDLE: Duration = Duration::from_secs(30);
 

@@ -14,7 +14,7 @@ use crate::ledger::View;
 use retaind_protocol::limits::SESSION_BYTES_MAX;
 
 /// Loaded groups: some kilobytes each, more for large rooms.
-const GROUPS_LOADED_MAX: NonZeroUsize = NonZeroUsize::new(2048).unwrap();
+const GROUPS_LOADED_MAX: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 /// How long one is kept that nobody needs: as long as people take to answer each other.
 const IDLE: Duration = Duration::from_secs(30);
 
