@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use retaind::device::conversations::Device;
 use retaind::protocol::ids::{ConversationId, ConversationKind};
 use serde_json::Value;
@@ -130,7 +132,9 @@ async fn turns(target: &Target, attacks: &[Attack], until: Instant) -> Vec<Strin
         if now >= until {
             break;
         }
-        did.push(format!("{attack:?}: {}", attack.run(target, until.min(now + TURN)).await));
+        // an attacker whose connection the network cuts panics
+        let turn = AssertUnwindSafe(attack.run(target, until.min(now + TURN))).catch_unwind().await;
+        did.push(format!("{attack:?}: {}", turn.unwrap_or_else(|_| "cut off".to_owned())));
     }
     did
 }

@@ -141,8 +141,13 @@ impl Target {
 
     /// A device of a client that does what it likes.
     pub async fn raw(&self, name: &str) -> Raw {
-        let register = Register { invite_code: self.invite(name).code, ..Register::default() };
-        Raw::register(&self.endpoint, register).await.unwrap().publish(4).await
+        loop {
+            // whoever attacks as well may have taken its place: an invite that may be used up is not tried again
+            let register = Register { invite_code: self.invite(name).code, ..Register::default() };
+            if let Ok(device) = Raw::register(&self.endpoint, register).await {
+                return device.publish(4).await;
+            }
+        }
     }
 
     /// A device of this program's own client.
