@@ -1,7 +1,7 @@
 //! Full load for a long time, with two hostile members and an S3 that fails in every way.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -191,6 +191,8 @@ struct Archived {
 
 /// Reads what comes into the bucket, and takes it away: the stand-in keeps it in memory.
 async fn collect(cloud: Arc<Cloud>, archived: Arc<Mutex<Archived>>, stop: CancellationToken) {
+    // one that comes again was made before an answer that was lost, and taken away here
+    let mut taken = HashSet::new();
     loop {
         // once more after the end
         let over = timeout(COLLECT_EVERY, stop.cancelled()).await.is_ok();
@@ -201,7 +203,7 @@ async fn collect(cloud: Arc<Cloud>, archived: Arc<Mutex<Archived>>, stop: Cancel
             keys.extend(page.unwrap().contents().iter().filter_map(|object| object.key().map(str::to_owned)));
         }
         for key in keys {
-            if key.contains("receivedMessages_") {
+            if key.contains("receivedMessages_") && taken.insert(key.clone()) {
                 let object = s3.get_object().bucket(BUCKET).key(&key).send().await.unwrap();
                 let bytes = object.body.collect().await.unwrap().into_bytes();
                 let mut archived = archived.lock().unwrap();
