@@ -1,9 +1,9 @@
 //! One TLS connection of a device to its network: requests, answers, pushes.
 //!
-//! A reader task parses frames: answers wake their requests, pushes go into a queue that is bounded in messages and bytes. It has room for
-//! the whole subscribed window, so a well-behaved network never blocks the reader; one that pushes more than
-//! the window is disconnected rather than allowed to fill memory. When the connection ends, all waiting requests fail; it ends
-//! when either direction does.
+//! A reader task parses frames: answers wake their requests, pushes go into a queue that is bounded in messages and bytes
+//! ([`super::pushes`]). It has room for the whole subscribed window, so a well-behaved network never blocks the reader; one that
+//! pushes more than the window is disconnected rather than allowed to fill memory. When the connection ends, all waiting
+//! requests fail; it ends when either direction does.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;

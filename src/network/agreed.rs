@@ -119,6 +119,7 @@ pub(crate) const DEVICES_OF_USER: Limit = of(
     "devices of a user",
     "each of them is a member of every conversation of its user",
 );
+
 /// Why an MLS message is not unpacked: beyond a limit of bytes, or not built as it must be.
 pub(crate) fn unpacked(error: &ShapeError) -> Refusal {
     let message = format!("not an MLS message to be unpacked: {error}");

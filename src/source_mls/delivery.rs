@@ -12,18 +12,21 @@ const UNIT_BYTES: usize = 256;
 
 /// Memory for deliveries that the bot has in hand: received, and neither committed nor dropped. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Room(Arc<Semaphore>);
+pub struct Room {
+    units: Arc<Semaphore>,
+    bytes: usize,
+}
 
 impl Room {
     /// For so many bytes.
     pub fn of(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes / UNIT_BYTES)))
+        Self { units: Arc::new(Semaphore::new(bytes / UNIT_BYTES)), bytes }
     }
 
     /// Waits until there is room for a delivery of so many bytes. One that is larger than the whole room has all of it.
-    pub async fn take(&self, bytes: usize, whole: usize) -> Held {
-        let units = (bytes.min(whole) / UNIT_BYTES).max(1);
-        let permit = Arc::clone(&self.0).acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX)).await;
+    pub async fn take(&self, bytes: usize) -> Held {
+        let units = (bytes.min(self.bytes) / UNIT_BYTES).max(1);
+        let permit = Arc::clone(&self.units).acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX)).await;
         // nobody closes it
         Held { _permit: permit.ok().map(Arc::new) }
     }
@@ -111,15 +114,15 @@ mod tests {
         const WHOLE: usize = 1024 * 1024;
         let room = Room::of(WHOLE);
         let late = |held| tokio::time::timeout(std::time::Duration::from_secs(1), held);
-        let half = room.take(WHOLE / 2, WHOLE).await;
-        let other = room.take(WHOLE / 2, WHOLE).await;
-        late(room.take(0, WHOLE)).await.unwrap_err();
+        let half = room.take(WHOLE / 2).await;
+        let other = room.take(WHOLE / 2).await;
+        late(room.take(0)).await.unwrap_err();
         let again = half.clone();
         drop(half);
-        late(room.take(WHOLE / 2, WHOLE)).await.unwrap_err();
+        late(room.take(WHOLE / 2)).await.unwrap_err();
         drop(again);
-        late(room.take(WHOLE / 2, WHOLE)).await.unwrap();
+        late(room.take(WHOLE / 2)).await.unwrap();
         drop(other);
-        late(room.take(10 * WHOLE, WHOLE)).await.unwrap();
+        late(room.take(10 * WHOLE)).await.unwrap();
     }
 }

@@ -280,7 +280,7 @@ impl Link {
                 Some(Push::Delivery(delivery)) => {
                     let mut delivered = delivered(delivery, self.around.clock.now_micros())?;
                     // never waits for a network that keeps to the window: it opens with the acknowledgement, after the commit
-                    delivered.held = self.room.take(delivered.payload.len(), IN_HAND_BYTES).await;
+                    delivered.held = self.room.take(delivered.payload.len()).await;
                     clock.compare(&delivered);
                     self.around.counters.messages_received.add(1);
                     if delivered.kind == DeliveryKind::Welcome {
