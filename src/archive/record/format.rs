@@ -13,6 +13,10 @@ pub(super) struct OneLine;
 
 impl Formatter for OneLine {
     fn write_string_fragment<W: Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // most text, and a test of 16 bytes at a time
+        if fragment.is_ascii() {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut rest = fragment;
         while let Some((before, separator)) =
             rest.find(SEPARATORS).and_then(|at| Some((rest.get(..at)?, rest.get(at..)?.chars().next()?)))
