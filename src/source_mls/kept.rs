@@ -67,7 +67,7 @@ mod tests {
         let row = KEPT_ROW_BYTES;
         let (kept, refusals) = (Kept::of(10_000, 10_000 - 3 * row - 100), Refusals::default());
         let begin = || LostStep::Begin { since: 1, reason: "why".into(), session: None };
-        let steps = vec![begin(), keep(1, 60), keep(2, 60), keep(3, 0), LostStep::End { seq: 4 }];
+        let steps = vec![begin(), keep(1, 60), keep(2, 400), keep(3, 0), LostStep::End { seq: 4 }];
         assert_eq!(names(&kept.admit(steps, &refusals)), ["begin at 1", "keep 1", "end at 4"]);
         assert_eq!(names(&kept.clone().admit(vec![begin(), keep(5, 0)], &refusals)), ["begin at 1"]);
         assert_eq!(refusals.of(&KEPT_MESSAGES), 3);

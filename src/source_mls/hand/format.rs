@@ -59,7 +59,7 @@ impl Deliveries {
 pub struct Suspect {
     /// The deliveries.
     pub deliveries: Deliveries,
-    /// Deaths in a row with them in hand, at least 1.
+    /// Deaths in a row with them in hand, up to the last one; 0: they were in hand at an earlier one.
     pub deaths: u8,
 }
 
@@ -140,7 +140,7 @@ fn decode_record(bytes: &[u8; RECORD_BYTES]) -> Option<Record> {
         (RUNNING, 0) if is_empty => Some(Record::Run(Run::Died)),
         (ENDED, 0) if is_empty => Some(Record::Run(Run::Ended)),
         (MARK, 0) => deliveries().map(Record::Mark),
-        (SUSPECT, 1..) => deliveries().map(|deliveries| Record::Suspect(Suspect { deliveries, deaths: *deaths })),
+        (SUSPECT, _) => deliveries().map(|deliveries| Record::Suspect(Suspect { deliveries, deaths: *deaths })),
         _ => None,
     }
 }

@@ -13,8 +13,8 @@ impl Suspect {
 /// The suspects after a process has died with these deliveries in hand.
 ///
 /// One delivery that was handled alone and suspected before has one more death; whatever else was in hand has its first. A
-/// suspect that was not in hand begins at one again, since the process can die without it; unless another suspect was handled
-/// alone, because then it was that one's turn.
+/// suspect that was not in hand begins again, since the process can die without it; unless another suspect was handled alone,
+/// because then it was that one's turn.
 pub fn after_death(before: &[Suspect], in_hand: &[Deliveries]) -> Vec<Suspect> {
     let in_turn = match in_hand {
         [one] => one.only().is_some_and(|seq| before.iter().any(|suspect| suspect.is(one, seq))),
@@ -33,7 +33,7 @@ pub fn after_death(before: &[Suspect], in_hand: &[Deliveries]) -> Vec<Suspect> {
         if after.iter().any(|other| other.deliveries.conversation == suspect.deliveries.conversation) {
             continue;
         }
-        let deaths = if in_turn || suspect.is_condemned() { suspect.deaths } else { 1 };
+        let deaths = if in_turn || suspect.is_condemned() { suspect.deaths } else { 0 };
         after.push(Suspect { deaths, ..*suspect });
     }
     after.truncate(SUSPECTS_MAX);
@@ -83,7 +83,7 @@ mod tests {
         // nothing in hand, others in hand, its conversation in hand at another place, or a batch of it
         for in_hand in [vec![], vec![of(3, 1, 1)], vec![of(3, 1, 2), of(4, 1, 1)]] {
             let after = after_death(&suspects, &in_hand);
-            assert_eq!((deaths(&after, 1), deaths(&after, 2)), (vec![1], vec![1]), "{in_hand:?}");
+            assert_eq!((deaths(&after, 1), deaths(&after, 2)), (vec![0], vec![0]), "{in_hand:?}");
         }
         for place in [of(1, 4, 4), of(1, 6, 6), of(1, 5, 6)] {
             assert_eq!(deaths(&after_death(&suspects, &[place]), 1), [1], "{place:?}");
