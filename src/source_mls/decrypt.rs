@@ -11,7 +11,8 @@
 //! when it is there on a new connection as well: one that lost or swapped deliveries must not make a hole of a message that
 //! the network has.
 //!
-//! A crash loses everything here; it is made again from what the network still holds.
+//! A crash loses everything here; it is made again from what the network still holds. What a worker has in hand is noted in
+//! [`crate::hand`]: a delivery that ends the process must not end the archive.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
