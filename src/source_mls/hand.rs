@@ -56,6 +56,13 @@ pub struct Hands {
     alone: RwLock<()>,
 }
 
+/// Does the state have what became of the conversation? If not, a verdict stays in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    IsStored,
+    IsNotStored,
+}
+
 impl Hands {
     /// For a bot that remembers nothing.
     pub fn none() -> Arc<Self> {
@@ -92,7 +99,7 @@ impl Hands {
         let suspects: Vec<Suspect> = self.lock().iter().flatten().copied().collect();
         for Suspect { deliveries: Deliveries { conversation, .. }, .. } in suspects {
             if let Some(cursor) = cursor(&conversation)? {
-                self.passed(&conversation, cursor);
+                self.passed(&conversation, cursor, Verdict::IsStored);
             }
         }
         Ok(())
@@ -130,15 +137,14 @@ impl Hands {
     }
 
     /// The conversation was processed up to this place, and the process lives.
-    fn passed(&self, conversation: &ConversationId, cursor: u64) {
+    fn passed(&self, conversation: &ConversationId, cursor: u64, verdict: Verdict) {
         for (number, place) in self.lock().iter_mut().enumerate() {
             let is_past = |suspect: &Suspect| {
                 suspect.deliveries.conversation == *conversation && suspect.deliveries.last <= cursor
             };
             if let Some(suspect) = place.take_if(|suspect| is_past(suspect)) {
                 self.left.fetch_sub(1, Ordering::AcqRel);
-                // a verdict stays until the state has it
-                if !suspect.is_condemned() {
+                if verdict == Verdict::IsStored || !suspect.is_condemned() {
                     self.write(format::place_of_suspect(number), &format::nothing());
                 }
             }
@@ -245,7 +251,7 @@ impl Hand {
 
     /// Its conversation was processed up to this place.
     pub fn passed(&self, conversation: &ConversationId, cursor: u64) {
-        self.hands.passed(conversation, cursor);
+        self.hands.passed(conversation, cursor, Verdict::IsNotStored);
     }
 }
 

