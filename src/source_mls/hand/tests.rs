@@ -44,14 +44,15 @@ fn a_delivery_in_hand_at_three_deaths_in_a_row_is_condemned_until_the_state_is_p
 fn what_is_passed_or_outlived_counts_from_the_start() {
     let home = tempfile::tempdir().unwrap();
     for between in ["passed", "another death", "an end"] {
-        for _ in 0..10 {
+        for n in 0..10 {
             dies(home.path(), room(1), 4, 4);
             dies(home.path(), room(1), 4, 4);
             let hands = Hands::open(home.path());
             assert!(hands.hand(0).condemns(&room(1), 4).is_none());
             match between {
                 "passed" => hands.hand(0).passed(&room(1), 4),
-                "another death" => hands.hand(0).take(room(2), 1, 1),
+                // of another one each time: two that take turns are both to blame
+                "another death" => hands.hand(0).take(room(100 + n), 1, 1),
                 _ => {
                     // it may take its time
                     hands.hand(0).passed(&room(1), 3);
