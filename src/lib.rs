@@ -83,15 +83,17 @@
 //!   seconds, and has a handful of requests, one hello and one try to log in. One address has a share of the places, and the
 //!   newest always gets one, so that idle sockets lock nobody out; places are kept for this host and for addresses of bots.
 //!   Guessing a password gets slower for the address that guesses, in memory that is allocated once, and never for an address
-//!   that has not failed. What it does is counted, not logged: one line sums it up, and many refused log-ins are an event.
+//!   that has not failed. What it does is counted, not logged: one line sums it up, and many refused log-ins are an event. Failed
+//!   log-ins are audited with address, claimed account and number, in rows that are summed up and bounded.
 //! - **A member device** may send anything. Frames, contents, names and attachments go through bounded decoders;
 //!   what cannot be read is a record with its ciphertext, never a crash and never a gap. A record is one line for every reader
 //!   of lines, and a name of a file one that any list can carry, whatever it sent. Times that it claims are recorded as
 //!   claims. What it claims of a file hides nothing: what the key opens is kept under its true size and hash, with the claim
 //!   beside them, and what it does not open is kept as ciphertext. It can break its own conversation by a change that others
 //!   cannot follow, and stops nothing else: the bot keeps the ciphertexts and says so, and the network accepts nothing there
-//!   until the bot was added again and is in the group that the network tracks. What a handshake makes members keep is bounded
-//!   in bytes. A device whose messages the bot cannot decrypt is not heard before it uses new keys. Messages that pass before
+//!   until the bot was added again and is in the group that the network tracks. A message that ends the bot's process three times
+//!   in a row costs its conversation in the same way, and not the archive of others. What a handshake makes members keep is bounded
+//!   in bytes, and so is what the bot's state keeps of all conversations that it cannot follow. A device whose messages the bot cannot decrypt is not heard before it uses new keys. Messages that pass before
 //!   the bot has said so are kept as ciphertext; with strict retention none of a new epoch passes before the bot has its keys.
 //!   Only a retention bot says what it can read. Of the network's memory it holds no more than its user's share, for seconds,
 //!   however many connections it opens, frames it begins or answers it leaves unread; users who fill all of it lose it to who

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test's helpers fail the test")]
 
 mod connections;
+mod deaths;
 mod files;
 mod limits;
 mod lost;

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use retaind::aws::AwsError;
@@ -112,7 +113,7 @@ async fn updates_are_told_again_every_day_until_the_bot_stops() {
     let (events, sender) = Events::new(origin.into(), || 0);
     let (tell, mut told) = mpsc::unbounded_channel();
     let _sending = sender.start(Told(tell));
-    let asking = Updates::of(&image(&registry.address)).unwrap().start(events);
+    let asking = Updates::of(&image(&registry.address)).unwrap().start(events, Arc::default());
     for day in 1..=3 {
         let event = told.recv().await.unwrap();
         assert_eq!(event["message"], "There are updates available");

@@ -20,6 +20,8 @@ use retaind_protocol::credential::Role;
 use retaind_protocol::ids::{DeviceId, UserName};
 use retaind_report::logs::{self, Format, Stream};
 
+mod audit;
+
 /// What a network logs.
 const LOG_FILTER: &str = "info";
 /// Shortest initial password that is taken here. What a bot is started with may be as short as in the guide's start lines.
@@ -116,6 +118,14 @@ enum Command {
     Users {
         #[command(flatten)]
         at: At,
+    },
+    /// List failed log-ins, summed up by address, account and ten minutes, the newest first
+    Audit {
+        #[command(flatten)]
+        at: At,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
     },
     /// Change the key and certificate of the network's own TLS, at its next start; in two steps, a while apart
     RotateKeys {
@@ -221,6 +231,7 @@ pub fn run(arguments: NetworkArguments) -> Result<(), Failure> {
             admin.set_strict(strict).and_then(|()| admin.set_retention(&bots)).map_err(Failure::of)
         }
         Command::Users { at } => users(&at),
+        Command::Audit { at, json } => audit::print(&open(&at)?.failed_log_ins().map_err(Failure::of)?, json.into()),
         Command::RotateKeys { at, finish } => {
             let rotation = if finish { Rotation::Finish } else { Rotation::Begin };
             open(&at)?.rotate(rotation).map_err(Failure::of)?;

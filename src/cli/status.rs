@@ -9,11 +9,16 @@ use std::time::Duration;
 use super::Failure;
 use retaind_config::{self as config, env};
 use retaind_http::client::{Client, ClientError, HeaderMap, Limits, Rules, Uri};
+use retaind_report::HEALTH_ANSWER_SECONDS;
 use retaind_report::health::Answer;
 
 /// The bot closes after five seconds itself, and its answer has less than two KiB.
-const LIMITS: Limits =
-    Limits { head_bytes_max: 16 * 1024, headers_max: 32, request_time: Duration::from_secs(10), redirects_max: 0 };
+const LIMITS: Limits = Limits {
+    head_bytes_max: 16 * 1024,
+    headers_max: 32,
+    request_time: Duration::from_secs(HEALTH_ANSWER_SECONDS.value),
+    redirects_max: 0,
+};
 /// Bytes of an answer's body.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 

@@ -10,6 +10,7 @@
 //! Not here: sockets. Who keeps the places ends the connections that are to go.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// Who shares a share.
@@ -21,6 +22,15 @@ impl From<IpAddr> for Neighbourhood {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self(v4.into()),
             IpAddr::V6(v6) => Self(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into()),
+        }
+    }
+}
+
+impl fmt::Display for Neighbourhood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(v6) => write!(f, "{v6}/64"),
         }
     }
 }

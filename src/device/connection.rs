@@ -33,10 +33,11 @@ use retaind_protocol::wire::{
     Answer, ClientFrame, Hello, NetworkInfo, RefusalCode, Request, ServerFrame, WIRE_VERSION,
 };
 
+use super::limits::NETWORK_ANSWER_SECONDS;
 use super::pushes::{self, NotQueued, Push, Pusher, Pushes};
 
 /// How long a network may take to accept a connection and say who it is.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(NETWORK_ANSWER_SECONDS.value);
 /// Most requests that wait for the socket.
 const REQUESTS_QUEUED_MAX: usize = 256;
 /// How long a connection that can no longer send still receives: what was on its way arrives.

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod conversations;
 mod deferred;
 mod error;
+pub mod limits;
 pub mod mls;
 pub mod patience;
 pub mod pushes;

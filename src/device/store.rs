@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 mod lost;
 
 use self::lost::LOST;
-pub use self::lost::{KeptDelivery, LostConversation, LostStanding, LostState, LostWriter, count_lost};
+pub use self::lost::{KEPT_ROW_BYTES, KeptDelivery, LostConversation, LostStanding, LostState, LostWriter, count_lost};
 use super::mls::{KeyPackages, NewKeyPackage, NotRead, StoredSession};
 
 /// The versions of a state file, see [`retaind_state::schema`]. The tables that the bot keeps beside these share the file's version:

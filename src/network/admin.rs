@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::audit::FailedLogIns;
 use super::certificate::Rotation;
 use super::clock::Moment;
 use super::directory::accounts::{self, Standing};
@@ -164,6 +165,12 @@ impl Admin {
             });
         }
         Ok(users)
+    }
+
+    /// Failed log-ins, summed up by address, account and ten minutes, the newest first. A network that is served writes them every
+    /// few seconds.
+    pub fn failed_log_ins(&mut self) -> Result<Vec<FailedLogIns>, NetworkError> {
+        Ok(self.ledger.view()?.failed_log_ins()?)
     }
 
     /// The policy that is in force in the ledger, if it is another than the one of this version.

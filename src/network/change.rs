@@ -1,5 +1,6 @@
 //! What can be asked of the network's writer, and what it answers.
 
+use super::audit::FailedLogIns;
 use super::delivery::accept::Proposed;
 use super::delivery::blobs::BlobId;
 use super::delivery::groups::{Ciphertext, Handshake};
@@ -24,6 +25,7 @@ pub(crate) enum Change {
     Report { device: DeviceRow, conversation: ConversationId, reported: Reported },
     ProposeBots { conversations: Vec<i64> },
     Purge,
+    NoteFailedLogIns { rows: Vec<FailedLogIns> },
     SetPassword { device: DeviceRow, hash: String },
 }
 
@@ -41,7 +43,7 @@ impl Change {
             | Self::BlobCreate { device, .. }
             | Self::BlobFinish { device, .. }
             | Self::SetPassword { device, .. } => Some(device),
-            Self::Register { .. } | Self::ProposeBots { .. } | Self::Purge => None,
+            Self::Register { .. } | Self::ProposeBots { .. } | Self::NoteFailedLogIns { .. } | Self::Purge => None,
         }
     }
 
@@ -59,6 +61,7 @@ impl Change {
             | Self::BlobCreate { .. }
             | Self::BlobFinish { .. }
             | Self::ProposeBots { .. }
+            | Self::NoteFailedLogIns { .. }
             | Self::SetPassword { .. }
             | Self::Purge => 0,
         }

@@ -20,6 +20,7 @@ use super::directory::{RetentionPolicy, accounts, key_packages, register};
 use super::error::{ChangeError, Refusal};
 use super::keys::Keys;
 use super::ledger::{Batch, LedgerError, LedgerWriter, Writers, attempt};
+use super::limits::AUDIT_ROWS;
 use super::quotas::Quotas;
 use retaind_protocol::wire::{Answer, BlobCreated, ClaimedKeyPackages};
 
@@ -151,6 +152,10 @@ impl Executor {
                 Ok(Outcome::done())
             }
             Change::Purge => Ok(Outcome::Purged(self.purge.step(batch, &self.quotas.allowances, now)?)),
+            Change::NoteFailedLogIns { rows } => {
+                batch.note_failed_log_ins(&rows, AUDIT_ROWS.count())?;
+                Ok(Outcome::done())
+            }
             Change::Register { claim, suite, signature_key } => {
                 let (device, credential) = register::register(batch, keys, &claim, suite, &signature_key, now)?;
                 *policy = RetentionPolicy::load(batch)?;
@@ -192,6 +197,7 @@ impl Executor {
             | Change::Report { .. }
             | Change::Purge
             | Change::ProposeBots { .. }
+            | Change::NoteFailedLogIns { .. }
             | Change::Register { .. }
             | Change::SetPassword { .. }
             | Change::PublishKeyPackages { .. }

@@ -47,12 +47,14 @@ use std::error::Error;
 use super::change::Change;
 use super::error::{ChangeError, NetworkError, Refusal};
 
+mod audit;
 #[cfg(test)]
 pub(crate) mod contract;
 mod delivery;
 mod directory;
 mod reports;
 
+pub(crate) use self::audit::{AuditBatch, AuditView};
 pub(crate) use self::delivery::{DeliveryBatch, DeliveryView, Purged};
 pub(crate) use self::directory::{DirectoryBatch, DirectoryView, NewDevice, Origin, SenderRow};
 pub(crate) use self::reports::{ReportBatch, ReportView};
@@ -112,12 +114,12 @@ pub(crate) enum Writers {
 }
 
 /// All that can be read, of one instant.
-pub(crate) trait View: DirectoryView + DeliveryView + ReportView {}
+pub(crate) trait View: DirectoryView + DeliveryView + ReportView + AuditView {}
 
-impl<T: DirectoryView + DeliveryView + ReportView + ?Sized> View for T {}
+impl<T: DirectoryView + DeliveryView + ReportView + AuditView + ?Sized> View for T {}
 
 /// A transaction that has not ended. Dropped, it is undone.
-pub(crate) trait Batch: View + DirectoryBatch + DeliveryBatch + ReportBatch {
+pub(crate) trait Batch: View + DirectoryBatch + DeliveryBatch + ReportBatch + AuditBatch {
     /// What comes now can be undone on its own. There is one savepoint at a time.
     fn savepoint(&mut self) -> Result<(), LedgerError>;
 

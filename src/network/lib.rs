@@ -43,9 +43,11 @@
 mod admin;
 mod agreed;
 mod attempts;
+mod audit;
 mod budget;
 mod certificate;
 mod change;
+mod claim;
 mod clock;
 mod connection;
 mod delivery;
@@ -86,6 +88,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::admin::{Admin, UserSummary};
 pub use self::agreed::AGREED;
 use self::attempts::Attempts;
+use self::audit::Audit;
+pub use self::audit::FailedLogIns;
 use self::budget::Budget;
 pub use self::certificate::Rotation;
 use self::certificate::{Certificate, OWN_SERVER_NAME, Own};
@@ -170,6 +174,7 @@ pub(crate) struct Shared {
     pub(crate) blobs: Blobs,
     pub(crate) passwords: Passwords,
     pub(crate) attempts: Attempts,
+    pub(crate) audit: Audit,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) allowances: Allowances,
     pub(crate) observer: Option<Observer>,
@@ -271,6 +276,7 @@ impl Network {
             blobs,
             passwords: Passwords::default(),
             attempts: Attempts::default(),
+            audit: Audit::default(),
             refusals: Arc::clone(&options.refusals),
             allowances: options.allowances,
             observer: options.observer,

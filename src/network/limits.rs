@@ -26,6 +26,9 @@ pub const LIMITS: &[Limit] = &[
     PASSWORD_TRIES,
     FAILED_HANDSHAKES,
     FAILED_LOGINS,
+    AUDIT_ROWS,
+    AUDIT_ADDRESSES,
+    AUDIT_ACCOUNTS,
     CONNECTIONS_OF_DEVICE,
     CONNECTIONS_OF_USER,
     FRAME_STALL_SECONDS,
@@ -137,6 +140,33 @@ pub const FAILED_LOGINS: Limit = Limit {
     value: 20,
     unit: "refused log-ins within a minute before an event is raised",
     why: "guessing would go unnoticed",
+    variable: None,
+};
+
+/// Of the audit of failed log-ins.
+pub(crate) const AUDIT_ROWS: Limit = Limit {
+    name: "audit_rows",
+    value: 20_000,
+    unit: "rows of failed log-ins, each of one address, account and ten minutes",
+    why: "whoever reaches the port can fail to log in; the oldest go",
+    variable: None,
+};
+
+/// With rows of their own.
+pub(crate) const AUDIT_ADDRESSES: Limit = Limit {
+    name: "audit_addresses",
+    value: 1024,
+    unit: "addresses with failed log-ins of their own within ten minutes",
+    why: "they are kept in memory until then; further ones are summed up as one",
+    variable: None,
+};
+
+/// With rows of their own.
+pub(crate) const AUDIT_ACCOUNTS: Limit = Limit {
+    name: "audit_accounts",
+    value: 16,
+    unit: "accounts with failed log-ins of their own that one address claims within ten minutes",
+    why: "an address could claim any number; further ones are summed up as one",
     variable: None,
 };
 

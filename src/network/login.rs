@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::audit;
 use super::change::{Change, Outcome};
+use super::clock::Moment;
 use super::directory::DeviceRow;
 use super::directory::invites::CodeHash;
 use super::directory::register::Claim;
@@ -69,6 +71,20 @@ pub(crate) enum Try {
     Login(Login),
 }
 
+impl Try {
+    /// Whose account it claims to be for, as it is audited.
+    fn account(&self) -> String {
+        match self {
+            Self::Register(Register { bot_user, .. }) if !bot_user.is_empty() => audit::bot(bot_user),
+            Self::Register(_) => "invite".to_owned(),
+            Self::Login(Login { device, .. }) => match DeviceId::from_bytes(device) {
+                Ok(device) => format!("device {device}"),
+                Err(_) => "device".to_owned(),
+            },
+        }
+    }
+}
+
 /// The one log-in or registration of a connection.
 pub(crate) async fn try_once(
     shared: &Arc<Shared>,
@@ -83,6 +99,7 @@ pub(crate) async fn try_once(
         ));
     }
     stranger.tried = true;
+    let account = request.account();
     let tried = match request {
         Try::Register(request) => {
             register(shared, stranger, request).await.map(|(answer, device)| (Answer::Registered(answer), device))
@@ -92,6 +109,7 @@ pub(crate) async fn try_once(
     if let Err(refusal) = &tried {
         tracing::debug!(refusal = %refusal.message, "a log-in was refused");
         shared.refusals.count(&FAILED_LOGINS);
+        shared.audit.note(stranger.from, account, Moment::now(), &shared.refusals);
     }
     tried
 }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::agreed;
 use super::change::{Change, Outcome};
+use super::claim;
 use super::clock::Moment;
 use super::connection::answer;
 use super::delivery::blobs::{self, BlobId, BlobRow};
@@ -70,7 +71,7 @@ impl Session {
     pub(crate) async fn handle(&mut self, frame: ClientFrame, held: Held, tasks: &mut JoinSet<()>) {
         let id = frame.id;
         let refusals = Arc::clone(&self.shared.refusals);
-        let reply = Answering { outbound: self.outbound.clone(), id, held, refusals };
+        let mut reply = Answering { outbound: self.outbound.clone(), id, held, refusals };
         let refused = match frame.request {
             Some(Request::SendApplication(request)) => match parse(request.message, &request.blobs) {
                 Ok((message, blobs)) => {
@@ -95,13 +96,12 @@ impl Session {
                 Ok(change) => return self.submit(change, reply).await,
                 Err(refusal) => refusal,
             },
-            Some(Request::ClaimKeyPackages(request)) => match u16::try_from(request.cipher_suite) {
-                Ok(suite) => {
-                    let change = Change::ClaimKeyPackages { device: self.device.clone(), users: request.users, suite };
-                    return self.submit(change, reply).await;
+            Some(Request::ClaimKeyPackages(request)) => {
+                match claim::charged(&self.shared, &self.device, request, &mut reply.held.charge).await {
+                    Ok(change) => return self.submit(change, reply).await,
+                    Err(refusal) => refusal,
                 }
-                Err(_) => Refusal::invalid("`cipher_suite` is not a cipher suite"),
-            },
+            }
             Some(Request::Report(request)) => match self.report(request) {
                 Ok(change) => return self.submit(change, reply).await,
                 Err(refusal) => refusal,

@@ -1,5 +1,5 @@
-//! Listening, and the four tasks beside the connections: watching the directory, bringing bots into conversations,
-//! deleting what everybody has, summing up what was refused. One that ends early ends the network: nothing dies unnoticed.
+//! Listening, and the five tasks beside the connections: watching the directory, bringing bots into conversations,
+//! deleting what everybody has, summing up what was refused, writing the audit. One that ends early ends the network: nothing dies unnoticed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -46,6 +46,7 @@ pub(crate) async fn serve(
     start_beside(&mut beside, "retention", retain(Arc::clone(&shared), shutdown.clone()));
     start_beside(&mut beside, "purge", purge(Arc::clone(&shared), shutdown.clone()));
     start_beside(&mut beside, "summary", sum_up(Arc::clone(&shared), shutdown.clone()));
+    start_beside(&mut beside, "audit", audit(Arc::clone(&shared), shutdown.clone()));
     let mut tasks = JoinSet::new();
     let ended = loop {
         tokio::select! {
@@ -66,6 +67,7 @@ pub(crate) async fn serve(
     if drained.is_err() {
         tracing::warn!(connections = tasks.len(), "connections were cut off: they did not end in time");
     }
+    write_audit(&shared).await;
     match ended {
         Some(name) => Err(NetworkError::Ended(name)),
         None => Ok(()),
@@ -117,6 +119,25 @@ async fn sum_up(shared: Arc<Shared>, shutdown: CancellationToken) {
         if !limits.is_empty() {
             tracing::warn!(%limits, "requests or connections were refused: each limit and how often, see docs/limits.md");
         }
+    }
+}
+
+async fn audit(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut ticks = interval(shared.limits.summary);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => write_audit(&shared).await,
+        }
+    }
+}
+
+/// Writes the failed log-ins since the last time. What could not be written is tried again.
+async fn write_audit(shared: &Shared) {
+    let rows = shared.audit.take();
+    if !rows.is_empty() && shared.writer().change(Change::NoteFailedLogIns { rows: rows.clone() }).await.is_err() {
+        shared.audit.put_back(rows);
     }
 }
 

@@ -38,6 +38,7 @@ impl Report {
         let origin =
             Arc::new(Origin::new(config.account.bot.as_str(), settings.image.clone(), settings.product.as_str()));
         let now = || SystemClock.now_micros();
+        let refusals = Arc::clone(&counters.refusals);
         let (events, sending) = match (aws, &settings.topic) {
             (Some(aws), Some(topic)) => {
                 let (events, sender) = Events::new(origin.clone(), now);
@@ -56,7 +57,7 @@ impl Report {
             UpdatesFrom::On => Updates::of(&settings.image),
             UpdatesFrom::Off | UpdatesFrom::NoImage => None,
         };
-        let asking = updates.map(|updates| updates.start(events.clone()));
+        let asking = updates.map(|updates| updates.start(events.clone(), refusals));
         Self { events, sending, asking, measuring }
     }
 

@@ -181,7 +181,7 @@ impl Opened {
                 age_max: config.files.rotate_after,
                 first_number: bot::first_segment().map_err(|error| failure(error.into()))?,
             },
-            source: Box::new(Mls::new(endpoint(embedded.as_ref(), &config)?, workers())),
+            source: Box::new(Mls::new(endpoint(embedded.as_ref(), &config)?, workers()).noting(&config.state)),
             shipping: Shipping {
                 grace,
                 stalls_after: config.process.ship_stalls_after,

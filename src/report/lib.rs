@@ -19,4 +19,4 @@ pub mod outlets;
 pub mod status;
 pub mod updates;
 
-pub use self::limits::LIMITS;
+pub use self::limits::{HEALTH_ANSWER_SECONDS, LIMITS};

@@ -18,6 +18,7 @@ mod registry;
 mod tests;
 mod version;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -27,13 +28,15 @@ pub use self::registry::{RegistryError, TAGS_BODY_BYTES_MAX};
 pub use self::version::Version;
 
 use super::events::{Event, Events};
+use super::limits::{REGISTRY_CHECK_SECONDS, REGISTRY_REQUEST_SECONDS};
 use super::origin::Image;
+use retaind_core::limit::Refusals;
 use retaind_task as task;
 
 /// Between two questions.
 pub const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest time for one question with all its pages, redirects and tokens.
-pub(crate) const CHECK_TIME: Duration = Duration::from_secs(120);
+pub(crate) const CHECK_TIME: Duration = Duration::from_secs(REGISTRY_CHECK_SECONDS.value);
 /// Versions in an event; the newest. Who is further behind needs no longer list.
 pub(crate) const VERSIONS_MAX: usize = 20;
 
@@ -61,10 +64,10 @@ impl Updates {
     }
 
     /// Asks now and every [`PERIOD`], and raises what there is. Must be called in a runtime.
-    pub fn start(self, events: Events) -> Asking {
+    pub fn start(self, events: Events, refusals: Arc<Refusals>) -> Asking {
         Asking(task::spawn("updates", async move {
             loop {
-                match self.check().await {
+                match self.check_counting(&refusals).await {
                     Ok(versions) if versions.is_empty() => tracing::debug!("no newer version of the image"),
                     Ok(versions) => events.raise(Event::UpdatesAvailable { versions }),
                     Err(error) => tracing::info!(
@@ -78,8 +81,22 @@ impl Updates {
 
     /// Asks once: the newer versions, the newest first, at most [`VERSIONS_MAX`].
     pub async fn check(&self) -> Result<Vec<String>, RegistryError> {
+        self.check_counting(&Refusals::default()).await
+    }
+
+    async fn check_counting(&self, refusals: &Refusals) -> Result<Vec<String>, RegistryError> {
         let tags = tokio::time::timeout(CHECK_TIME, registry::tags(&self.repository));
-        let tags = tags.await.map_err(|_| RegistryError::Slow { host: self.repository.host().to_owned() })??;
+        let tags = match tags.await {
+            Ok(tags) => tags.inspect_err(|error| {
+                if let RegistryError::Slow { .. } = error {
+                    refusals.count(&REGISTRY_REQUEST_SECONDS);
+                }
+            })?,
+            Err(_) => {
+                refusals.count(&REGISTRY_CHECK_SECONDS);
+                return Err(RegistryError::Slow { host: self.repository.host().to_owned() });
+            }
+        };
         Ok(self.newer(&tags))
     }
 

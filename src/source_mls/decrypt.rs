@@ -11,12 +11,13 @@
 //! when it is there on a new connection as well: one that lost or swapped deliveries must not make a hole of a message that
 //! the network has.
 //!
-//! A crash loses everything here; it is made again from what the network still holds.
+//! A crash loses everything here; it is made again from what the network still holds. What a worker has in hand is noted in
+//! [`crate::hand`]: a delivery that ends the process must not end the archive.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
@@ -26,24 +27,29 @@ use tokio::sync::mpsc;
 use retaind_archive::record::{RecordBody, RecordError};
 use retaind_bot::files::{FilesError, Names};
 use retaind_bot::watchdog::Pulse;
-use retaind_device::mls::{Engine, EngineError, Session};
+use retaind_device::mls::{Engine, EngineError};
 use retaind_device::store::{Store, StoreError};
-use retaind_protocol::ids::{ConversationId, UserName};
+use retaind_protocol::ids::ConversationId;
 use retaind_report::counters::Counters;
 use retaind_report::events::Events;
 
+mod alone;
+mod entry;
 mod lost;
 mod read;
 mod session;
 mod turn;
 
-use self::lost::Lost;
+use self::entry::{Entry, Gap};
 use self::read::{Read, push};
-use self::session::{load, session_change};
+use self::session::session_change;
 pub use self::turn::worker_of;
 use self::turn::{Made, Run, gather, is_gap, next_run};
 use crate::change::{Decrypted, MlsChange, Owed, Progress, SessionChange};
 use crate::delivery::{Delivered, Recall, Strict};
+use crate::hand::Hand;
+use crate::kept::Kept;
+use crate::limits::KEPT_MESSAGES;
 use crate::wanted::{FileJob, Message, Refused, WantedFile};
 
 /// Most messages of one turn: enough to share one state over many, few enough to be committed within a second.
@@ -113,57 +119,6 @@ pub enum Output {
     File(FileJob),
 }
 
-struct Entry {
-    session: Option<Session>,
-    used: Instant,
-    /// Highest `seq` processed; 0: none yet.
-    cursor: u64,
-    turn: u64,
-    waiting: Option<VecDeque<Delivered>>,
-    others: Option<Vec<UserName>>,
-    gap: Gap,
-    /// It cannot be followed.
-    lost: Option<Lost>,
-    /// It cannot be followed from its next message on, for this reason.
-    broken: Option<String>,
-    /// Is every epoch reported? The network waits for that after it was lost.
-    reports: bool,
-}
-
-impl Entry {
-    /// One with this session, of which nothing else is known.
-    fn of(session: Session) -> Self {
-        Self {
-            session: Some(session),
-            used: Instant::now(),
-            cursor: 0,
-            turn: 0,
-            waiting: None,
-            others: None,
-            gap: Gap::None,
-            lost: None,
-            broken: None,
-            reports: false,
-        }
-    }
-
-    /// The place before this message.
-    fn before(&self, seq: u64) -> u64 {
-        seq.saturating_sub(1).min(self.cursor)
-    }
-}
-
-/// The assumption about messages that seem to be missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gap {
-    /// None are missing.
-    None,
-    /// The connection or the network has lost them: nothing more is taken before a new connection.
-    Doubted,
-    /// The network does not have them either, unless they come on this connection.
-    Believed,
-}
-
 /// What a worker needs from other stages.
 #[derive(Clone)]
 pub struct Neighbours {
@@ -195,6 +150,8 @@ pub struct Worker {
     events: Events,
     recall: Recall,
     strict: Strict,
+    hand: Hand,
+    kept: Kept,
 }
 
 impl Worker {
@@ -203,14 +160,52 @@ impl Worker {
         let network_id = engine.own().network_id.as_str().into();
         let entries = LruCache::unbounded();
         let Neighbours { owed, names, counters, events, recall, strict } = neighbours;
-        let progress = Progress::default();
-        Self { engine, store, entries, progress, owed, turn: 0, names, network_id, counters, events, recall, strict }
+        let (progress, hand, kept) = (Progress::default(), Hand::none(), Kept::of(KEPT_MESSAGES.value, 0));
+        let turn = 0;
+        Self {
+            engine,
+            store,
+            entries,
+            progress,
+            owed,
+            turn,
+            names,
+            network_id,
+            counters,
+            events,
+            recall,
+            strict,
+            hand,
+            kept,
+        }
+    }
+
+    /// Notes in `hand` what it is about to process, and keeps of lost conversations what `kept` has room for.
+    #[must_use]
+    pub fn noting(self, hand: Hand, kept: Kept) -> Self {
+        Self { hand, kept, ..self }
     }
 
     /// Works until `inputs` ends, or until the turn in hand is done once it is `stopping`. `outputs` blocks when the next
     /// stage is behind.
     pub fn run(
         mut self,
+        inputs: mpsc::Receiver<Input>,
+        outputs: &mpsc::Sender<Output>,
+        stopping: &AtomicBool,
+        pulse: &Pulse,
+    ) -> Result<(), DecryptError> {
+        let ended = self.work(inputs, outputs, stopping, pulse);
+        match &ended {
+            // the delivery is to blame: the next start counts it
+            Err(DecryptError::Panicked { .. }) => {}
+            Ok(()) | Err(_) => self.hand.rest(),
+        }
+        ended
+    }
+
+    fn work(
+        &mut self,
         mut inputs: mpsc::Receiver<Input>,
         outputs: &mpsc::Sender<Output>,
         stopping: &AtomicBool,
@@ -287,34 +282,16 @@ impl Worker {
             }
         }
         self.turn = self.turn.saturating_add(1);
-        self.open(&order)?;
+        self.open(&order, &ready)?;
         for conversation in order {
             let Some(queue) = ready.remove(&conversation) else { continue };
-            if let Some(output) = self.process(conversation, queue)?
-                && !hand_on(output)
-            {
+            if !self.handle(conversation, queue, hand_on)? {
                 return Ok(false);
             }
         }
+        self.hand.rest();
         self.evict();
         Ok(true)
-    }
-
-    /// Opens the sessions that a turn needs and that are not open, on one snapshot of the state.
-    fn open(&mut self, conversations: &[ConversationId]) -> Result<(), DecryptError> {
-        let closed: Vec<ConversationId> =
-            conversations.iter().filter(|conversation| !self.entries.contains(conversation)).copied().collect();
-        if closed.is_empty() {
-            return Ok(());
-        }
-        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        store.snapshot(|store| {
-            for conversation in closed {
-                let entry = load(&self.engine, store, conversation)?;
-                self.entries.put(conversation, entry);
-            }
-            Ok(())
-        })
     }
 
     fn process(
@@ -337,6 +314,7 @@ impl Worker {
         }
         entry.turn = self.turn;
         let Made { first: records, wanted, files, deliveries, lost, reports, held, .. } = made;
+        let lost = self.kept.admit(lost, &self.counters.refusals);
         let deliveries = u64::try_from(deliveries).unwrap_or(u64::MAX);
         let (cursor, turn, progress, owed) = (entry.cursor, self.turn, self.progress.clone(), self.owed.clone());
         let change = MlsChange { conversation, cursor, lost, session, turn, progress, owed, reports, held };

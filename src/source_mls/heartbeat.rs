@@ -8,10 +8,12 @@ use std::time::Duration;
 use retaind_device::connection::{Connection, ConnectionError};
 use retaind_protocol::wire::{CountKeyPackages, Request};
 
+use crate::limits::SILENCE_SECONDS;
+
 /// How often the network is asked.
 const EVERY: Duration = Duration::from_secs(20);
 /// How long it may then be completely silent.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(SILENCE_SECONDS.value);
 
 /// When to ask, and how long to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,6 +39,7 @@ use crate::change::Owed;
 use crate::decrypt::{Input, worker_of};
 use crate::delivery::{Delivered, Held, Recall, Room, Strict};
 use crate::heartbeat::Heartbeat;
+use crate::limits::{SILENCE_SECONDS, count_time_out};
 
 /// Most messages in flight: received, not yet acknowledged.
 pub const WINDOW_MESSAGES: usize = 16_384;
@@ -142,6 +143,7 @@ impl Link {
                     Err(_) if stop.is_cancelled() => return Ok(()),
                     Err(error) => {
                         self.around.counters.login_failures.add(1);
+                        count_time_out(&error, &self.around.counters);
                         Err(error.into())
                     }
                 },
@@ -205,6 +207,7 @@ impl Link {
         let result = tokio::select! {
             result = self.session(account, stop, pause) => result,
             () = self.heartbeat.until_dead(&connection) => {
+                self.around.counters.refusals.count(&SILENCE_SECONDS);
                 Err(ConnectionError::Timeout { address: self.endpoint.address.clone() }.into())
             }
             () = self.asked_again(asked) => Err(ConnectionError::Closed.into()),

@@ -1,5 +1,6 @@
 //! The source as the bot sees it: checks the state, logs in, runs its stages.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,9 @@ use retaind_bot::source::{Bot, LogIn, Session, Source, Surroundings, Trouble, Wo
 use retaind_core::fault::{Faulty as _, chain};
 use retaind_core::pause::{Growth, Pause};
 use retaind_device::account::{self, AccountError, LoggedIn};
-use retaind_device::store::{DeviceState as _, STEPS};
+use retaind_device::connection::ConnectionError;
+use retaind_device::limits::NETWORK_ANSWER_SECONDS;
+use retaind_device::store::{DeviceState as _, LostState as _, STEPS};
 use retaind_protocol::credential::{Identity, Verifier};
 use retaind_protocol::endpoint::Endpoint;
 use retaind_report::events::{Event, Events};
@@ -27,8 +30,11 @@ use crate::decrypt::{Input, Neighbours, Worker};
 use crate::delivery::{Recall, Room, Strict};
 use crate::error::MlsError;
 use crate::fetch::{self, Fetcher};
+use crate::hand::Hands;
+use crate::hand::format::MARKS_MAX;
 use crate::heartbeat::Heartbeat;
-use crate::limits::{KEPT_CIPHERTEXT, LIMITS};
+use crate::kept::Kept;
+use crate::limits::{KEPT_CIPHERTEXT, KEPT_MESSAGES, LIMITS};
 use crate::provision;
 use crate::receive::{IN_HAND_BYTES, Link, WINDOW_MESSAGES};
 
@@ -47,12 +53,23 @@ pub struct Mls {
     pub heartbeat: Heartbeat,
     /// Notified once the bot can be added to conversations and receives.
     pub ready: Option<oneshot::Sender<Identity>>,
+    /// What the workers have in hand, for the next process.
+    pub hands: Arc<Hands>,
+    /// Most bytes of messages of lost conversations that the state keeps.
+    pub kept_bytes_max: u64,
 }
 
 impl Mls {
     /// With the default heartbeat.
     pub fn new(endpoint: Endpoint, workers: usize) -> Self {
-        Self { endpoint, workers, heartbeat: Heartbeat::default(), ready: None }
+        let (hands, kept_bytes_max) = (Hands::none(), KEPT_MESSAGES.value);
+        Self { endpoint, workers, heartbeat: Heartbeat::default(), ready: None, hands, kept_bytes_max }
+    }
+
+    /// Notes in this directory, which only this process uses, what is in hand, and continues what is noted there.
+    #[must_use]
+    pub fn noting(self, directory: &Path) -> Self {
+        Self { hands: Hands::open(directory), ..self }
     }
 
     async fn start(self, log_in: LogIn, stop: CancellationToken) -> Result<Option<LoggedInSource>, MlsError> {
@@ -99,9 +116,14 @@ impl Source for Mls {
     }
 
     fn log_in(self: Box<Self>, log_in: LogIn, stop: CancellationToken) -> Work<Option<Box<dyn Session>>> {
+        let hands = Arc::clone(&self.hands);
         async move {
-            let started = self.start(log_in, stop).await.map_err(boxed)?;
-            Ok(started.map(|session| -> Box<dyn Session> { Box::new(session) }))
+            let started = self.start(log_in, stop).await;
+            if !matches!(started, Ok(Some(_))) {
+                // a start that took nothing says nothing about what was in hand before
+                hands.end();
+            }
+            Ok(started.map_err(boxed)?.map(|session| -> Box<dyn Session> { Box::new(session) }))
         }
         .boxed()
     }
@@ -143,6 +165,9 @@ async fn log_in_again(
             Some(Ok(account)) => return Ok(Some(account)),
             Some(Err(AccountError::Connection(error))) if error.is_temporary() => {
                 surroundings.counters.login_failures.add(1);
+                if let ConnectionError::Timeout { .. } = error {
+                    surroundings.counters.refusals.count(&NETWORK_ANSWER_SECONDS);
+                }
                 let wait = pause.grow();
                 tracing::warn!(error = %chain(&error), pause = ?wait, "network is away, trying again");
                 wait
@@ -183,6 +208,7 @@ struct Stages {
     wake: Vec<mpsc::Sender<Input>>,
     tasks: JoinSet<Ended>,
     acknowledging: JoinSet<()>,
+    hands: Arc<Hands>,
 }
 
 impl Stages {
@@ -201,15 +227,21 @@ impl Stages {
             recall: recall.clone(),
             strict: strict.clone(),
         };
-        let working = mls.workers.max(1);
+        let working = mls.workers.clamp(1, MARKS_MAX);
+        let kept = {
+            let store = account.store.lock().unwrap_or_else(PoisonError::into_inner);
+            mls.hands.forget_passed(|conversation| store.cursor(conversation))?;
+            Kept::of(mls.kept_bytes_max, store.kept_bytes()?)
+        };
         let (tell, workers) = mpsc::channel(working);
         let mut wake = Vec::with_capacity(working);
-        for _ in 0..working {
+        for number in 0..working {
             let reader = {
                 let store = account.store.lock().unwrap_or_else(PoisonError::into_inner);
                 Arc::new(Mutex::new(store.again(Access::Read)?))
             };
             let worker = Worker::new(account.engine(reader.clone())?, reader, neighbours.clone());
+            let worker = worker.noting(mls.hands.hand(number), kept.clone());
             let (sender, receiver) = mpsc::channel(WINDOW_MESSAGES);
             let (outputs, stopping, tell) = (outputs.clone(), stopping.clone(), tell.clone());
             let pulse = around.pulses.add(DECRYPT);
@@ -224,6 +256,7 @@ impl Stages {
         }
         let (connection, connected) = watch::channel(None);
         around.counters.refusals.expect(LIMITS);
+        around.counters.refusals.expect(retaind_device::limits::LIMITS);
         let fetcher = Fetcher {
             names,
             connection: connected.clone(),
@@ -256,7 +289,8 @@ impl Stages {
         });
         let mut acknowledging = JoinSet::new();
         task::spawn_in(&mut acknowledging, "acknowledge", acknowledge(due, connected));
-        Ok(Self { stop, stopping, workers, working, wake, tasks, acknowledging })
+        let hands = mls.hands;
+        Ok(Self { stop, stopping, workers, working, wake, tasks, acknowledging, hands })
     }
 
     async fn wait(mut self) -> Result<(), MlsError> {
@@ -283,6 +317,7 @@ impl Stages {
             self.working = self.working.saturating_sub(1);
             failed = failed.or(ended.err());
         }
+        self.hands.end();
         while let Some(ended) = self.tasks.join_next().await {
             failed = failed.or(ended.unwrap_or(Err(MlsError::Stage(RECEIVE))).err());
         }

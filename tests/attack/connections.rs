@@ -4,10 +4,13 @@
 use std::time::Duration;
 
 use retaind::network::Limits;
-use retaind::protocol::limits::{BLOB_RANGE_BYTES_MAX, FRAME_BYTES_MAX};
-use retaind::protocol::wire::{Answer, BlobCreate, BlobCreated, BlobFinish, BlobPut, Request};
+use retaind::protocol::limits::{BLOB_RANGE_BYTES_MAX, DEVICES_OF_USER_MAX, FRAME_BYTES_MAX, LEAF_BYTES_MAX};
+use retaind::protocol::wire::{Answer, BlobCreate, BlobCreated, BlobFinish, BlobPut, PublishKeyPackages, Request};
 
-use crate::support::attack::connections::{ask_and_read_nothing, begin_frame, ended, logged_in, many_connections};
+use crate::support::attack::connections::{
+    ask_and_read_nothing, begin_frame, claim_and_read_nothing, ended, logged_in, many_connections,
+};
+use crate::support::attack::poison::heavy_key_package;
 use crate::support::raw::{PATIENCE, Raw, Served};
 
 const MIB: usize = 1024 * 1024;
@@ -135,6 +138,40 @@ async fn connections_that_read_nothing_hold_a_share_and_are_ended() {
     };
     tokio::time::timeout(PATIENCE * 2, ended_by_the_network).await.unwrap();
     all_is_given_back(&served).await;
+    drop(open);
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_claims_are_held_before_they_are_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { user_bytes: 2 * MIB, process_bytes: 3 * MIB, write_stall: STALL, ..Limits::default() };
+    let served = served(folder.path(), limits).await;
+    for _ in 0..DEVICES_OF_USER_MAX {
+        let raw = served.device("bob").await;
+        let last_resort = heavy_key_package(&raw, LEAF_BYTES_MAX / 2);
+        let publish = PublishKeyPackages { one_time: Vec::new(), last_resort };
+        raw.connection.call_done(Request::PublishKeyPackages(publish)).await.unwrap();
+    }
+    let alice = served.device("alice").await;
+    // one answer is 160 KiB, and a batch makes many of them
+    let mut open = many_connections(&served.endpoint, &alice, 7).await;
+    for stream in &mut open {
+        claim_and_read_nothing(stream, "bob", 200).await;
+    }
+    let mut most = 0;
+    let ended_by_the_network = async {
+        while served.refusal("write_stall_seconds") < 7 {
+            most = most.max(served.network.bytes_held());
+            assert!(most <= limits.process_bytes, "{most}");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE * 2, ended_by_the_network).await.unwrap();
+    assert!(most > MIB, "{most}: nothing was held");
+    all_is_given_back(&served).await;
+    // who reads gets all of it
+    assert_eq!(alice.claim(&["bob"]).await.unwrap().len(), DEVICES_OF_USER_MAX);
     drop(open);
     served.stop().await;
 }

@@ -3,12 +3,14 @@
 use std::process::Command;
 
 use retaind::protocol::ids::ConversationId;
+use retaind::source_mls::limits::KEPT_MESSAGES;
 use serde_json::Value;
 
+use crate::support::archive::{acknowledged, places};
 use crate::support::attack::poison::{commit_with_a_wrong_tag, say};
 use crate::support::program::retaind;
 use crate::support::raw::Raw;
-use crate::support::{BOT, Harness};
+use crate::support::{BOT, Bot, Harness};
 
 fn lost(harness: &Harness, arguments: &[&str]) -> Command {
     let mut command = retaind(&[&["lost"], arguments].concat());
@@ -64,6 +66,18 @@ async fn what_a_lost_conversation_held_is_listed_read_and_forgotten_and_the_arch
     // as it is, it still cannot be read, and that is no success
     assert_eq!(output(&harness, &["read", id.as_str()]), (Some(75), Vec::new()));
     fix(&harness, &id);
+    let state = rusqlite::Connection::open(harness.path().join("bot.db")).unwrap();
+    let all = "CREATE TEMP TABLE kept AS SELECT * FROM lost_delivery";
+    let gap = format!("{all}; DELETE FROM lost_delivery WHERE seq = {}", forged + 1);
+    state.execute_batch(&gap).unwrap();
+    let (code, lines) = output(&harness, &["read", id.as_str()]);
+    assert_eq!(
+        (code, lines.len()),
+        (Some(75), 1),
+        "what follows a message that was not kept is not read as if it were whole"
+    );
+    state.execute_batch("INSERT OR REPLACE INTO lost_delivery SELECT * FROM kept").unwrap();
+    drop(state);
     let (_, lines) = output(&harness, &["read", id.as_str()]);
     let read: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let texts: Vec<&str> = read.iter().filter_map(|record| record["message"].as_str()).collect();
@@ -78,5 +92,53 @@ async fn what_a_lost_conversation_held_is_listed_read_and_forgotten_and_the_arch
     let nothing = "S".to_owned() + &"0".repeat(63);
     assert_eq!(output(&harness, &["read", &nothing]).0, Some(78));
     assert_eq!(harness.records(), archived);
+    harness.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lost_conversations_keep_is_bounded_and_beyond_it_the_archive_has_the_ciphertexts() {
+    const KEPT_MAX: u64 = 8 * 1024;
+    let harness = Harness::start();
+    let mut options = harness.options();
+    options.kept_bytes_max = KEPT_MAX;
+    let bot = Bot::start(options).await;
+    let mallory = Raw::on(&harness, "mallory").await;
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(mallory.create(&[BOT]).await);
+    }
+    bot.saved(3).await;
+    bot.stop().await.unwrap();
+    let mut last = Vec::new();
+    for session in &mut sessions {
+        commit_with_a_wrong_tag(&mallory, session).await.unwrap();
+        say(&mallory, session, &"a".repeat(3000)).await.unwrap();
+        last.push((*session.conversation(), say(&mallory, session, "b").await.unwrap()));
+    }
+    let mut options = harness.options();
+    options.kept_bytes_max = KEPT_MAX;
+    let bot = Bot::start(options).await;
+    let refusals = bot.counters.refusals.clone();
+    acknowledged(&harness).await;
+    bot.stop().await.unwrap();
+
+    let state = rusqlite::Connection::open(harness.path().join("bot.db")).unwrap();
+    let sql = "SELECT count(*), coalesce(sum(length(payload) + 256), 0) FROM lost_delivery";
+    let (messages, bytes): (u64, u64) = state.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert!(bytes <= KEPT_MAX && messages > 0, "{messages} messages, {bytes} bytes");
+    // three each, and what the network proposes
+    let left_out = refusals.of(&KEPT_MESSAGES);
+    assert!(left_out > 0 && left_out + messages >= 9, "{left_out} left out, {messages} kept");
+    // nothing is lost: each has its record, and its ciphertext beside it
+    let records = harness.records();
+    for (id, seq) in &last {
+        let found = places(&records, id);
+        for seq in seq - 2..=*seq {
+            let ciphertext = &found[&seq]["ciphertext"];
+            let file = harness.files().join(ciphertext["file"].as_str().unwrap());
+            assert_eq!(std::fs::metadata(file).unwrap().len(), ciphertext["size"].as_u64().unwrap());
+        }
+    }
+    assert_eq!(output(&harness, &["list"]).1.len(), 3);
     harness.stop().await;
 }

@@ -111,6 +111,7 @@ pub const DECODERS: &[Decoder] = &[
     decoder("stored_rows", device::stored_rows, 4 * KIB, 20_000),
     decoder("state_file", device::state_file, 64 * KIB, 300),
     decoder("starts_file", device::starts_file, 8 * KIB, 5_000),
+    decoder("in_hand_file", device::in_hand_file, 40 * KIB, 5_000),
     decoder("segment_directory", files::segment_directory, 4 * KIB, 5_000),
     decoder("file_name", files::file_name, 8 * KIB, 20_000),
     decoder("conversation_file", files::conversation_file, 64 * KIB, 10_000).with_memory(64 * MIB),

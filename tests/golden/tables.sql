@@ -13,7 +13,7 @@ CREATE TABLE ship_upload (item INTEGER NOT NULL, upload TEXT NOT NULL, PRIMARY K
 CREATE TABLE sqlite_sequence(name,seq);
 CREATE TABLE tree (conversation TEXT PRIMARY KEY, tree BLOB NOT NULL) STRICT;
 CREATE TABLE unsettled_file ( name TEXT PRIMARY KEY, temporary TEXT NOT NULL, length INTEGER NOT NULL, sha256 BLOB NOT NULL) STRICT;
--- network.sqlite, version 4
+-- network.sqlite, version 5
 CREATE TABLE blob_names( message INTEGER NOT NULL, blob BLOB NOT NULL, PRIMARY KEY(message, blob) ) WITHOUT ROWID;
 CREATE INDEX blob_names_blob ON blob_names(blob);
 CREATE TABLE blob_use(device INTEGER PRIMARY KEY, blobs INTEGER NOT NULL, bytes INTEGER NOT NULL);
@@ -23,6 +23,7 @@ CREATE INDEX blobs_unfinished ON blobs(device) WHERE finished = 0;
 CREATE TABLE conversations( id INTEGER PRIMARY KEY, conversation TEXT NOT NULL UNIQUE, suite INTEGER NOT NULL, epoch INTEGER NOT NULL, head_seq INTEGER NOT NULL, purged_seq INTEGER NOT NULL , reported INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE devices( id INTEGER PRIMARY KEY, device BLOB NOT NULL UNIQUE, user TEXT NOT NULL, suite INTEGER NOT NULL, signature_key BLOB NOT NULL UNIQUE, credential BLOB NOT NULL, suspended INTEGER NOT NULL DEFAULT 0, registered_at_micros INTEGER NOT NULL );
 CREATE INDEX devices_user ON devices(user);
+CREATE TABLE failed_log_ins( period INTEGER NOT NULL, address TEXT NOT NULL, account TEXT NOT NULL, count INTEGER NOT NULL, first_at_micros INTEGER NOT NULL, last_at_micros INTEGER NOT NULL, PRIMARY KEY(period, address, account) ) WITHOUT ROWID;
 CREATE TABLE invites( code_hash BLOB PRIMARY KEY, user TEXT NOT NULL, expires_at_micros INTEGER, device INTEGER ) WITHOUT ROWID;
 CREATE TABLE key_packages( id INTEGER PRIMARY KEY, device INTEGER NOT NULL, last_resort INTEGER NOT NULL, expires_at_secs INTEGER NOT NULL, package BLOB NOT NULL );
 CREATE INDEX key_packages_device ON key_packages(device, last_resort, id);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use retaind::config::env::VARIABLES;
 use retaind::core::limit::Limit;
-use retaind::{network, report, source_mls};
+use retaind::{device, network, report, source_mls};
 
 use super::page;
 use super::tables::{Made, assert_made, grouped};
@@ -16,7 +16,8 @@ const TABLE: Made = Made {
 };
 
 /// The lists of all rooms: a room that declares limits is here, with what is in its way.
-const ROOMS: [(&str, &[Limit]); 4] = [
+const ROOMS: [(&str, &[Limit]); 5] = [
+    ("src/device/limits.rs", device::limits::LIMITS),
     ("src/network/limits.rs", network::LIMITS),
     ("src/network/agreed.rs", network::AGREED),
     ("src/report/limits.rs", report::LIMITS),

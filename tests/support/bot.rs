@@ -1,7 +1,7 @@
 //! A bot on the MLS network, as tests start it.
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use retaind::bot::commit::Directories;
@@ -43,6 +43,7 @@ pub struct Options {
     pub endpoint: Endpoint,
     pub workers: usize,
     pub heartbeat: Heartbeat,
+    pub kept_bytes_max: u64,
     pub disk: Arc<dyn Disk>,
     pub shipping: Shipping,
     pub clock: Arc<dyn Clock>,
@@ -62,9 +63,10 @@ pub struct Controls {
 /// Runs the bot.
 pub async fn run(options: Options, controls: Controls) -> Result<Shipped, BotError> {
     let Options { user, passwords, state, directories, policy, disk, shipping, clock, counters, .. } = options;
-    let Options { endpoint, workers, heartbeat, events, watchdog, .. } = options;
+    let Options { endpoint, workers, heartbeat, kept_bytes_max, events, watchdog, .. } = options;
     let Controls { stop, rotate, ready } = controls;
-    let source = Box::new(Mls { endpoint, workers, heartbeat, ready });
+    let home = state.parent().map(Path::to_owned).unwrap_or_default();
+    let source = Box::new(Mls { heartbeat, ready, kept_bytes_max, ..Mls::new(endpoint, workers).noting(&home) });
     let options = bot::Options {
         user,
         passwords,

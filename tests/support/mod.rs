@@ -51,6 +51,7 @@ use retaind::protocol::ids::{MessageId, UserName};
 use retaind::report::counters::Counters;
 use retaind::report::events::Events;
 use retaind::source_mls::Heartbeat;
+use retaind::source_mls::limits::KEPT_MESSAGES;
 use retaind::state::vault::Vault;
 use retaind::state::{Committed, StoreError};
 use rusqlite::{Connection, OpenFlags};
@@ -178,6 +179,7 @@ impl Harness {
             endpoint: self.endpoint.clone(),
             workers: 2,
             heartbeat: Heartbeat::default(),
+            kept_bytes_max: KEPT_MESSAGES.value,
             disk: Arc::new(RealDisk),
             // a machine that is busy with other tests may be slow to drain
             shipping: Shipping { grace: Grace::new(PATIENCE), ..Shipping::local(Arc::new(RealDisk)) },
@@ -188,7 +190,6 @@ impl Harness {
         }
     }
 
-    /// A bot that has logged in.
     pub async fn bot(&self) -> Bot {
         Bot::start(self.options()).await
     }

@@ -22,6 +22,9 @@ pub(super) const LOST: &str = "
         payload BLOB NOT NULL, PRIMARY KEY (conversation, since, seq)) STRICT;
 ";
 
+/// What a message that is kept occupies beside its bytes.
+pub const KEPT_ROW_BYTES: u64 = 256;
+
 /// How long [`count_lost`] waits for a writer.
 const LOOK_TIME: Duration = Duration::from_secs(1);
 
@@ -92,6 +95,8 @@ pub trait LostState {
     fn all_lost(&self) -> Result<Vec<LostConversation>, StoreError>;
     /// The session of before, as it was stored: secrets and tree.
     fn lost_session(&self, conversation: &ConversationId, since: u64) -> Result<Option<(Secret, Secret)>, StoreError>;
+    /// Bytes of all messages that are kept, with [`KEPT_ROW_BYTES`] for each.
+    fn kept_bytes(&self) -> Result<u64, StoreError>;
     /// What was delivered since, in order.
     fn kept_deliveries(&self, conversation: &ConversationId, since: u64) -> Result<Vec<KeptDelivery>, StoreError>;
 }
@@ -126,6 +131,11 @@ impl LostState for Store {
             self.rows_of(sql, params![id, since], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let Some((secrets, tree)) = rows.into_iter().next() else { return Ok(None) };
         Ok(Some((self.unseal("session", id.as_bytes(), &secrets)?, self.unseal("tree", id.as_bytes(), &tree)?)))
+    }
+
+    fn kept_bytes(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT coalesce(sum(length(payload) + ?1), 0) FROM lost_delivery";
+        Ok(self.row(sql, KEPT_ROW_BYTES, |row| row.get(0))?.unwrap_or(0))
     }
 
     fn kept_deliveries(&self, conversation: &ConversationId, since: u64) -> Result<Vec<KeptDelivery>, StoreError> {

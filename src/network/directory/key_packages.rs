@@ -10,6 +10,7 @@ use mls_rs::MlsMessage;
 
 use super::{DeviceRow, RetentionPolicy};
 use crate::agreed;
+use crate::claim;
 use crate::clock::Moment;
 use crate::delivery::entry::Taken;
 use crate::error::{ChangeError, Refusal, refuse, refuse_over};
@@ -17,9 +18,12 @@ use crate::keys::Keys;
 use crate::ledger::{Batch, LedgerError};
 use crate::quotas::Quotas;
 use retaind_protocol::ids::UserName;
-use retaind_protocol::limits::{CLAIM_USERS_MAX, FRAME_BYTES_MAX, KEY_PACKAGE_BYTES_MAX, KEY_PACKAGES_MAX};
+use retaind_protocol::limits::{FRAME_BYTES_MAX, KEY_PACKAGE_BYTES_MAX, KEY_PACKAGES_MAX};
 use retaind_protocol::shape;
 use retaind_protocol::wire::{ClaimedKeyPackage, RefusalCode};
+
+/// What a package of an answer has beside it: user, device, lengths.
+pub(crate) const CLAIMED_BYTES: usize = 512;
 
 /// Which of the two kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,14 +101,11 @@ pub(crate) fn claim(
     taken: &mut Vec<Taken>,
 ) -> Result<Vec<ClaimedKeyPackage>, ChangeError> {
     let Asking { device: asking, suite, now } = asking;
-    if users.len() > CLAIM_USERS_MAX {
-        let message = format!("{} users in one request, at most {CLAIM_USERS_MAX} are allowed", users.len());
-        return refuse_over(&agreed::CLAIM_USERS, message);
-    }
+    claim::check_number(users.len())?;
     let mut names = HashSet::with_capacity(users.len());
     let users: Vec<&String> = users.iter().filter(|user| names.insert(user.as_str())).collect();
     quotas.claim(asking, users.len(), now)?;
-    let mut claimed = Vec::with_capacity(users.len());
+    let (mut claimed, mut bytes) = (Vec::with_capacity(users.len()), 0usize);
     for user in users {
         let Ok(name) = UserName::new(user.as_str()) else {
             return refuse(RefusalCode::NotFound, "a name in the request is not a user name");
@@ -123,6 +124,11 @@ pub(crate) fn claim(
                 batch.last_resort_key_package(device.row, now)?.map(|package| (package, Use::LastResort))
             };
             if let Some((key_package, used)) = found {
+                bytes = bytes.saturating_add(key_package.len().saturating_add(CLAIMED_BYTES));
+                if bytes > FRAME_BYTES_MAX {
+                    let message = "these users have too many devices for one answer: claim for fewer at once";
+                    return refuse_over(&agreed::FRAME, message);
+                }
                 claimed.push(ClaimedKeyPackage {
                     user: device.user,
                     device: device.device.as_bytes().to_vec(),
@@ -136,13 +142,6 @@ pub(crate) fn claim(
                 format!("user `{name}` has no device that could be added: unknown, suspended, or never online");
             return refuse(RefusalCode::NotFound, message);
         }
-    }
-    let bytes: usize = claimed.iter().map(|package| package.key_package.len().saturating_add(512)).sum();
-    if bytes > FRAME_BYTES_MAX {
-        return refuse_over(
-            &agreed::FRAME,
-            "these users have too many devices for one answer: claim for fewer at once",
-        );
     }
     Ok(claimed)
 }

@@ -4,6 +4,7 @@
 //! Each promise gets an empty ledger and may open it as often as it needs, also again after everything was closed, as a
 //! restart does.
 
+mod audit;
 mod batches;
 mod blobs;
 mod changes;
@@ -61,6 +62,7 @@ pub(crate) const CONTRACT: &[Promise] = promises! {
         conversations_have_a_rate;
     groups: a_group_goes_on_after_a_restart, a_refused_commit_leaves_the_group_as_it_was, a_bot_is_proposed_once,
         writers_that_share_a_ledger_share_its_groups;
+    audit: failed_log_ins_are_summed_and_the_oldest_go;
     reports: standings_are_kept_and_found, where_a_bot_cannot_follow_nobody_speaks,
         a_device_that_is_not_read_commits_before_it_speaks, strict_retention_waits_for_the_bot;
 };

@@ -4,6 +4,7 @@
 //! on a connection of its own, which WAL keeps apart from the one writer. Statements are prepared once a connection.
 //! This is the only room of the network that knows SQLite.
 
+mod audit;
 mod blobs;
 mod delivery;
 mod directory;

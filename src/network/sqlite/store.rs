@@ -22,6 +22,7 @@ const STEPS: &[Step] = &[
     |connection| connection.execute_batch(REPORTS),
     // which messages name a blob; of the blobs that there were nobody knows, and they go when they are old
     |connection| connection.execute_batch(BLOBS),
+    |connection| connection.execute_batch(FAILED_LOG_INS),
 ];
 /// How long another process (`retaind network invite`) may hold the write lock before we give up.
 const BUSY: Duration = Duration::from_secs(30);
@@ -86,6 +87,14 @@ CREATE TABLE standings(
 CREATE INDEX standings_lost ON standings(conversation) WHERE lost_since IS NOT NULL;
 CREATE TABLE unread(
     conversation INTEGER NOT NULL, device INTEGER NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(conversation, device)
+) WITHOUT ROWID;
+";
+
+/// Summed up by ten minutes. An empty address or account stands for all others.
+const FAILED_LOG_INS: &str = "
+CREATE TABLE failed_log_ins(
+    period INTEGER NOT NULL, address TEXT NOT NULL, account TEXT NOT NULL, count INTEGER NOT NULL,
+    first_at_micros INTEGER NOT NULL, last_at_micros INTEGER NOT NULL, PRIMARY KEY(period, address, account)
 ) WITHOUT ROWID;
 ";
 
@@ -185,6 +194,6 @@ mod tests {
         let path = folder.path().join("network.sqlite");
         open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
         let refused = open(&path).unwrap_err();
-        assert!(matches!(refused, NetworkError::Schema(schema::SchemaError::Newer { found: 99, known: 4, .. })));
+        assert!(matches!(refused, NetworkError::Schema(schema::SchemaError::Newer { found: 99, known: 5, .. })));
     }
 }

@@ -16,10 +16,11 @@ use thiserror::Error;
 
 use super::answer;
 use super::reference::{Repository, Scheme, is_loopback};
+use crate::limits::REGISTRY_REQUEST_SECONDS;
 use retaind_http::client::{Answer, Client, ClientError, Limits, Rules, resolve};
 
 /// One request, from the name's look-up to the last byte.
-const REQUEST_TIME: Duration = Duration::from_secs(20);
+const REQUEST_TIME: Duration = Duration::from_secs(REGISTRY_REQUEST_SECONDS.value);
 /// Head of an answer.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Headers of an answer.

@@ -17,18 +17,17 @@ use retaind_device::store::KeptDelivery;
 use retaind_protocol::wire::{Follows, Lost as ReportLost, Reported, Unread};
 use retaind_report::events::Event;
 
+use super::entry::Entry;
 use super::read::{Read, push};
 use super::session::stored;
 use super::turn::Made;
-use super::{DecryptError, Entry, Worker};
+use super::{DecryptError, Worker};
 use crate::change::LostStep;
 use crate::delivery::Delivered;
+use crate::limits::KEPT_OF_CONVERSATION;
 
 /// A member can cause it in each of its conversations.
 static ARCHIVED_AGAIN: Sparing = Sparing::new();
-
-/// Bytes of messages of one lost conversation that are kept to be tried again. The archive has those beyond it, too.
-const KEPT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A conversation that cannot be followed.
 #[derive(Debug, Clone)]
@@ -86,8 +85,10 @@ impl Worker {
         if let Some(lost) = &mut entry.lost {
             lost.kept_bytes =
                 lost.kept_bytes.saturating_add(u64::try_from(delivered.payload.len()).unwrap_or(u64::MAX));
-            if lost.kept_bytes <= KEPT_BYTES_MAX {
+            if lost.kept_bytes <= KEPT_OF_CONVERSATION.value {
                 made.lost.push(LostStep::Keep { since: lost.since, delivery: kept(delivered) });
+            } else {
+                self.counters.refusals.count(&KEPT_OF_CONVERSATION);
             }
         }
         let context: Context = self.context(delivered, delivered.seq);
@@ -100,9 +101,14 @@ impl Worker {
         session: Session,
         kept: Vec<Delivered>,
     ) -> Result<(RecordBuffer, Option<(u64, String)>), DecryptError> {
-        let mut entry = Entry::of(session);
+        let mut entry = Entry { session: Some(session), ..Entry::default() };
         let mut records = RecordBuffer::default();
+        let mut expected = None;
         for delivered in kept {
+            if let Some(seq) = expected.replace(delivered.seq.saturating_add(1)).filter(|seq| *seq != delivered.seq) {
+                let reason = "it never came, or there was no room to keep it here as well".to_owned();
+                return Ok((records, Some((seq, reason))));
+            }
             let mut made = Made::default();
             match self.record(&mut entry, &delivered, &mut made)? {
                 Read::OwnedBody(context, line) => push(&mut records, &context, line.as_body())?,

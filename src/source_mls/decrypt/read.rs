@@ -12,9 +12,10 @@ use retaind_protocol::ids::{ConversationKind, UserName};
 use retaind_protocol::wire::DeliveryKind;
 use retaind_report::events::Event;
 
+use super::entry::Entry;
 use super::lost::{follows, report_unread};
 use super::turn::Made;
-use super::{DecryptError, Entry, Worker};
+use super::{DecryptError, Worker};
 use crate::delivery::Delivered;
 use crate::limits::CONTENT;
 use crate::wanted::announces_file;

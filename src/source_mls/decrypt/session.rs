@@ -1,14 +1,13 @@
 //! Sessions from the state and to it.
 
-use std::time::Instant;
-
 use retaind_device::mls::{Engine, Session, StoredSession};
 use retaind_device::store::{DeviceState as _, LostStanding, LostState as _, Store};
 use retaind_protocol::ids::ConversationId;
 use retaind_protocol::limits::SESSION_BYTES_MAX;
 
+use super::DecryptError;
+use super::entry::Entry;
 use super::lost::Lost;
-use super::{DecryptError, Entry, Gap};
 use crate::change::SessionChange;
 
 /// What is stored of a conversation's session; why it cannot be, if that is so.
@@ -43,6 +42,16 @@ pub(super) fn load(engine: &Engine, store: &Store, conversation: ConversationId)
         }
         None => store.cursor(&conversation)?.unwrap_or(0),
     };
+    Ok(Entry { session, cursor, broken, ..without_keys(store, conversation)? })
+}
+
+/// A conversation whose keys are not touched, for this reason: its next message loses it.
+pub(super) fn closed(store: &Store, conversation: ConversationId, why: String) -> Result<Entry, DecryptError> {
+    let cursor = store.cursor(&conversation)?.unwrap_or(0);
+    Ok(Entry { cursor, broken: Some(why), ..without_keys(store, conversation)? })
+}
+
+fn without_keys(store: &Store, conversation: ConversationId) -> Result<Entry, DecryptError> {
     let (lost, reports) = match store.lost(&conversation)? {
         Some(LostStanding { since, reason, kept_bytes, ended: false }) => {
             (Some(Lost::new(since, reason, kept_bytes)), true)
@@ -50,6 +59,5 @@ pub(super) fn load(engine: &Engine, store: &Store, conversation: ConversationId)
         Some(LostStanding { ended: true, .. }) => (None, true),
         None => (None, false),
     };
-    let (used, gap) = (Instant::now(), Gap::None);
-    Ok(Entry { session, used, cursor, turn: 0, waiting: None, others: None, gap, lost, broken, reports })
+    Ok(Entry { lost, reports, ..Entry::default() })
 }

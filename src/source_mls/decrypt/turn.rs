@@ -7,7 +7,8 @@ use retaind_bot::batch::{RecordBuffer, WrittenFile};
 use retaind_protocol::ids::ConversationId;
 use retaind_protocol::wire::{DeliveryKind, Reported};
 
-use super::{Entry, Input, TURN_BYTES_MAX, TURN_MESSAGES_MAX};
+use super::entry::Entry;
+use super::{Input, TURN_BYTES_MAX, TURN_MESSAGES_MAX};
 use crate::change::LostStep;
 use crate::delivery::{Delivered, Held};
 use crate::wanted::WantedFile;

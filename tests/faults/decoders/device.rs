@@ -1,5 +1,5 @@
-//! What lies on a device's disk: the vault's header and values, rows, the state file, the count of starts.
-#![allow(clippy::unwrap_used)]
+//! What lies on a device's disk: the vault's header and values, rows, the state file, the count of starts, what was in hand.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,6 +10,9 @@ use prost::Message;
 use retaind::bot::starts::Starts;
 use retaind::bot::state;
 use retaind::device::store::{STEPS, StoredBeginning, StoredIdentity};
+use retaind::protocol::ids::{ConversationId, ConversationKind};
+use retaind::source_mls::hand::format::{self, Deliveries, RECORD_BYTES, Suspect};
+use retaind::source_mls::hand::suspects::after_death;
 use retaind::state::schema;
 use retaind::state::vault::{Vault, VaultHeader};
 
@@ -87,4 +90,45 @@ pub fn starts_file(bytes: &[u8]) -> Fate {
         assert!(failed.pause(now) <= PAUSE_MAX && failed.failed_in_a_row >= history.failed_in_a_row);
     }
     if history.failed_in_a_row > 0 { Fate::Taken } else { Fate::Refused }
+}
+
+/// Where the records of an input stand in the file: the run, then marks and suspects in turn.
+fn place(record: usize) -> usize {
+    let place = if record.is_multiple_of(2) { format::MARKS_MAX + record / 2 } else { record.div_ceil(2) };
+    (if record == 0 { 0 } else { place }) * RECORD_BYTES
+}
+
+/// The file of marks. The input is a file, and records in an empty one: most of a file is empty.
+pub fn in_hand_file(bytes: &[u8]) -> Fate {
+    assert_eq!(format::decode(bytes).is_ok(), bytes.len() == format::FILE_BYTES);
+    let mut file = format::encode(&[]);
+    for (number, record) in bytes.as_chunks::<RECORD_BYTES>().0.iter().enumerate().take(2 * format::MARKS_MAX + 1) {
+        file[place(number)..][..RECORD_BYTES].copy_from_slice(record);
+    }
+    let found = format::decode(&file).unwrap();
+    let again = format::decode(&format::encode(&found.suspects)).unwrap();
+    assert_eq!((again.suspects, again.damaged), (found.suspects.clone(), 0));
+    let after = after_death(&found.suspects, &found.in_hand);
+    assert!(after.len() <= format::SUSPECTS_MAX);
+    for Suspect { deliveries, .. } in &after {
+        assert!((1..=deliveries.last).contains(&deliveries.first));
+    }
+    if found.damaged == 0 && !bytes.is_empty() { Fate::Taken } else { Fate::Refused }
+}
+
+/// Files for the corpus.
+#[cfg(test)]
+pub fn in_hand_files() -> [Vec<u8>; 2] {
+    let conversation = ConversationId::from_random(ConversationKind::Room, [7; 32]);
+    let deliveries = Deliveries { conversation, first: 5, last: 9 };
+    let other =
+        Deliveries { conversation: ConversationId::from_random(ConversationKind::Direct, [9; 32]), ..deliveries };
+    let suspect = |deliveries| {
+        let file = format::encode(&[Suspect { deliveries, deaths: 2 }]);
+        file[place(2)..][..RECORD_BYTES].to_vec()
+    };
+    [
+        [format::ended().to_vec(), format::nothing().to_vec(), suspect(deliveries)].concat(),
+        [format::encode(&[])[..RECORD_BYTES].to_vec(), format::mark(&other).to_vec(), suspect(deliveries)].concat(),
+    ]
 }

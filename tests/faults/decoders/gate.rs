@@ -140,7 +140,7 @@ macro_rules! gates {
 gates! {
     client_frame server_frame frame_codec content salvage attachment_blob attachment_script names invite
     mls_shape mls_message mls_batch mls_welcome mls_key_package mls_group_info credential
-    vault_header vault_value stored_rows state_file starts_file segment_directory file_name conversation_file
+    vault_header vault_value stored_rows state_file starts_file in_hand_file segment_directory file_name conversation_file
     environment secret_json certificate arguments
     s3_metadata s3_body aws_error registry_answer image health_request health_answer
 }

@@ -1,5 +1,4 @@
-//! What the corpora begin with: inputs made by the program's own encoders, hostile ones written by hand, and those that are too
-//! large to be kept.
+//! What the corpora begin with: inputs by the program's own encoders, hostile ones by hand, and those too large to be kept.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::HashMap;
@@ -464,6 +463,7 @@ fn disk(kept: &mut Kept) {
         "starts_file",
         [br#"{"failed_in_a_row":3,"last_failed_millis":1700000000000,"pause_millis":4000}"#.to_vec()],
     );
+    kept.valid("in_hand_file", super::device::in_hand_files());
     kept.hostile("starts_file", [
         br#"{"failed_in_a_row":4294967295,"last_failed_millis":9223372036854775807,"pause_millis":18446744073709551615}"#.to_vec(),
         br#"{"failed_in_a_row":1,"last_failed_millis":-9223372036854775808,"pause_millis":1}"#.to_vec(),

@@ -81,3 +81,14 @@ pub async fn ask_and_read_nothing(stream: &mut TlsStream<TcpStream>, blob: &[u8]
     }
     stream.flush().await.ok();
 }
+
+/// Claims key packages of a user, so often, and reads nothing.
+pub async fn claim_and_read_nothing(stream: &mut TlsStream<TcpStream>, user: &str, requests: u64) {
+    for id in 10..10 + requests {
+        let claim = ClaimKeyPackages { users: vec![user.to_owned()], cipher_suite: SUITE.into() };
+        let frame = ClientFrame { id, request: Some(Request::ClaimKeyPackages(claim)) }.encode_to_vec();
+        let head = u32::try_from(frame.len()).unwrap().to_be_bytes();
+        stream.write_all(&[&head[..], &frame].concat()).await.ok();
+    }
+    stream.flush().await.ok();
+}

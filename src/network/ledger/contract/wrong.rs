@@ -9,6 +9,7 @@ use self::defects::CAUGHT_BY;
 pub(super) use self::defects::Defect;
 use super::*;
 use crate::Standing;
+use crate::audit::FailedLogIns;
 use crate::change::Change;
 use crate::delivery::blobs::{BlobId, BlobRow, Named, OldBlob, Stored, Upload};
 use crate::delivery::entry::ConversationRow;
@@ -19,8 +20,8 @@ use crate::directory::key_packages::Use;
 use crate::directory::{DeviceRow, UserRow};
 use crate::error::NetworkError;
 use crate::ledger::{
-    DeliveryBatch, DeliveryView, DirectoryView, LedgerError, LedgerReader, Origin, Purged, ReportBatch, ReportView,
-    SenderRow, View, Work, Writers,
+    AuditBatch, AuditView, DeliveryBatch, DeliveryView, DirectoryView, LedgerError, LedgerReader, Origin, Purged,
+    ReportBatch, ReportView, SenderRow, View, Work, Writers,
 };
 use retaind_protocol::wire::{ConversationState, KeyPackageCount};
 
@@ -184,6 +185,19 @@ impl DeliveryView for Rows<'_> {
 
     fn unretained_since(&self) -> Result<Option<Moment>, LedgerError> {
         if self.has(Defect::ForgetsBots) { Ok(None) } else { self.batch.unretained_since() }
+    }
+}
+
+impl AuditView for Rows<'_> {
+    read! {
+        failed_log_ins() -> Vec<FailedLogIns>;
+    }
+}
+
+impl AuditBatch for Rows<'_> {
+    fn note_failed_log_ins(&mut self, rows: &[FailedLogIns], keep: usize) -> Result<(), LedgerError> {
+        let keep = if self.has(Defect::KeepsAudit) { usize::MAX >> 1 } else { keep };
+        self.batch.note_failed_log_ins(rows, keep)
     }
 }
 

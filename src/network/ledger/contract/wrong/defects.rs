@@ -39,6 +39,8 @@ pub(in crate::ledger::contract) enum Defect {
     ForgetsStanding,
     /// What a bot reports is answered and not written.
     ForgetsReports,
+    /// Failed log-ins are kept for ever.
+    KeepsAudit,
     /// No message names a blob.
     ForgetsNames,
     /// Whoever names a blob is taken for its device.
@@ -120,6 +122,7 @@ pub(super) const CAUGHT_BY: &[(Defect, &[&str])] = &[
     (Defect::CountsNoBlobs, &["what_a_device_has_in_store_is_counted", "uploads_have_quotas"]),
     (Defect::AgesBlobs, &["old_blobs_are_found_in_order", "a_blob_goes_when_everybody_has_it_or_when_it_is_old"]),
     (Defect::ForgetsBots, &["what_a_bot_has_still_to_read_is_told"]),
+    (Defect::KeepsAudit, &["failed_log_ins_are_summed_and_the_oldest_go"]),
     (Defect::ShredsNothing, &["secrets_are_replaced_for_good"]),
     (Defect::FailsToWrite(3), &["places_have_no_gaps"]),
 ];
