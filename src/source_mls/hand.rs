@@ -2,8 +2,8 @@
 //!
 //! A panic is caught where it happens. An abort, a stack that overflows and the kernel's OOM killer are not: the process is gone,
 //! the network delivers the same message to the next one, and so on for ever. So each worker says what it is about to process, in a
-//! small file ([`format`]) beside the state, and takes that back when it has nothing in hand. What stands there at the next start
-//! was in hand when the process died.
+//! small file ([`format`](mod@format)) beside the state, and takes that back when it has nothing in hand. What stands there at
+//! the next start was in hand when the process died.
 //!
 //! After the first death the deliveries that were in hand are *suspect*. Their conversations are handled one delivery at a time,
 //! while no other worker has any in hand, so that the next mark names one delivery and no innocent one. A suspect that is
