@@ -1,5 +1,6 @@
 //! Listening, and the five tasks beside the connections: watching the directory, bringing bots into conversations,
-//! deleting what everybody has, summing up what was refused, writing the audit. One that ends early ends the network: nothing dies unnoticed.
+//! deleting what everybody has, summing up what was refused, writing the audit. One that ends early ends the network:
+//! nothing dies unnoticed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
