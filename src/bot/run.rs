@@ -40,7 +40,7 @@ use crate::ship::watch::ShipWatch;
 use crate::ship::{self, Bell, Destination, LocalDestination, ShipError, Shipped};
 use crate::source::{Bot, LogIn, Phase, Pulses, Session, Source, Surroundings, Trouble};
 use crate::state::{self, Queue};
-use crate::watchdog::{self, Gone, Network, Stalled, Watchdog};
+use crate::watchdog::{self, Gone, Halt, Network, Stalled, Watchdog};
 use retaind_core::clock::Clock;
 use retaind_task as task;
 
@@ -269,7 +269,7 @@ pub fn first_segment() -> Result<u64, FilesError> {
 struct Watched {
     stop: CancellationToken,
     /// Aborted with its set when the bot does not get as far as its stages.
-    watching: JoinSet<Result<(), watchdog::Halt>>,
+    watching: JoinSet<Result<(), Halt>>,
 }
 
 impl Watched {
@@ -388,10 +388,7 @@ impl Stages {
             }
             ended = &mut self.source => {
                 sourced = true;
-                let error = of_source(ended).err();
-                // without one it has ended because nobody takes its chunks: the commit knows why
-                let error = if error.is_none() { self.commit_ended().await.err() } else { error };
-                failed = Some(error.unwrap_or(BotError::Stage(ENDED_EARLY)));
+                failed = Some(of_source(ended).err().unwrap_or(BotError::Stage(ENDED_EARLY)));
             }
             ended = &mut self.shipping => {
                 shipped = Some(Shipped::Partly);
@@ -467,23 +464,27 @@ impl Stages {
         failed.map_or(Ok(shipped), Err)
     }
 
-    async fn commit_ended(&mut self) -> Result<(), BotError> {
-        let ended = tokio::time::timeout_at(self.grace.until(Part::Work), self.ended.recv()).await;
-        let Ok(Some(ended)) = ended else { return Ok(()) };
-        self.running = self.running.saturating_sub(1);
-        ended
-    }
-
     /// Waits for commit and watchdog to end: the commit does when the source has dropped its end of the chunks.
     async fn drain(&mut self, failed: &mut Option<BotError>) {
         while self.running > 0 {
             let Some(ended) = self.ended.recv().await else { break };
             self.running = self.running.saturating_sub(1);
-            *failed = failed.take().or(ended.err());
+            if let Err(error) = ended {
+                failed.get_or_insert(error);
+            }
         }
     }
 }
 
 fn of_source(ended: Result<Result<(), Box<dyn Trouble>>, tokio::task::JoinError>) -> Result<(), BotError> {
     ended.map_or(Err(BotError::Stage("source")), |ended| Ok(ended?))
+}
+
+impl From<Halt> for BotError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Stalled(stalled) => stalled.into(),
+            Halt::Gone(gone) => gone.into(),
+        }
+    }
 }

@@ -59,7 +59,6 @@ pub use self::pulse::{Beat, Pulse};
 pub use self::space::Room;
 
 use super::disk::Disk;
-use super::run::BotError;
 use super::source::Pulses;
 use retaind_core::clock::{Clock, SystemClock};
 use retaind_report::counters::Counters;
@@ -311,13 +310,4 @@ fn fullest(disk: &dyn Disk, directories: &[PathBuf]) -> Result<Option<Room>, Gon
 /// The directory of a state file.
 pub(super) fn directory_of(file: &Path) -> PathBuf {
     file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
-}
-
-impl From<Halt> for BotError {
-    fn from(halt: Halt) -> Self {
-        match halt {
-            Halt::Stalled(stalled) => stalled.into(),
-            Halt::Gone(gone) => gone.into(),
-        }
-    }
 }
