@@ -91,7 +91,8 @@ pub trait Source: Send {
 /// A source that is logged in.
 pub trait Session: Send {
     /// Receives until `stop`, then finishes what is in hand, drops [`Bot::chunks`], and returns once what was committed is
-    /// acknowledged, or cannot be for now. The bot waits a few seconds for that. Returns early only with an error.
+    /// acknowledged, or cannot be for now. The bot waits a few seconds for that. Returns early with an error, or without one
+    /// if [`Bot::chunks`] is closed: then the commit has failed, and the bot reports why.
     fn run(self: Box<Self>, bot: Bot, stop: CancellationToken) -> Work<()>;
 }
 

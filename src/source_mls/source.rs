@@ -304,8 +304,8 @@ impl Stages {
             }
             Some(ended) = self.tasks.join_next() => Some(ended.unwrap_or(Err(MlsError::Stage(RECEIVE)))),
         };
-        // a task that ends before the stop has failed
-        let mut failed = early.map(|ended| ended.err().unwrap_or(MlsError::Stage(ENDED_EARLY)));
+        // a stage ends without an error before the stop only when its chunks are no longer taken: the bot knows why
+        let mut failed = early.and_then(Result::err);
         self.stopping.store(true, Ordering::Release);
         self.stop.cancel();
         for worker in self.wake.drain(..) {
@@ -331,10 +331,42 @@ impl Stages {
 const DECRYPT: &str = "decrypt";
 const FETCH: &str = "fetch";
 const RECEIVE: &str = "receive";
-/// Stands for the name of a stage in the error about one that ended unasked.
-const ENDED_EARLY: &str = "one that should have gone on";
 
 /// Names the stage of a task that panicked.
 fn named<E: Into<MlsError>>(stage: &'static str, ended: Result<Result<(), E>, JoinError>) -> Ended {
     ended.map_or(Err(MlsError::Stage(stage)), |ended| ended.map_err(Into::into))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What [`Stages`] is when these tasks are all that it has.
+    fn stages(ends: Vec<Ended>) -> Stages {
+        let mut tasks = JoinSet::new();
+        for end in ends {
+            task::spawn_in(&mut tasks, FETCH, std::future::ready(end));
+        }
+        Stages {
+            stop: CancellationToken::new(),
+            stopping: Arc::default(),
+            workers: mpsc::channel(1).1,
+            working: 0,
+            wake: Vec::new(),
+            tasks,
+            acknowledging: JoinSet::new(),
+            hands: Hands::none(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stage_whose_chunks_are_no_longer_taken_has_not_failed() {
+        assert!(stages(vec![Ok(())]).wait().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_stage_that_fails_is_named_whatever_the_others_say() {
+        let failed = stages(vec![Ok(()), Err(MlsError::Stage(RECEIVE)), Ok(())]).wait().await;
+        assert!(matches!(failed, Err(MlsError::Stage(RECEIVE))), "{failed:?}");
+    }
 }
