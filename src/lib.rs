@@ -35,6 +35,9 @@
 //! ever overwritten there, and the queue's ledger distinguishes a lost answer from a foreign object ([`bot::ship`]). While S3 or
 //! KMS is away the disk is the queue, and the bot continues to archive.
 //!
+//! That nothing is missing and nothing was changed is shown by a log of signed entries ([`bot::evidence`]): the entry of a sealed
+//! file is in the transaction that seals it, and says for each conversation which places the file has.
+//!
 //! Exactly once follows from three facts: the network gives each conversation gap-free places (`seq`) and keeps every
 //! message for a device until that device acknowledges it ([`protocol::wire`]); the cursor of a conversation is in the same
 //! transaction as the records up to it; a place at or below the cursor is skipped, a missing place is requested on
@@ -52,17 +55,21 @@
 //! | [`http`] | HTTP/1.1 with limits on both sides: server and client, which know nothing of what is asked | – |
 //! | [`protocol`] | what devices and network share: pure values | – |
 //! | [`archive`] | the archive's formats: records, names of attachments, the encryption envelope; pure | core, protocol |
+//! | [`evidence`] | what proves the archive: entries, tree, keys, checkpoints; pure | – |
+//! | [`verify`] | judges an archive by its evidence, and proves parts of it | evidence |
+//! | [`reader`] | reads an archive: `ls`, `cat`, `search`, `stats` | – |
+//! | [`export`] | an archive in the formats of review platforms | reader |
 //! | [`state`] | one sealed SQLite file: transactions, versions of its schema, vault | core, protocol |
 //! | [`aws`] | S3, KMS, Secrets Manager, SNS, CloudWatch: the only room that knows the SDK | archive |
 //! | [`report`] | counters, events to SNS, metrics, health, logs; never in the way of the data path | aws, http, protocol |
 //! | [`config`] | the table of variables; the only room that reads the environment | archive, aws, report |
 //! | [`device`] | an MLS device: account, connection, conversations; for the MLS source and `retaind client` | state, protocol |
 //! | [`network`] | directory of users and devices, delivery, blobs; sees no plaintext | state, protocol |
-//! | [`bot`] | the data path from the chunk to the destination, whatever the source | archive, state, aws, report |
+//! | [`bot`] | the data path from the chunk to the destination, whatever the source | archive, evidence, state, aws, report |
 //! | [`source_mls`] | the MLS source: receive, decrypt, fetch; over the wire, also if embedded | bot, device |
 //! | [`process`] | a bot's process: configuration → build → application → drain; signals, deadline of a stop | config, bot, source_mls, network |
 //! | [`tools`] | client, demo and replay: what a bot's image does not need (the feature `tools`) | process, device |
-//! | [`cli`] | one file a subcommand | process, tools |
+//! | [`cli`] | one file a subcommand | process, tools, reader, export, verify |
 //!
 //! A room knows only rooms above it; the last column leaves out what a room knows through another. `bot` knows
 //! neither `device` nor `network`: it archives a source and does not know which.
@@ -117,6 +124,10 @@
 //!   delete any, nor replace one where the bucket's policy denies that (`config/iam/bucket-policy.json`) or objects are locked.
 //!   What answers in AWS's place (a proxy, another store) can keep files from being stored, but not silently: a stall is an
 //!   event and a reason not to be ready, whatever the answer is.
+//! - **Whoever keeps the archive** can remove files, and with them their evidence. It cannot change a file, exchange two, or take
+//!   one out of the middle unnoticed by a verifier that has the public key from elsewhere. What it removes from the end shows
+//!   against a head that was kept elsewhere, and against nothing else. Whoever takes over the host can sign from then on, and
+//!   cannot change what such a head covers.
 //! - **A process of the host** can ask the health endpoint ([`report::health`]): it gets counts. Requests that it begins and
 //!   does not end keep no probe out; it cannot slow or stop the bot. A web page cannot ask through a browser: foreign names in
 //!   `Host` are refused.
@@ -133,13 +144,17 @@ pub use retaind_bot as bot;
 pub use retaind_config as config;
 pub use retaind_core as core;
 pub use retaind_device as device;
+pub use retaind_evidence as evidence;
+pub use retaind_export as export;
 pub use retaind_http as http;
 pub use retaind_network as network;
 pub use retaind_process as process;
 pub use retaind_protocol as protocol;
+pub use retaind_reader as reader;
 pub use retaind_report as report;
 pub use retaind_source_mls as source_mls;
 pub use retaind_state as state;
 pub use retaind_task as task;
 #[cfg(feature = "tools")]
 pub use retaind_tools::{self as tools, replay};
+pub use retaind_verify as verify;

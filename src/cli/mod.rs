@@ -4,6 +4,7 @@
 //! optional room `tools`. Each takes its own arguments, sets up what it needs and returns `Ok` or a [`Failure`], which says
 //! what the one who started it should do: put the configuration right, try again, or report a bug.
 
+pub mod archive;
 pub mod check;
 pub mod lost;
 pub mod network;
@@ -36,6 +37,8 @@ enum Command {
     Status,
     /// Conversations that the bot could not follow: list them, and read what can be read now
     Lost(lost::Arguments),
+    /// Read an archive: list, print, search and count what is in it, verify that it is complete and unchanged
+    Archive(archive::ArchiveArguments),
     /// Be a device: register, send, listen, replay
     #[cfg(feature = "tools")]
     Client(Box<retaind_tools::client::Arguments>),
@@ -67,7 +70,7 @@ pub fn main() -> ExitCode {
     // what was logged comes before what is said last
     logs::finish();
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
             last::say(format!("error: {failure}\n"));
             ExitCode::from(failure.code())
@@ -75,8 +78,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> Result<(), Failure> {
+/// The exit code of what went as it should.
+fn dispatch(command: Command) -> Result<u8, Failure> {
     match command {
+        Command::Archive(arguments) => return archive::run(arguments),
         Command::Run => retaind_process::run(),
         Command::Check(arguments) => check::run(&arguments),
         Command::Status => status::run(),
@@ -87,4 +92,5 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         #[cfg(feature = "tools")]
         Command::Demo(arguments) => retaind_tools::demo::run(&arguments),
     }
+    .map(|()| 0)
 }
