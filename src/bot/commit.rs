@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use retaind_archive::names::is_attachment;
+use retaind_evidence::entry::SealedBy;
 use retaind_report::counters::Counters;
 use retaind_state::{Committed, Store, StoreError};
 use thiserror::Error;
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::batch::WrittenFile;
 use crate::disk::{Disk, DiskError};
+use crate::evidence::{self, Attestor, Closing, Evidence, EvidenceError, Found, Moment};
 use crate::files::{FilesError, Names};
 use crate::segment::{Basename, Place, Recovery, RotationLimits, SegmentError, Segments};
 use crate::ship::Bell;
@@ -54,6 +56,9 @@ pub enum CommitError {
     /// Names of files beside the records.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// What proves the archive.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
 }
 
 /// Proof that a batch is on stable storage: its lines, its files, and the change of each of its chunks. Only the commit makes
@@ -91,6 +96,7 @@ pub struct Committer {
     clock: Arc<dyn Clock>,
     ship: Arc<Bell>,
     counters: Arc<Counters>,
+    evidence: Option<Evidence>,
 }
 
 /// What the committer needs from other stages.
@@ -141,7 +147,20 @@ impl Committer {
             );
         }
         let Neighbours { ship, counters } = neighbours;
-        Ok(Self { store, disk, segments, directories, names, clock, ship, counters })
+        Ok(Self { store, disk, segments, directories, names, clock, ship, counters, evidence: None })
+    }
+
+    /// From now on everything that is committed is attested; without `settings`, an earlier run's log ends. Called once it is
+    /// known who attests, before the first commit.
+    pub fn attest(&mut self, settings: Option<&evidence::Settings>, who: Attestor) -> Result<(), CommitError> {
+        let (disk, now) = (self.disk.clone(), self.clock.now_micros());
+        let Some(settings) = settings else { return Ok(evidence::end(&mut self.store, &*disk, now, who)?) };
+        let found = Found { place: self.segments.place(), open: self.segments.open_row(), now };
+        let (log, account) = evidence::start(&mut self.store, &*disk, &found, settings, who)?;
+        self.segments.attest(account);
+        self.evidence = Some(log);
+        self.ship.ring();
+        Ok(())
     }
 
     /// Commits chunks until there are no more, then seals the open segment. `rotate` requests a rotation now.
@@ -175,7 +194,7 @@ impl Committer {
                 }
                 Input::Tick => self.tick()?,
                 Input::Rotate => self.rotate()?,
-                Input::End => return self.rotate(),
+                Input::End => return self.finish(),
             }
             pulse.rests();
         }
@@ -183,24 +202,38 @@ impl Committer {
 
     /// Rotates when the open file is old enough, also when nothing arrives.
     pub fn tick(&mut self) -> Result<(), CommitError> {
-        if self.segments.due(self.clock.now_micros()) { self.rotate() } else { Ok(()) }
+        let now = self.clock.now_micros();
+        if self.segments.due(now) {
+            self.segments.rotate_because(SealedBy::Time)?;
+        } else if !self.evidence.as_ref().is_some_and(|log| log.is_due(now)) {
+            return Ok(());
+        }
+        self.commit_to_open(Vec::new(), now, Closing::No)
     }
 
     /// Seals the open file durably.
     pub fn rotate(&mut self) -> Result<(), CommitError> {
         self.segments.rotate()?;
-        self.commit_to_open(Vec::new())
+        self.commit_to_open(Vec::new(), self.clock.now_micros(), Closing::No)
+    }
+
+    /// Seals the open file, durably and for the last time in this run.
+    pub fn finish(&mut self) -> Result<(), CommitError> {
+        self.segments.rotate_because(SealedBy::Stop)?;
+        self.commit_to_open(Vec::new(), self.clock.now_micros(), Closing::Yes)
     }
 
     /// The commit point: when this returns, all of `batch` is on stable storage and its changes have been notified.
     pub fn commit(&mut self, batch: Vec<Chunk>) -> Result<(), CommitError> {
-        if self.segments.due(self.clock.now_micros()) {
-            self.segments.rotate()?;
+        // looked at once: the file's age and its entry are of the same moment
+        let now = self.clock.now_micros();
+        if self.segments.due(now) {
+            self.segments.rotate_because(SealedBy::Time)?;
         }
-        self.commit_to_open(batch)
+        self.commit_to_open(batch, now, Closing::No)
     }
 
-    fn commit_to_open(&mut self, batch: Vec<Chunk>) -> Result<(), CommitError> {
+    fn commit_to_open(&mut self, batch: Vec<Chunk>, now: i64, closing: Closing) -> Result<(), CommitError> {
         let mut records = 0u64;
         for chunk in &batch {
             for (line, received) in chunk.records.iter() {
@@ -213,10 +246,15 @@ impl Committer {
             self.disk.sync_dir(&self.directories.files)?;
         }
         let synced = self.segments.sync()?;
+        let mut attested = false;
         let synced = self.store.transaction::<_, CommitError>(|tx| {
             batch.iter().try_for_each(|chunk| chunk.change.write(tx))?;
             state::put_segments(tx, synced.rows())?;
             state::put_files(tx, &files, self.names.latest_millis())?;
+            if let Some(log) = &mut self.evidence {
+                let open = self.segments.open_account();
+                attested = log.write(tx, &Moment { now, records, sealed: synced.attested(), open, closing })?;
+            }
             Ok(synced)
         })?;
         let durable = Durable { committed: synced.proof() };
@@ -228,6 +266,11 @@ impl Committer {
                 state::settle_segments(tx, &directories.messages, settled.rows())?;
                 Ok(state::settle_files(tx, &directories.files, &files)?)
             })?;
+            self.ship.ring();
+        }
+        if let Some(log) = self.evidence.as_ref().filter(|_| attested) {
+            log.publish(&mut self.store, &*self.disk)?;
+            log.report()?;
             self.ship.ring();
         }
         // ciphertexts and parts are beside them, and no attachments

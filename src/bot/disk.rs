@@ -22,17 +22,21 @@
 //! The tests hold [`RealDisk`] and every double of it to this (`disk/contract.rs`).
 //!
 //! Not here: meaning. The bot never needs the content of its message files to go on: it reads them only to ship them
-//! ([`super::ship`]), and recovery looks at lengths.
+//! ([`super::ship`]), and recovery looks at lengths, and evidence
+//! ([`super::evidence`]) reads again what the open file holds.
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+/// Only the bot's user may read what it archives; for another mode, make the directory first.
+pub(crate) const DIRECTORY_MODE: u32 = 0o700;
 
 /// The calls of a [`Disk`], for errors and for tests that let one of them fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,6 +69,8 @@ pub enum DiskCall {
     FreeBytes,
     /// [`Disk::renew`]
     Renew,
+    /// [`Disk::make_dir`]
+    MakeDir,
 }
 
 impl fmt::Display for DiskCall {
@@ -83,6 +89,7 @@ impl fmt::Display for DiskCall {
             Self::List => "list the directory",
             Self::FreeBytes => "find the free space of",
             Self::Renew => "rewrite",
+            Self::MakeDir => "make the directory",
         })
     }
 }
@@ -152,6 +159,8 @@ pub trait Disk: Send + Sync + 'static {
     /// Makes what a file holds durable, whatever became of earlier writes: into a copy, which then takes its place. Nobody may
     /// have it open. Nothing, if there is none of that name.
     fn renew(&self, path: &Path) -> Result<(), DiskError>;
+    /// Makes a directory in one that exists, durably. Nothing, if it is there.
+    fn make_dir(&self, dir: &Path) -> Result<(), DiskError>;
 }
 
 /// A file open for appending.
@@ -249,6 +258,20 @@ impl Disk for RealDisk {
     fn renew(&self, path: &Path) -> Result<(), DiskError> {
         renew(path).map_err(|e| DiskError::new(DiskCall::Renew, path, e))
     }
+
+    fn make_dir(&self, dir: &Path) -> Result<(), DiskError> {
+        let made = match DirBuilder::new().mode(DIRECTORY_MODE).create(dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => return Ok(()),
+            made => made,
+        };
+        // a file in a directory whose name is lost is lost
+        made.and_then(|()| File::open(above(dir))?.sync_all()).map_err(|e| DiskError::new(DiskCall::MakeDir, dir, e))
+    }
+}
+
+/// The directory that `path` is in.
+fn above(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What a file that is rewritten is called until it takes the old one's place.
@@ -272,8 +295,7 @@ fn renew(path: &Path) -> io::Result<()> {
         fs::remove_file(&copy).ok();
     }
     written?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+    File::open(above(path))?.sync_all()
 }
 
 impl DiskFile for RealFile {

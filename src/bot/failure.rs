@@ -5,6 +5,7 @@ use retaind_state::StoreError;
 
 use crate::commit::CommitError;
 use crate::disk::DiskError;
+use crate::evidence::EvidenceError;
 use crate::run::BotError;
 use crate::segment::SegmentError;
 use crate::source::Phase;
@@ -41,7 +42,9 @@ pub fn event_of_state(error: &StoreError) -> Option<Event> {
 
 fn of_commit(error: &CommitError) -> Option<Event> {
     match error {
-        CommitError::Disk(error) | CommitError::Segment(SegmentError::Disk(error)) => of_disk(error),
+        CommitError::Disk(error)
+        | CommitError::Segment(SegmentError::Disk(error))
+        | CommitError::Evidence(EvidenceError::Disk(error)) => of_disk(error),
         CommitError::Segment(
             error @ (SegmentError::Missing { .. }
             | SegmentError::Short { .. }
@@ -49,7 +52,14 @@ fn of_commit(error: &CommitError) -> Option<Event> {
             | SegmentError::StateOlder { .. }
             | SegmentError::Rows(_)),
         ) => Some(Event::EvidenceChainBroken { what: error.to_string() }),
-        CommitError::Segment(_) | CommitError::Store(_) | CommitError::Files(_) => None,
+        CommitError::Evidence(error @ (EvidenceError::Forked { .. } | EvidenceError::Damaged(_))) => {
+            Some(Event::EvidenceChainBroken { what: error.to_string() })
+        }
+        CommitError::Evidence(EvidenceError::Store(error)) => event_of_state(error),
+        CommitError::Evidence(EvidenceError::Random)
+        | CommitError::Segment(_)
+        | CommitError::Store(_)
+        | CommitError::Files(_) => None,
     }
 }
 

@@ -20,13 +20,11 @@ use std::process;
 
 use thiserror::Error;
 
-use super::disk::{Disk, DiskError};
+use super::disk::{DIRECTORY_MODE, Disk, DiskError};
 use retaind_core::fault::{Fault, Faulty};
 
 /// Bytes of the probe: one block of the usual file systems, so that a full disk is noticed.
 const PROBE_BYTES: usize = 4096;
-/// Only the bot's user may read what it archives; for another mode, make the directory first.
-const DIRECTORY_MODE: u32 = 0o700;
 /// Holds the process number of the running bot, for the error of a second one.
 const PID_FILE: &str = "bot.pid";
 

@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod commit;
 pub mod disk;
+pub mod evidence;
 pub mod failure;
 pub mod files;
 pub mod grace;

@@ -10,27 +10,28 @@
 //!
 //! A stage that ends unasked fails the whole: a bot that looks alive and archives nothing is the worst case.
 
-use std::error::Error;
-use std::fmt;
+mod error;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use retaind_core::fault::{Fault, Faulty, chain};
+use retaind_core::fault::chain;
 use retaind_core::pause::Growth;
+use retaind_evidence::entry;
 use retaind_report::counters::Counters;
 use retaind_report::events::{Event, Events};
 use retaind_report::status::Stages as Standing;
-use retaind_state::{Access, StoreError};
-use thiserror::Error;
+use retaind_state::Access;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::commit::{CommitError, Committer, Directories, Neighbours};
-use crate::disk::{Disk, DiskError};
+use crate::commit::{Committer, Directories, Neighbours};
+use crate::disk::Disk;
+use crate::evidence::{self, Attestor};
 use crate::files::{FilesError, Names};
 use crate::grace::{Grace, Part};
 use crate::passwords::{self, Opened, Passwords};
@@ -40,12 +41,16 @@ use crate::ship::watch::ShipWatch;
 use crate::ship::{self, Bell, Destination, LocalDestination, ShipError, Shipped};
 use crate::source::{Bot, LogIn, Phase, Pulses, Session, Source, Surroundings, Trouble};
 use crate::state::{self, Queue};
-use crate::watchdog::{self, Gone, Halt, Network, Stalled, Watchdog};
+use crate::watchdog::{self, Halt, Network, Watchdog};
 use retaind_core::clock::Clock;
 use retaind_task as task;
 
+pub use self::error::{BotError, SourceError};
+
 /// Name of the committing stage for the watchdog and errors.
 const COMMIT: &str = "commit";
+/// Name of the stage that begins or continues the log of evidence.
+const EVIDENCE: &str = "evidence";
 /// Stands for the name of a stage in the error about one that ended unasked.
 const ENDED_EARLY: &str = "one that should have gone on";
 /// Stages that report their end: commit and watchdog, each once.
@@ -58,83 +63,6 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const SEGMENT_RANGES: u64 = 99;
 /// Numbers in one range.
 const SEGMENT_RANGE: u64 = 1_000_000;
-/// Why the bot ended.
-#[derive(Debug, Error)]
-pub enum BotError {
-    /// The state file.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The log of the state.
-    #[error("the log of the state cannot be made safe (RETAIND_STATE)")]
-    Log(#[from] DiskError),
-    /// The network that is archived.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// Names of files beside the records.
-    #[error(transparent)]
-    Files(#[from] FilesError),
-    /// The commit.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// The ship stage.
-    #[error(transparent)]
-    Ship(#[from] ShipError),
-    /// A directory of the bot's no longer exists.
-    #[error(transparent)]
-    Gone(#[from] Gone),
-    /// A stage makes no progress.
-    #[error(transparent)]
-    Stalled(#[from] Stalled),
-    /// The grace time was over before everything in hand was safe.
-    #[error(
-        "stopped as told, but what was in hand was not safe within the grace time: it is not acknowledged and comes again; \
-         does the disk answer, or is `RETAIND_GRACE_SECONDS` too short?"
-    )]
-    CutShort,
-    /// A thread could not be started, or died.
-    #[error("stage `{0}` could not be started or died")]
-    Stage(&'static str),
-}
-
-/// An error of the source, whichever source it is.
-#[derive(Debug)]
-pub struct SourceError(pub Box<dyn Trouble>);
-
-impl fmt::Display for SourceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl Error for SourceError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
-    }
-}
-
-impl From<Box<dyn Trouble>> for BotError {
-    fn from(trouble: Box<dyn Trouble>) -> Self {
-        Self::Source(SourceError(trouble))
-    }
-}
-
-impl Faulty for BotError {
-    fn fault(&self) -> Fault {
-        match self {
-            Self::Store(error) | Self::Commit(CommitError::Store(error)) => error.fault(),
-            Self::Source(error) => error.0.fault(),
-            // the disk, or what it holds: full, read-only, gone; the next start tells more
-            Self::Commit(_)
-            | Self::Files(_)
-            | Self::Ship(_)
-            | Self::Log(_)
-            | Self::Gone(_)
-            | Self::Stalled(_)
-            | Self::CutShort => Fault::Temporary,
-            Self::Stage(_) => Fault::Internal,
-        }
-    }
-}
 
 /// Everything a bot is made of.
 pub struct Options {
@@ -148,6 +76,8 @@ pub struct Options {
     pub directories: Directories,
     /// When message files rotate.
     pub policy: RotationLimits,
+    /// How the archive is proved; `None`: it is not.
+    pub evidence: Option<evidence::Settings>,
     /// The network that is archived.
     pub source: Box<dyn Source>,
     /// The disk, for message files and attachments.
@@ -236,7 +166,7 @@ async fn start(options: Options, mut controls: Controls) -> Result<Option<Stages
     let names = Arc::new(Names::new(options.disk.clone(), &options.directories.files));
     let bell = Arc::new(Bell::default());
     let neighbours = Neighbours { ship: bell.clone(), counters: options.counters.clone() };
-    let committer = Committer::recover(
+    let mut committer = Committer::recover(
         store.again(Access::Write)?,
         options.disk.clone(),
         options.directories.clone(),
@@ -247,12 +177,28 @@ async fn start(options: Options, mut controls: Controls) -> Result<Option<Stages
     )?;
     let queue = Queue::open(store.again(Access::Write)?)?;
     let (watched, surroundings) = Watched::start(&options);
-    let Options { user, passwords, source, shipping, disk, .. } = options;
+    let Options { user, passwords, source, shipping, disk, evidence, events, .. } = options;
+    let attestor = user.clone();
     let log_in = LogIn { store, user, passwords, by, surroundings: surroundings.clone() };
     let Some(session) = source.log_in(log_in, controls.stop.clone()).await? else { return Ok(None) };
+    let who = Attestor { bot: attesting(&attestor, &events), events };
+    let attest = move || committer.attest(evidence.as_ref(), who).map(|()| committer);
+    // it may read the open message file, which is as large as the settings allow
+    let committer = task::blocking(EVIDENCE, attest).await.map_err(|_| BotError::Stage(EVIDENCE))??;
     let rotate = std::mem::replace(&mut controls.rotate, mpsc::channel(1).1);
     let data_path = DataPath { committer, queue, bell, names, shipping, disk, rotate };
     Ok(Some(Stages::start(session, data_path, watched, surroundings)?))
+}
+
+/// Who a log of evidence is written by.
+fn attesting(user: &str, events: &Events) -> entry::Bot {
+    let origin = events.origin();
+    entry::Bot {
+        name: user.to_owned(),
+        device: origin.device().to_owned(),
+        network_id: origin.network().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 /// Number of the first message file of a new state. Each state starts in a range of its own, so that two devices of
@@ -388,7 +334,12 @@ impl Stages {
             }
             ended = &mut self.source => {
                 sourced = true;
-                failed = Some(of_source(ended).err().unwrap_or(BotError::Stage(ENDED_EARLY)));
+                let mut why = of_source(ended).err();
+                if why.is_none() {
+                    // it ended because its chunks are no longer taken: the commit knows why
+                    tokio::time::timeout_at(self.grace.until(Part::Work), self.drain(&mut why)).await.ok();
+                }
+                failed = Some(why.unwrap_or(BotError::Stage(ENDED_EARLY)));
             }
             ended = &mut self.shipping => {
                 shipped = Some(Shipped::Partly);
@@ -478,13 +429,4 @@ impl Stages {
 
 fn of_source(ended: Result<Result<(), Box<dyn Trouble>>, tokio::task::JoinError>) -> Result<(), BotError> {
     ended.map_or(Err(BotError::Stage("source")), |ended| Ok(ended?))
-}
-
-impl From<Halt> for BotError {
-    fn from(halt: Halt) -> Self {
-        match halt {
-            Halt::Stalled(stalled) => stalled.into(),
-            Halt::Gone(gone) => gone.into(),
-        }
-    }
 }

@@ -1,12 +1,13 @@
 //! The bot's own tables in the state: segments, files and ship queue, in the same file and the same transactions as the
 //! tables of its source.
 
-use std::path::{Path, PathBuf};
+mod unshipped;
+
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use data_encoding::HEXLOWER;
-use rusqlite::{Connection, OpenFlags, Row, params};
+use rusqlite::{Row, params};
 
 use super::batch::WrittenFile;
 use super::disk::{Disk, DiskError};
@@ -14,8 +15,7 @@ use super::segment::{FoundFile, SegmentRow, SegmentState};
 use super::ship::{Doubt, LocalCopy, QueueError, ShipError, ShipItem, ShipJob, ShipKind, ShipQueue, Stored, Token};
 use retaind_state::{Guard, Store, StoreError, Writer, guard};
 
-/// How long a look at the queue waits for a process that holds the file's lock; readers normally meet none.
-const LOOK_TIME: Duration = Duration::from_secs(1);
+pub use self::unshipped::{Unshipped, unshipped};
 
 /// The newest tables. A step of the source's schema ([`Source::schema`](super::source::Source::schema)) changes what an older
 /// file has otherwise.
@@ -34,6 +34,9 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS ship_stored (item INTEGER PRIMARY KEY) STRICT;
     CREATE TABLE IF NOT EXISTS ship_attempt (item INTEGER PRIMARY KEY, token TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS ship_upload (item INTEGER NOT NULL, upload TEXT NOT NULL, PRIMARY KEY (item, upload)) STRICT;
+    CREATE TABLE IF NOT EXISTS evidence_object (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, content BLOB NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS evidence_head (conversation TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT;
 ";
 
 /// Makes sure that the content of the state's log at `path` is on the disk. Call it before the state is opened, in the only
@@ -181,49 +184,27 @@ pub fn enqueue(
     length: u64,
     hash: Option<&[u8; 32]>,
 ) -> Result<(), StoreError> {
+    enqueue_at(tx, kind, &directory.join(name), name, length, hash)
+}
+
+/// As [`enqueue`], of a file that is called otherwise at the destination.
+pub(crate) fn enqueue_at(
+    tx: &Writer<'_>,
+    kind: ShipKind,
+    path: &Path,
+    name: &str,
+    length: u64,
+    hash: Option<&[u8; 32]>,
+) -> Result<(), StoreError> {
     let kind = match kind {
         ShipKind::Message => "message",
         ShipKind::File => "file",
+        ShipKind::Evidence => "evidence",
     };
-    let path = directory.join(name);
     tx.execute(
         "INSERT INTO ship (kind, path, name, length, hash) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![kind, path.to_string_lossy(), name, length, hash],
     )
-}
-
-/// What the ship queue holds that is not stored at its destination yet.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Unshipped {
-    /// Number of files, parked ones included.
-    pub files: u64,
-    /// Their length in bytes.
-    pub bytes: u64,
-    /// Number of parked files: an operator has to fix something first.
-    pub parked: u64,
-    /// Path of the file that was queued first; `None`: the queue is empty.
-    pub oldest: Option<PathBuf>,
-}
-
-/// Reads the ship queue of the state at `path` while the bot may be running.
-///
-/// Opens a connection for this one look: one that stayed would be the last to close, and as it may only read it would leave
-/// what SQLite has in its log there, instead of in the file that operators copy.
-pub fn unshipped(path: &Path) -> rusqlite::Result<Unshipped> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(LOOK_TIME)?;
-    // one row, its path that of the least id: SQLite takes bare columns from the row of `min`
-    let sql = "SELECT min(id), path, count(*), coalesce(sum(length), 0), count(parked) FROM ship
-        WHERE id NOT IN (SELECT item FROM ship_stored)";
-    connection.query_row(sql, [], |row| {
-        Ok(Unshipped {
-            files: row.get(2)?,
-            bytes: row.get(3)?,
-            parked: row.get(4)?,
-            oldest: row.get::<_, Option<String>>(1)?.map(PathBuf::from),
-        })
-    })
 }
 
 /// The ship queue, on its own connection.
@@ -233,7 +214,9 @@ pub fn unshipped(path: &Path) -> rusqlite::Result<Unshipped> {
 pub struct Queue(Mutex<Store>);
 
 const WAITING: &str = "SELECT id, kind, path, name, length, hash FROM ship
-    WHERE parked IS NULL AND id NOT IN (SELECT item FROM ship_stored)";
+    WHERE parked IS NULL AND id NOT IN (SELECT item FROM ship_stored)
+    AND (kind<>'evidence' OR id=(SELECT min(id) FROM ship
+        WHERE kind='evidence' AND id NOT IN (SELECT item FROM ship_stored)))";
 
 impl Queue {
     /// Makes parked items due again: each start tries them once more.
@@ -261,6 +244,7 @@ fn ship_item(row: &Row<'_>) -> rusqlite::Result<ShipItem> {
         id: row.get(0)?,
         kind: match row.get::<_, String>(1)?.as_str() {
             "message" => ShipKind::Message,
+            "evidence" => ShipKind::Evidence,
             _ => ShipKind::File,
         },
         path: row.get::<_, String>(2)?.into(),
@@ -375,39 +359,4 @@ impl ShipQueue for Queue {
 
 fn failed(error: StoreError) -> QueueError {
     QueueError(Box::new(error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_shipped_is_counted_until_it_is_stored_the_oldest_first() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("bot.db");
-        unshipped(&path).unwrap_err();
-        assert!(!path.exists(), "a look makes no state");
-        let mut store =
-            Store::open(&path, b"a password for tests", &[|c| c.execute_batch(retaind_state::META)]).unwrap();
-        unshipped(&path).unwrap_err();
-        prepare(&store).unwrap();
-        assert_eq!(unshipped(&path).unwrap(), Unshipped::default());
-        let all = store.write::<_, StoreError>(|tx| {
-            for (name, length) in [("third", 5), ("first", 7), ("second", 11)] {
-                enqueue(tx, ShipKind::File, Path::new("/srv"), name, length, None)?;
-            }
-            tx.execute("UPDATE ship SET parked='why' WHERE name='second'", [])
-        });
-        all.unwrap();
-        let oldest = |name: &str| Some(Path::new("/srv").join(name));
-        let found = unshipped(&path).unwrap();
-        assert_eq!(found, Unshipped { files: 3, bytes: 23, parked: 1, oldest: oldest("third") });
-        let stored =
-            store.write::<_, StoreError>(|tx| tx.execute("INSERT INTO ship_stored SELECT id FROM ship LIMIT 1", []));
-        stored.unwrap();
-        let found = unshipped(&path).unwrap();
-        assert_eq!(found, Unshipped { files: 2, bytes: 18, parked: 1, oldest: oldest("first") });
-        drop(store);
-        assert!(!home.path().join("bot.db-wal").exists(), "looks have kept the state in pieces");
-    }
 }

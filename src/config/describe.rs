@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::env::{Origin, VARIABLES};
-use crate::{Config, account, aws, files, network, process, report};
+use crate::{Config, account, aws, evidence, files, network, process, report};
 
 /// What stands for a secret. It tells that there is one and nothing of it, not even its length.
 pub(crate) const MASK: &str = "********";
@@ -38,6 +38,7 @@ fn value(config: &Config, name: &str) -> Option<String> {
     }
     account::value(&config.account, name)
         .or_else(|| files::value(&config.files, name))
+        .or_else(|| evidence::value(config.evidence.as_ref(), name))
         .or_else(|| aws::value(&config.aws, name))
         .or_else(|| network::value(&config.network, name))
         .or_else(|| process::value(&config.process, name))

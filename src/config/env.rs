@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 use crate::mistake::Mistake;
 use crate::secret::Secret;
 pub use crate::variable::{Fallback, Secrecy, Variable};
-use crate::{account, aws, files, network, process, report};
+use crate::{account, aws, evidence, files, network, process, report};
 
 /// Longest value that a `<NAME>_FILE` may hold, in bytes. The longest that makes sense is an ARN of 2 KiB; the limit
 /// keeps a wrong path (a device, a log) from filling the memory.
@@ -33,7 +33,8 @@ const NEAREST_SIMILARITY_MIN: f64 = 0.6;
 
 /// Every variable, in the order of the documentation: the tables of the parts, one after the other.
 pub static VARIABLES: LazyLock<Vec<&'static Variable>> = LazyLock::new(|| {
-    let parts = [account::TABLE, files::TABLE, aws::TABLE, network::TABLE, process::TABLE, report::TABLE];
+    let parts =
+        [account::TABLE, files::TABLE, evidence::TABLE, aws::TABLE, network::TABLE, process::TABLE, report::TABLE];
     parts.concat()
 });
 

@@ -1,6 +1,6 @@
 //! From variables to a configuration that is right as a whole, or to everything that is wrong with it.
 //!
-//! [`mod@env`] reads. Each part has its variables, its types, and what a text of it means: [`account`], [`files`], [`mod@aws`],
+//! [`mod@env`] reads. Each part has its variables, its types, and what a text of it means: [`account`], [`files`], [`evidence`], [`mod@aws`],
 //! [`network`], [`process`], [`report`]; [`load`] puts them together. What comes out is typed: no stage asks again
 //! whether a number is in range or a name fits into a path. Mistakes are collected, never reported one at a time, and
 //! each says under which name and in which file the value was given ([`mistake`]).
@@ -17,6 +17,7 @@ pub mod account;
 pub mod aws;
 pub mod describe;
 pub mod env;
+pub mod evidence;
 pub mod files;
 pub mod invisible;
 pub mod layer;
@@ -39,6 +40,7 @@ use std::path::PathBuf;
 use account::Account;
 use aws::Aws;
 use env::Variable;
+use evidence::Evidence;
 use files::Files;
 use layer::{Read, Request};
 use mistake::{Invalid, Mistakes, Warning};
@@ -54,6 +56,8 @@ pub struct Config {
     pub account: Account,
     /// What is archived, and how it is cut into files.
     pub files: Files,
+    /// How it is proved; `None`: it is not.
+    pub evidence: Option<Evidence>,
     /// The bot's own state.
     pub state: PathBuf,
     /// Which network it serves.
@@ -122,16 +126,24 @@ fn understand(
     let account = account::read(&mut r);
     let bot = account.bot.as_ref();
     let files = files::read(&mut r, bot);
+    let evidence = evidence::read(&mut r);
     let state = network::state(&mut r, bot);
     let network = network::read(&mut r, bot);
     let process = process::read(&mut r);
     let aws = aws::read(&mut r, access);
     let report = report::read(&mut r, bot);
-    match (account.account(), files, state, network, process, aws, report) {
-        (Some(account), Some(files), Some(state), Some(network), Some(process), Some(aws), Some(report))
-            if r.mistakes.is_empty() =>
-        {
-            let config = Config { account, files, state, network, process, aws, report, origins: r.origins };
+    match (account.account(), files, evidence, state, network, process, aws, report) {
+        (
+            Some(account),
+            Some(files),
+            Some(evidence),
+            Some(state),
+            Some(network),
+            Some(process),
+            Some(aws),
+            Some(report),
+        ) if r.mistakes.is_empty() => {
+            let config = Config { account, files, evidence, state, network, process, aws, report, origins: r.origins };
             notices.append(&mut r.warnings);
             notices.extend(warnings(&config));
             Ok((config, notices))

@@ -178,6 +178,12 @@ pub enum Invalid {
         "not a user name: at most 254 bytes without white space and control characters, and because it names a folder without `/` and not `.` or `..`"
     )]
     BotName,
+    /// Cannot name the key of the evidence.
+    #[error("not a name of a key: 1 to {max} bytes without white space and `+`")]
+    EvidenceOrigin {
+        /// Most bytes.
+        max: usize,
+    },
     /// Cannot start a file name.
     #[error(
         "not the start of a file name: at most {max} bytes without `/` and control characters, and without a `.` in front"

@@ -12,6 +12,7 @@ use crate::env::Secrecy;
 use crate::secret::Secret;
 
 mod aws;
+mod evidence;
 mod input;
 mod network;
 
@@ -66,6 +67,10 @@ WICKRIO_COMP_FILEDEST          /tmp/compliance_1234567890_bot/compliance/attachm
 WICKRIO_COMP_BASENAME          receivedMessages  (default)
 WICKRIO_COMP_FILESIZE          1000000000  (default)
 WICKRIO_COMP_TIMEROTATE        0  (default)
+RETAIND_EVIDENCE               beside the messages directory  (default)
+RETAIND_EVIDENCE_INTERVAL      60  (default)
+RETAIND_CHECKPOINT_MINUTES     60  (default)
+RETAIND_EVIDENCE_ORIGIN        –
 AWS_REGION                     –
 AWS_DEFAULT_REGION             us-east-1  (default)
 AWS_CA_BUNDLE                  –
@@ -127,6 +132,10 @@ fn every_variable(certificate: &str) -> Vec<(&'static str, String)> {
         ("WICKRIO_COMP_BASENAME", "archive"),
         ("WICKRIO_COMP_FILESIZE", "2048"),
         ("WICKRIO_COMP_TIMEROTATE", "15"),
+        ("RETAIND_EVIDENCE", "/srv/evidence"),
+        ("RETAIND_EVIDENCE_INTERVAL", "30"),
+        ("RETAIND_CHECKPOINT_MINUTES", "15"),
+        ("RETAIND_EVIDENCE_ORIGIN", "example.org/archive"),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_DEFAULT_REGION", "eu-central-1"),
         ("AWS_CA_BUNDLE", certificate),
@@ -426,19 +435,6 @@ fn a_value_that_is_not_text_is_told() {
         load(given).unwrap_err().to_string(),
         "the configuration has a mistake: `RETAIND_STATE` is not UTF-8 text"
     );
-}
-
-#[test]
-fn both_limits_given_is_a_warning_that_says_what_happens() {
-    let both = [BOT, ("WICKRIO_COMP_FILESIZE", "10"), ("WICKRIO_COMP_TIMEROTATE", "15")];
-    assert_eq!(
-        warnings(&both),
-        [
-            "`WICKRIO_COMP_FILESIZE` and `WICKRIO_COMP_TIMEROTATE` are both set: a new message file starts at whichever limit comes first"
-        ]
-    );
-    assert!(warnings(&[BOT, ("WICKRIO_COMP_TIMEROTATE", "15")]).is_empty());
-    assert!(warnings(&[BOT, ("WICKRIO_COMP_FILESIZE", "10"), ("WICKRIO_COMP_TIMEROTATE", "0")]).is_empty());
 }
 
 #[test]

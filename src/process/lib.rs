@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod embedded;
+mod evidence;
 pub mod failure;
 mod health;
 pub mod lifecycle;

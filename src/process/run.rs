@@ -15,7 +15,7 @@ use super::Failure;
 use super::embedded::Embedded;
 use super::lifecycle::{self, Signalled};
 use super::report::Report;
-use super::{health, limits, log, password, settings, starts, upload};
+use super::{evidence, health, limits, log, password, settings, starts, upload};
 use retaind_aws::Aws;
 use retaind_bot::commit::Directories;
 use retaind_bot::disk::{Disk, RealDisk};
@@ -28,6 +28,7 @@ use retaind_bot::ship::Shipped;
 use retaind_bot::source::Phase;
 use retaind_bot::watchdog;
 use retaind_config::env::Variable;
+use retaind_config::evidence::EVIDENCE;
 use retaind_config::network::{self, Network as NetworkConfig};
 use retaind_config::{Config, files};
 use retaind_core::clock::SystemClock;
@@ -181,6 +182,7 @@ impl Opened {
                 age_max: config.files.rotate_after,
                 first_number: bot::first_segment().map_err(|error| failure(error.into()))?,
             },
+            evidence: evidence::settings(&config),
             source: Box::new(Mls::new(endpoint(embedded.as_ref(), &config)?, workers()).noting(&config.state)),
             shipping: Shipping {
                 grace,
@@ -231,10 +233,12 @@ fn prepare(config: &Config, disk: &dyn Disk) -> Result<home::Home, Failure> {
         path: path.to_owned(),
     };
     let state = directory("state", &network::STATE, &config.state);
-    let others = [
+    let mut others = vec![
         directory("messages", &files::MESSAGES, &config.files.messages),
         directory("attachments", &files::ATTACHMENTS, &config.files.attachments),
     ];
+    let evidence = evidence::settings(config);
+    others.extend(evidence.map(|settings| directory("evidence", &EVIDENCE, &settings.directory)));
     home::prepare(disk, &state, &others).map_err(Failure::of)
 }
 

@@ -358,6 +358,21 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Passes each row that a statement finds, as it is in this transaction, to `look`.
+    pub fn each(
+        &self,
+        sql: &str,
+        mut look: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let failed = |e| self.failed(e);
+        let mut statement = self.tx.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            look(row).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Seals a value to this row of this table.
     pub fn seal(&self, table: &str, row: &[u8], value: &[u8]) -> Result<Vec<u8>, StoreError> {
         Ok(self.vault.seal(&context(table, row), value)?)

@@ -35,6 +35,7 @@ use self::show::Style;
 use crate::replay::{self, Corpus, What, replay};
 use retaind_bot::commit::Directories;
 use retaind_bot::disk::RealDisk;
+use retaind_bot::evidence;
 use retaind_bot::passwords::{Keeper, Maker, NotKept, Passwords, Source};
 use retaind_bot::run::{self as bot, Controls, Shipping};
 use retaind_bot::segment::{Basename, RotationLimits};
@@ -68,6 +69,8 @@ const LOG_FILTER: &str = "warn";
 /// How long the bot may take for what is left once everything is sent. It is some milliseconds behind; after this it is
 /// stopped all the same, and what is missing is told.
 const BEHIND_MAX: Duration = Duration::from_secs(60);
+/// Never within a demo: its one head is signed at its end.
+const CHECKPOINTS: Duration = Duration::from_secs(3600);
 
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
@@ -148,6 +151,12 @@ async fn perform(place: &Place, ledger: &Ledger, signals: Signalled) -> Result<P
             files: place.attachments.clone(),
         },
         policy: RotationLimits { size_max: MESSAGE_FILE_BYTES_MAX, age_max: None, first_number: 1 },
+        evidence: Some(evidence::Settings {
+            directory: place.evidence.clone(),
+            interval: None,
+            checkpoints: CHECKPOINTS,
+            origin: None,
+        }),
         source: Box::new(Mls { ready: Some(ready), ..Mls::new(endpoint.clone(), workers()) }),
         disk: Arc::new(RealDisk),
         shipping: Shipping::local(Arc::new(RealDisk)),

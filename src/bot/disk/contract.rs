@@ -30,6 +30,7 @@ pub(crate) fn holds(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
     open_files_follow_their_renames_and_outlive_their_names(disk, dir)?;
     names_are_listed_as_they_are(disk, dir)?;
     what_is_renewed_is_as_it_was(disk, dir)?;
+    a_directory_is_made_once_and_holds_files(disk, dir)?;
     the_disk_is_shared_by_threads(disk, dir)?;
     assert!(disk.free_bytes(dir)? > 0);
     Ok(())
@@ -69,6 +70,16 @@ pub(crate) fn is_durable(disk: &dyn Disk, dir: &Path, lose_power: &mut dyn FnMut
 }
 
 /// Bytes that differ from their neighbours.
+fn a_directory_is_made_once_and_holds_files(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+    let within = dir.join("directory");
+    disk.make_dir(&within)?;
+    let file = within.join("file of the directory");
+    disk.create_new(&file)?.write_all(b"here")?;
+    disk.make_dir(&within)?;
+    assert_eq!(content(disk, &file)?, b"here", "a directory that is there was made once more");
+    disk.remove(&file)
+}
+
 fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|at| (at % 251) as u8 ^ (at / 251) as u8).collect()
 }

@@ -104,6 +104,9 @@ impl Disk for &'static FailingDisk {
     fn renew(&self, path: &Path) -> Result<(), DiskError> {
         RealDisk.renew(path)
     }
+    fn make_dir(&self, dir: &Path) -> Result<(), DiskError> {
+        RealDisk.make_dir(dir)
+    }
 }
 
 impl DiskFile for FailingFile<'_> {

@@ -74,8 +74,13 @@ impl Place {
         Ok(format!("{}_{}_{number:08}.txt", self.basename.0, stamp(first_micros)?))
     }
 
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Is this the name of a sealed or recovered file?
+    pub(crate) fn is_finished(&self, name: &str) -> bool {
+        matches!(self.recognise(name), Some(Known::Finished(_)))
     }
 
     /// `None`: no name of a finished file or part file of this base name.

@@ -9,6 +9,8 @@ use super::recover::after;
 use super::row::{RotationLimits, SegmentRow, SegmentState};
 use super::settle::settle;
 use crate::disk::{Disk, DiskFile};
+use crate::evidence::Account;
+use retaind_evidence::entry::{SealedBy, Segment};
 use retaind_state::Committed;
 
 /// Records are gathered into writes of this size: few system calls for small records, and memory that does not grow
@@ -36,6 +38,10 @@ pub struct Segments {
     next_number: u64,
     open_changed: bool,
     directory_changed: bool,
+    /// What evidence says of the open segment; `None`: nothing is attested.
+    account: Option<Account>,
+    /// What it says of those that were sealed since the last commit.
+    attested: Vec<Segment>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +56,18 @@ enum Phase {
 #[must_use = "its rows belong into the transaction, and it must be settled after the commit"]
 pub struct Synced {
     rows: Vec<SegmentRow>,
+    attested: Vec<Segment>,
 }
 
 impl Synced {
     /// Rows to be written (inserted or replaced by number). Empty if nothing was appended or rotated.
     pub fn rows(&self) -> &[SegmentRow] {
         &self.rows
+    }
+
+    /// What evidence says of each segment that was sealed, in their order. For the same transaction.
+    pub(crate) fn attested(&self) -> &[Segment] {
+        &self.attested
     }
 }
 
@@ -100,7 +112,24 @@ impl Segments {
             next_number,
             open_changed: false,
             directory_changed: false,
+            account: None,
+            attested: Vec::new(),
         }
+    }
+
+    /// From now on files are attested; `account` is that of the open segment, all of it.
+    pub(crate) fn attest(&mut self, account: Account) {
+        self.account = Some(account);
+    }
+
+    /// The open segment, as the next [`sync`](Self::sync) will commit it.
+    pub(crate) fn open_row(&self) -> &SegmentRow {
+        &self.open
+    }
+
+    /// Number and account of the open segment, if files are attested.
+    pub(crate) fn open_account(&self) -> Option<(u64, &Account)> {
+        self.account.as_ref().map(|account| (self.open.number, account))
     }
 
     /// Directory and base name of the files.
@@ -126,13 +155,18 @@ impl Segments {
         self.age_from_micros.is_some_and(|from| self.policy.is_too_old(from, now_micros))
     }
 
-    /// Seals the open file and begins the next one; does nothing if it is empty. Takes effect at `sync` and `settle`.
+    /// As [`rotate_because`](Self::rotate_because) an operator asked for it.
     pub fn rotate(&mut self) -> Result<(), SegmentError> {
+        self.rotate_because(SealedBy::Signal)
+    }
+
+    /// Seals the open file and begins the next one; does nothing if it is empty. Takes effect at `sync` and `settle`.
+    pub(crate) fn rotate_because(&mut self, why: SealedBy) -> Result<(), SegmentError> {
         self.must_be_writing("a rotation came between `sync` and `settle`")?;
         if self.open.records == 0 {
             return Ok(());
         }
-        let result = self.seal();
+        let result = self.seal(why);
         self.poison_if_failed(result)
     }
 
@@ -174,8 +208,8 @@ impl Segments {
     }
 
     fn append_line(&mut self, line: &[u8], received_micros: i64) -> Result<(), SegmentError> {
-        if self.open.records > 0 && (self.policy.is_too_long(&self.open, line) || self.due(received_micros)) {
-            self.seal()?;
+        if let Some(why) = self.full(line, received_micros) {
+            self.seal(why)?;
         }
         if self.buffer.len().saturating_add(line.len()) > WRITE_BYTES {
             self.flush()?;
@@ -188,9 +222,25 @@ impl Segments {
         // no name is final before the commit: a segment's first bytes go to a part file
         self.open.settled &= self.open.records > 0;
         self.open.count(line, received_micros);
+        if let Some(account) = &mut self.account {
+            account.add(line);
+        }
         self.open_changed = true;
         self.age_from_micros = Some(self.age_from_micros.map_or(received_micros, |from| from.min(received_micros)));
         Ok(())
+    }
+
+    /// Why the open file is sealed before this line, if it is.
+    fn full(&self, line: &[u8], received_micros: i64) -> Option<SealedBy> {
+        if self.open.records == 0 {
+            None
+        } else if self.policy.is_too_long(&self.open, line) {
+            Some(SealedBy::Size)
+        } else if self.due(received_micros) {
+            Some(SealedBy::Time)
+        } else {
+            self.account.as_ref().is_some_and(Account::is_full).then_some(SealedBy::Limit)
+        }
     }
 
     fn flush(&mut self) -> Result<(), SegmentError> {
@@ -225,7 +275,7 @@ impl Segments {
 
     /// Finishes the open segment's file; only its name waits for the commit. Closed here, so that a batch with
     /// thousands of rotations needs one open file.
-    fn seal(&mut self) -> Result<(), SegmentError> {
+    fn seal(&mut self, why: SealedBy) -> Result<(), SegmentError> {
         self.sync_file()?;
         self.file = None;
         let next = SegmentRow::empty(self.next_number);
@@ -233,7 +283,11 @@ impl Segments {
         let mut row = std::mem::replace(&mut self.open, next);
         row.state = SegmentState::Sealed;
         row.settled = false;
-        row.sealed_name = Some(self.place.sealed(row.first_micros.unwrap_or(0), row.number)?);
+        let name = self.place.sealed(row.first_micros.unwrap_or(0), row.number)?;
+        if let Some(account) = &mut self.account {
+            self.attested.push(std::mem::replace(account, Account::new()).segment(&name, row.number, why));
+        }
+        row.sealed_name = Some(name);
         self.sealed.push(row);
         self.age_from_micros = None;
         self.on_disk = false;
@@ -261,6 +315,6 @@ impl Segments {
             rows.push(self.open.clone());
         }
         self.phase = Phase::Synced;
-        Ok(Synced { rows })
+        Ok(Synced { rows, attested: std::mem::take(&mut self.attested) })
     }
 }

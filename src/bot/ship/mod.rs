@@ -57,6 +57,8 @@ pub enum ShipKind {
     Message,
     /// An attachment.
     File,
+    /// What proves the others ([`crate::evidence`]). Its items are stored one after the other, in their order.
+    Evidence,
 }
 
 /// A file that waits to be shipped: a row of the queue.
@@ -64,7 +66,7 @@ pub enum ShipKind {
 pub struct ShipItem {
     /// Key of the row; items are shipped in its order.
     pub id: i64,
-    /// Message file or attachment.
+    /// What it is.
     pub kind: ShipKind,
     /// Where it lies.
     pub path: PathBuf,
@@ -72,8 +74,8 @@ pub struct ShipItem {
     pub name: String,
     /// Its committed length in bytes.
     pub length: u64,
-    /// What its content was committed as: a message file's [`Chain`](crate::segment::Chain), an attachment's
-    /// SHA-256. `None`: a file that was found without its state, of which only the length is known.
+    /// What its content was committed as: a message file's [`Chain`](crate::segment::Chain), the SHA-256 of
+    /// any other. `None`: a file that was found without its state, of which only the length is known.
     pub hash: Option<[u8; 32]>,
 }
 
@@ -83,6 +85,7 @@ impl ShipItem {
         match self.kind {
             ShipKind::Message => format!("message file `{}`", self.path.display()),
             ShipKind::File => format!("attachment `{}` of the ship queue", self.id),
+            ShipKind::Evidence => format!("evidence `{}`", self.path.display()),
         }
     }
 }
@@ -350,7 +353,8 @@ pub trait Destination: Send + Sync {
 /// The durable queue and its ledger of attempts, in the bot's state. Calls block on the disk.
 pub trait ShipQueue: Send + Sync {
     /// Up to as many items as there are `fresh` tokens that are not among `busy` (in hand), not parked and not stored: the
-    /// oldest ones, and the newest as the last, so that a backlog does not keep what is new waiting. That they are tried is
+    /// oldest ones, and the newest as the last, so that a backlog does not keep what is new waiting. Evidence only if all
+    /// earlier evidence is stored, so that no prefix of it at the destination has a hole. That they are tried is
     /// in the ledger when this returns, with a token each: that of their first attempt, or a fresh one.
     fn take(&self, fresh: Vec<Token>, busy: &[i64]) -> Result<Vec<ShipJob>, QueueError>;
     /// Stored: durably out of what waits, and out of the queue where the local copy stays.

@@ -88,7 +88,7 @@ impl Passing {
     fn of(kind: ShipKind) -> Self {
         match kind {
             ShipKind::Message => Self::Message(Chain::default()),
-            ShipKind::File => Self::File(Context::new(&SHA256)),
+            ShipKind::File | ShipKind::Evidence => Self::File(Context::new(&SHA256)),
         }
     }
 

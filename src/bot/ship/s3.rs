@@ -18,17 +18,19 @@
 //!
 //! Not here: when to try again after a failure ([`super::runner`]).
 
+mod body;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Digest, SHA256, digest};
-use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use aws_lc_rs::digest::{SHA256, digest};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use self::body::{Body, Piece, not_encrypted};
 use super::header::header_text;
 use super::{
     Destination, Doubt, LocalCopy, Outgoing, QueueError, ShipError, ShipItem, ShipJob, ShipKind, ShipQueue, Stored,
@@ -36,7 +38,7 @@ use super::{
 };
 use crate::disk::Disk;
 use retaind_archive::encrypt::cipher::AT_ONCE_BYTES_MAX;
-use retaind_archive::encrypt::{EncryptError, Format, Sealer, overwrite_stack, sealed_len};
+use retaind_archive::encrypt::{Format, Sealer, sealed_len};
 use retaind_aws::AwsError;
 use retaind_aws::kms::Kms;
 use retaind_aws::s3::{Bucket, NewObject, OBJECT_BYTES_MAX, PARTS_MAX, Part};
@@ -56,8 +58,6 @@ const _: () = assert!(PART_BYTES == AT_ONCE_BYTES_MAX);
 const PARTS_AT_ONCE: usize = 4;
 /// Tries of one request before the attempt is given up.
 const TRIES_MAX: u32 = 5;
-/// Room for the tag behind the last piece.
-const TAG_ROOM: usize = 16;
 /// Our own metadata: whose attempt made the object.
 const TOKEN_KEY: &str = "retaind-attempt";
 
@@ -75,7 +75,7 @@ pub struct S3Destination {
 }
 
 impl S3Destination {
-    /// For files on `disk`. With `encryption`, nothing leaves the host in clear.
+    /// For files on `disk`. With `encryption`, nothing but evidence leaves the host unencrypted.
     pub fn new(disk: Arc<dyn Disk>, bucket: Bucket, encryption: Option<(Kms, Format)>, pauses: Growth) -> Self {
         let buffers = Arc::new(Semaphore::new(BUFFER_BYTES / BUFFER_UNIT));
         Self { disk, bucket, encryption, buffers, pauses, confirmed: Arc::default() }
@@ -134,7 +134,7 @@ impl Attempt<'_> {
         let key = self.s3.bucket.key(&self.item().name);
         self.abort_leftovers(&key).await?;
         let mut body = Body { file: self.open().await?, sealer: None };
-        if let Some((kms, format)) = &self.s3.encryption {
+        if let Some((kms, format)) = self.encryption() {
             let data_key = kms.generate_data_key(format.encryption_context()).await;
             // whatever KMS refuses, it refuses for all items
             let data_key = data_key.map_err(|source| self.away(source))?;
@@ -167,14 +167,27 @@ impl Attempt<'_> {
         opened.unwrap_or_else(|error| Err(ShipError::Queue(QueueError(Box::new(error)))))
     }
 
+    /// Evidence holds no content, and is checked by auditors who may not decrypt: it is not encrypted.
+    fn encryption(&self) -> Option<&(Kms, Format)> {
+        match self.item().kind {
+            ShipKind::Message | ShipKind::File => self.s3.encryption.as_ref(),
+            ShipKind::Evidence => None,
+        }
+    }
+
     fn metadata(&self, body: &Body) -> HashMap<String, String> {
         let item = self.item();
         let kind = match item.kind {
             ShipKind::Message => "message",
             ShipKind::File => "file",
+            ShipKind::Evidence => "evidence",
         };
         let directory = item.path.parent().and_then(|parent| parent.file_name()).unwrap_or_default();
-        let path = format!("{}/{}", directory.to_string_lossy(), item.name);
+        let path = match item.kind {
+            ShipKind::Message | ShipKind::File => format!("{}/{}", directory.to_string_lossy(), item.name),
+            // its name has the folders
+            ShipKind::Evidence => item.name.clone(),
+        };
         let mut metadata = HashMap::from([
             ("wickrio-type".to_owned(), kind.to_owned()),
             ("wickrio-file-path".to_owned(), header_text(&path)),
@@ -377,39 +390,4 @@ fn joined(part: Option<Result<Result<Part, AwsError>, tokio::task::JoinError>>) 
         Some(Err(error)) => Err(Failed::Own(ShipError::Queue(QueueError(Box::new(error))))),
         None => Err(Failed::Own(ShipError::Queue(QueueError("a part was lost".into())))),
     }
-}
-
-/// A piece of an object, ready to be sent again and again. Holds its share of the memory.
-struct Piece {
-    body: Bytes,
-    sha256: Digest,
-    _share: OwnedSemaphorePermit,
-}
-
-/// A file on its way into an object.
-struct Body {
-    file: Outgoing,
-    sealer: Option<Sealer>,
-}
-
-impl Body {
-    /// The object's next bytes: at most `most` of the file's and, with the last of them, the tag.
-    fn piece(&mut self, most: usize) -> Result<Vec<u8>, ShipError> {
-        let mut piece = self.file.piece(most, TAG_ROOM)?;
-        if let Some(sealer) = &mut self.sealer {
-            let sealed = sealer.update(&mut piece);
-            overwrite_stack();
-            sealed.map_err(|error| not_encrypted(self.file.item(), &error))?;
-        }
-        if self.file.left() == 0
-            && let Some(sealer) = self.sealer.take()
-        {
-            piece.extend_from_slice(&sealer.finish().map_err(|error| not_encrypted(self.file.item(), &error))?);
-        }
-        Ok(piece)
-    }
-}
-
-fn not_encrypted(item: &ShipItem, error: &EncryptError) -> ShipError {
-    ShipError::Encrypt { what: item.label(), why: error.to_string() }
 }

@@ -24,7 +24,7 @@ impl Watcher for ShipWatch {
         // a failure that may go away by itself raises no event
         if news == News::First && error.needs_operator() {
             let file = match item.kind {
-                ShipKind::Message => item.name.clone(),
+                ShipKind::Message | ShipKind::Evidence => item.name.clone(),
                 ShipKind::File => item.label(),
             };
             self.events.raise(Event::S3Failed { file, error: error.with_sources() });

@@ -133,3 +133,16 @@ fn a_password_that_is_to_be_stored_in_the_secret_comes_from_there_and_needs_one(
     let text = mistakes(&[BOT, ("WICKRIO_ROTATE_PASSWORD", &"x".repeat(1025))]);
     assert!(text.contains("a password has at most 1024 bytes"), "{text}");
 }
+
+#[test]
+fn both_limits_given_is_a_warning_that_says_what_happens() {
+    let both = [BOT, ("WICKRIO_COMP_FILESIZE", "10"), ("WICKRIO_COMP_TIMEROTATE", "15")];
+    assert_eq!(
+        warnings(&both),
+        [
+            "`WICKRIO_COMP_FILESIZE` and `WICKRIO_COMP_TIMEROTATE` are both set: a new message file starts at whichever limit comes first"
+        ]
+    );
+    assert!(warnings(&[BOT, ("WICKRIO_COMP_TIMEROTATE", "15")]).is_empty());
+    assert!(warnings(&[BOT, ("WICKRIO_COMP_FILESIZE", "10"), ("WICKRIO_COMP_TIMEROTATE", "0")]).is_empty());
+}

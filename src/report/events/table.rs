@@ -31,6 +31,18 @@ pub enum Event {
     ShuttingDown,
     /// The bot registered as a new device of its account.
     DeviceAdded,
+    /// The evidence of the archive has a new key: auditors need its public half, from somewhere else than the archive.
+    EvidenceKey {
+        /// The public key, as `retaind archive verify --key` takes it.
+        vkey: String,
+    },
+    /// A head of the evidence was signed. Whoever keeps it can show that nothing before it was taken away.
+    EvidenceCheckpoint {
+        /// Entries that it covers.
+        entries: u64,
+        /// The signed note: its lines, of which the text has the words.
+        note: String,
+    },
     /// There are newer versions of the bot.
     UpdatesAvailable {
         /// Their tags, newest first.
@@ -182,6 +194,12 @@ impl Event {
             Self::LoggedIn => ("logged_in", Normal, "Logged in".into()),
             Self::ShuttingDown => ("shutting_down", Normal, "Shutting down".into()),
             Self::DeviceAdded => ("device_added", Normal, "A device has been added to this account!".into()),
+            Self::EvidenceKey { vkey } => ("evidence_key", Normal, format!("Evidence is signed with the key {vkey}")),
+            Self::EvidenceCheckpoint { entries, note } => (
+                "evidence_checkpoint",
+                Normal,
+                format!("Evidence has {entries} entries: {}", note.split_whitespace().collect::<Vec<_>>().join(" ")),
+            ),
             Self::UpdatesAvailable { .. } => ("updates_available", Normal, "There are updates available".into()),
             // inferred, down to the suspended device
             Self::BadCredentials => {
@@ -310,6 +328,8 @@ impl Event {
             Self::LoggedIn
             | Self::ShuttingDown
             | Self::DeviceAdded
+            | Self::EvidenceKey { .. }
+            | Self::EvidenceCheckpoint { .. }
             | Self::UpdatesAvailable { .. }
             | Self::BadCredentials
             | Self::UserNotFound

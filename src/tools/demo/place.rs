@@ -27,6 +27,8 @@ pub(super) struct Place {
     pub messages: PathBuf,
     /// Attachments that the bot archived.
     pub attachments: PathBuf,
+    /// What proves them.
+    pub evidence: PathBuf,
     /// Files as they were sent.
     pub outbox: PathBuf,
 }
@@ -57,11 +59,12 @@ impl Place {
         let root = root.canonicalize().map_err(|error| failed(&root, error))?;
         let state = root.join("state");
         let network = state.join("network");
-        let [messages, attachments, outbox] = ["messages", "attachments", "sent"].map(|name| root.join(name));
-        for path in [&state, &messages, &attachments, &outbox] {
+        let [messages, attachments, evidence, outbox] =
+            ["messages", "attachments", "_evidence", "sent"].map(|name| root.join(name));
+        for path in [&state, &messages, &attachments, &evidence, &outbox] {
             make(path).map_err(|error| failed(path, error))?;
         }
-        Ok(Self { root, state, network, messages, attachments, outbox })
+        Ok(Self { root, state, network, messages, attachments, evidence, outbox })
     }
 }
 
