@@ -14,6 +14,7 @@ use retaind::protocol::ids::ConversationKind;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::evidence;
 use crate::support::archive::acknowledged;
 use crate::support::aws::Access;
 use crate::support::aws::fault::{Fault, On, Times};
@@ -68,6 +69,13 @@ async fn bring_back(moto: &Moto, key: Option<(&str, Format)>, home: &Path) {
         assert!(!path.exists(), "{name} is in the bucket and still here");
         std::fs::write(path, content).unwrap();
     }
+    for object in moto.evidence(BUCKET).await {
+        let path = home.join(object.key.strip_prefix(&format!("{FOLDER}/")).expect("the folder"));
+        assert!(!path.exists(), "{path:?} is in the bucket and still here");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, object.bytes).unwrap();
+    }
+    evidence::proves(home);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,7 +126,7 @@ async fn the_guides_four_ways_to_start_with_aws_archive_everything_where_they_sa
         }
         traffic.is_archived(&harness.messages(), &harness.files());
         is_sealed(&harness.messages(), FILE_KIB * 1024);
-        for object in moto.objects(BUCKET).await {
+        for object in moto.everything(BUCKET).await {
             moto.s3().delete_object().bucket(BUCKET).key(object.key).send().await.unwrap();
         }
         harness.stop().await;
@@ -167,7 +175,8 @@ async fn a_bot_killed_100_times_on_the_way_to_the_bucket_loses_and_doubles_nothi
     }
     drop(turns);
     let traffic = sending.await.unwrap();
-    let mut program = Program::start(&mut command);
+    // the evidence of all lives goes one after the other
+    let mut program = Program::start(command.env("RETAIND_GRACE_SECONDS", "120"));
     program.says("log-in accepted").await;
     acknowledged(&harness).await;
     ends_with(program, 0).await;
@@ -234,7 +243,7 @@ async fn a_permission_that_is_missing_is_named_and_no_record_is_lost() {
         assert!(names(&harness.messages()).is_empty() && names(&harness.files()).is_empty(), "something stayed here");
         bring_back(&moto, Some((&key, Format::V3)), home).await;
         traffic.is_archived(&harness.messages(), &harness.files());
-        for object in moto.objects(BUCKET).await {
+        for object in moto.everything(BUCKET).await {
             moto.s3().delete_object().bucket(BUCKET).key(object.key).send().await.unwrap();
         }
         harness.stop().await;
@@ -289,9 +298,8 @@ async fn with_kms_no_plaintext_is_in_the_bucket_the_log_or_the_memory_of_the_pro
     let log = ends_with(second, 0).await;
     assert!(!memory, "plaintext stayed in memory");
     assert!(!log.contains(CANARY));
-    let objects = moto.objects(BUCKET).await;
-    assert_eq!(objects.len(), 2);
-    for object in &objects {
+    assert_eq!(moto.objects(BUCKET).await.len(), 2);
+    for object in &moto.everything(BUCKET).await {
         assert!(!contains(&object.bytes, CANARY.as_bytes()), "plaintext is in the bucket");
     }
     assert!(!directory_holds(home, CANARY.as_bytes()), "plaintext stayed on the disk");
@@ -339,8 +347,10 @@ async fn a_bot_that_cannot_lock_as_it_is_asked_to_does_not_start_and_says_what_i
     alice.create(ConversationKind::Room, &[]).await.unwrap();
     acknowledged(&harness).await;
     ends_with(program, 0).await;
-    let objects = moto.objects("locked").await;
-    assert!(objects.len() == 1 && objects[0].lock_mode.as_deref() == Some("COMPLIANCE"), "{objects:?}");
+    assert_eq!(moto.objects("locked").await.len(), 1);
+    for object in moto.everything("locked").await {
+        assert_eq!(object.lock_mode.as_deref(), Some("COMPLIANCE"), "{}", object.key);
+    }
     harness.stop().await;
 }
 

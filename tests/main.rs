@@ -9,6 +9,7 @@
     reason = "these rules are for the product"
 )]
 
+mod archive;
 mod attack;
 mod aws;
 mod cli;
@@ -20,6 +21,7 @@ mod deliver;
 mod demo;
 mod disk;
 mod docker;
+mod evidence;
 mod faults;
 mod health;
 mod input;

@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use retaind::archive::encrypt::Format;
 use retaind::aws::kms::Kms;
 use retaind::aws::s3::{Bucket, LegalHold, LockMode, ObjectLock};
 use retaind::aws::{Aws, AwsError};
 use retaind::bot::disk::RealDisk;
-use retaind::bot::segment::chained;
 use retaind::bot::ship::runner::{News, Runner, Watcher};
 use retaind::bot::ship::s3::{PART_BYTES, S3Destination};
 use retaind::bot::ship::{Bell, ShipError, ShipItem, ShipKind, Shipped};
@@ -26,6 +24,7 @@ use crate::support::aws::moto::{Moto, allow};
 use crate::support::aws::proxy::Proxy;
 use crate::support::aws::readers::{self, Reader};
 use crate::support::aws::{Access, REGION};
+use crate::support::shipped::{hash, names};
 use crate::support::traffic::Dice;
 
 mod verdicts;
@@ -66,16 +65,6 @@ impl Watcher for Heard {
     }
 }
 
-/// As the bot commits it: the chain of a message file, the SHA-256 of an attachment.
-fn hash(kind: ShipKind, content: &[u8]) -> [u8; 32] {
-    match kind {
-        ShipKind::Message => {
-            content.split_inclusive(|b| *b == b'\n').fold([0; 32], |chain, line| chained(&chain, line))
-        }
-        ShipKind::File => digest(&SHA256, content).as_ref().try_into().unwrap(),
-    }
-}
-
 /// A stage that works.
 struct Stage {
     bell: Arc<Bell>,
@@ -106,7 +95,7 @@ impl Depot {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("bot.db"), b"a password for tests", STEPS).unwrap();
         state::prepare(&store).unwrap();
-        for folder in ["messages", "attachments"] {
+        for folder in ["messages", "attachments", "evidence"] {
             std::fs::create_dir(directory.path().join(folder)).unwrap();
         }
         // as an operator grants it: no reading, no aborting
@@ -116,11 +105,7 @@ impl Depot {
 
     /// Seals a file: it lies there and waits in the queue.
     fn seal(&mut self, kind: ShipKind, name: &str, bytes: usize) {
-        let folder = match kind {
-            ShipKind::Message => "messages",
-            ShipKind::File => "attachments",
-        };
-        let folder = self.directory.path().join(folder);
+        let folder = self.directory.path().join(names(kind).0);
         let mut dice = Dice(name.len() as u64);
         let content: Vec<u8> =
             (0..bytes.div_ceil(4)).flat_map(|_| (dice.below(1 << 32) as u32).to_le_bytes()).collect();
@@ -186,8 +171,7 @@ impl Depot {
         for (kind, path, content) in &self.files {
             let object = objects.iter().find(|object| object.key == Self::key(path)).unwrap();
             assert!(object.bytes == *content, "{path:?} is not the same in the bucket");
-            let kind = if *kind == ShipKind::Message { "message" } else { "file" };
-            assert_eq!(object.metadata["wickrio-type"], kind);
+            assert_eq!(object.metadata["wickrio-type"], names(*kind).1);
             assert!(object.metadata.contains_key("wickrio-file-path"));
         }
         self.is_tidy();

@@ -13,10 +13,8 @@ const LINES_MAX: usize = 400;
 /// Files that were longer when the rule was made, and how long each may be. A limit only shrinks; a line goes when its file
 /// is short enough or gone.
 const LONGER: &[(&str, usize)] = &[
-    ("src/bot/run.rs", 490),
-    ("src/bot/ship/s3.rs", 415),
-    ("src/bot/state.rs", 413),
-    ("src/config/tests.rs", 467),
+    ("src/bot/run.rs", 432),
+    ("src/config/tests.rs", 463),
     ("src/device/conversations.rs", 544),
     ("src/device/mls.rs", 575),
     ("src/protocol/wire.rs", 541),
@@ -28,12 +26,12 @@ const LONGER: &[(&str, usize)] = &[
     ("tests/network.rs", 484),
     ("tests/record/cases.rs", 439),
     ("tests/rotate.rs", 662),
-    ("tests/ship.rs", 503),
+    ("tests/ship.rs", 488),
     ("tests/source/contract.rs", 537),
     ("tests/standin.rs", 416),
-    ("tests/support/sim/disk.rs", 604),
+    ("tests/support/sim/disk.rs", 602),
     ("tests/support/sim/vfs.rs", 536),
-    ("tests/support/sim/world.rs", 751),
+    ("tests/support/sim/world.rs", 709),
     ("tests/support/source_model.rs", 502),
 ];
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 
 use retaind::config::env::{self, Fallback, Secrecy, VARIABLES, Variable};
-use retaind::config::{account, aws, files, network, process};
+use retaind::config::{account, aws, evidence, files, network, process};
 
 use super::{blesses, file, root};
 
@@ -15,10 +15,11 @@ const COMMENT_CHARS_MAX: usize = 120;
 const BOT: &str = "compliance_1234567890_bot";
 
 /// Groups, each with the variable that it begins with.
-fn groups() -> [(&'static str, &'static Variable); 7] {
+fn groups() -> [(&'static str, &'static Variable); 8] {
     [
         ("The bot", &account::BOT_NAME),
         ("Files", &files::MESSAGES),
+        ("Evidence", &evidence::EVIDENCE),
         ("AWS: where, and settings from a secret", &aws::AWS_REGION),
         ("AWS: uploads, encryption, locks", &aws::S3_BUCKET),
         ("AWS: events and metrics", &aws::SNS_TOPIC),

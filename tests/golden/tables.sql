@@ -1,4 +1,6 @@
--- bot.db, version 2
+-- bot.db, version 3
+CREATE TABLE evidence_head (conversation TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT;
+CREATE TABLE evidence_object ( id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, content BLOB NOT NULL) STRICT;
 CREATE TABLE key_package (reference BLOB PRIMARY KEY, secret BLOB NOT NULL) STRICT;
 CREATE TABLE latest_name (one INTEGER PRIMARY KEY CHECK (one = 1), millis INTEGER NOT NULL) STRICT;
 CREATE TABLE lost ( conversation TEXT NOT NULL, since INTEGER NOT NULL, reason TEXT NOT NULL, secrets BLOB, tree BLOB, ended INTEGER, PRIMARY KEY (conversation, since)) STRICT;

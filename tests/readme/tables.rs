@@ -138,6 +138,8 @@ fn events() -> Vec<Event> {
         Event::LoggedIn
         | Event::ShuttingDown
         | Event::DeviceAdded
+        | Event::EvidenceKey { .. }
+        | Event::EvidenceCheckpoint { .. }
         | Event::UpdatesAvailable { .. }
         | Event::BadCredentials
         | Event::UserNotFound
@@ -170,6 +172,8 @@ fn events() -> Vec<Event> {
         Event::LoggedIn,
         Event::ShuttingDown,
         Event::DeviceAdded,
+        Event::EvidenceKey { vkey: text() },
+        Event::EvidenceCheckpoint { entries: 0, note: text() },
         Event::UpdatesAvailable { versions: Vec::new() },
         Event::BadCredentials,
         Event::UserNotFound,
@@ -211,7 +215,7 @@ fn every_event_is_in_the_manual_with_its_severity() {
         };
         assert!(monitoring.contains(&format!("\n| `{}` | {severity} | ", row.code)), "`{}`", row.code);
     }
-    assert_eq!(monitoring.matches(" | normal | ").count() + monitoring.matches(" | critical | ").count(), 29);
+    assert_eq!(monitoring.matches(" | normal | ").count() + monitoring.matches(" | critical | ").count(), 31);
 }
 
 #[test]

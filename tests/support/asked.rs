@@ -80,6 +80,10 @@ impl Disk for AskedDisk {
         self.ask(DiskCall::Renew, path)?;
         RealDisk.renew(path)
     }
+    fn make_dir(&self, dir: &Path) -> Result<(), DiskError> {
+        self.ask(DiskCall::MakeDir, dir)?;
+        RealDisk.make_dir(dir)
+    }
 }
 
 struct AskedFile {

@@ -3,9 +3,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use retaind::bot::commit::Directories;
 use retaind::bot::disk::Disk;
+use retaind::bot::evidence;
 use retaind::bot::passwords::Passwords;
 use retaind::bot::run::{self as bot, BotError, Shipping, SourceError};
 use retaind::bot::segment::RotationLimits;
@@ -33,6 +35,12 @@ pub fn network_without_quotas() -> Harness {
     harness
 }
 
+/// Evidence of an archive in this directory, beside its messages. No interval: tests make their own time.
+pub fn evidence(archive: &Path) -> evidence::Settings {
+    let (directory, checkpoints) = (archive.join("_evidence"), Duration::from_secs(3600));
+    evidence::Settings { directory, interval: None, checkpoints, origin: None }
+}
+
 /// What the bot and its source are given.
 pub struct Options {
     pub user: String,
@@ -40,6 +48,7 @@ pub struct Options {
     pub state: PathBuf,
     pub directories: Directories,
     pub policy: RotationLimits,
+    pub evidence: Option<evidence::Settings>,
     pub endpoint: Endpoint,
     pub workers: usize,
     pub heartbeat: Heartbeat,
@@ -62,7 +71,8 @@ pub struct Controls {
 
 /// Runs the bot.
 pub async fn run(options: Options, controls: Controls) -> Result<Shipped, BotError> {
-    let Options { user, passwords, state, directories, policy, disk, shipping, clock, counters, .. } = options;
+    let Options { user, passwords, state, directories, policy, evidence, disk, shipping, clock, counters, .. } =
+        options;
     let Options { endpoint, workers, heartbeat, kept_bytes_max, events, watchdog, .. } = options;
     let Controls { stop, rotate, ready } = controls;
     let home = state.parent().map(Path::to_owned).unwrap_or_default();
@@ -73,6 +83,7 @@ pub async fn run(options: Options, controls: Controls) -> Result<Shipped, BotErr
         state,
         directories,
         policy,
+        evidence,
         source,
         disk,
         shipping,

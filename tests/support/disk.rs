@@ -125,6 +125,9 @@ impl Disk for FaultyDisk {
     fn renew(&self, path: &Path) -> Result<(), DiskError> {
         self.call(DiskCall::Renew, path, 0, |_| self.inner.renew(path))
     }
+    fn make_dir(&self, dir: &Path) -> Result<(), DiskError> {
+        self.call(DiskCall::MakeDir, dir, 0, |_| self.inner.make_dir(dir))
+    }
 }
 
 struct FaultyFile {

@@ -19,6 +19,7 @@ pub mod oracle;
 pub mod program;
 pub mod raw;
 pub mod registry;
+pub mod shipped;
 pub mod sim;
 pub mod source_model;
 pub mod terminal;
@@ -176,6 +177,7 @@ impl Harness {
                 files: self.files(),
             },
             policy: RotationLimits { size_max: 1 << 40, age_max: None, first_number: 1 },
+            evidence: None,
             endpoint: self.endpoint.clone(),
             workers: 2,
             heartbeat: Heartbeat::default(),
@@ -219,7 +221,7 @@ impl Harness {
     /// The network's database, for tests that do what a broken disk or a hostile operator would.
     pub fn database(&self) -> rusqlite::Connection {
         let database = rusqlite::Connection::open(self.path().join("network/network.sqlite")).unwrap();
-        database.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+        database.busy_timeout(Duration::from_secs(30)).unwrap();
         database
     }
 
@@ -282,8 +284,8 @@ impl Away {
 
 /// What the network in `directory` still keeps for the bot: places that the bot has not acknowledged.
 pub fn unacknowledged(directory: &Path) -> i64 {
-    let path = directory.join("network.sqlite");
-    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let database = Connection::open_with_flags(directory.join("network.sqlite"), flags).unwrap();
     database.busy_timeout(Duration::from_secs(30)).unwrap();
     let sql = "SELECT coalesce(sum(coalesce(m.until_seq, c.head_seq) - m.acked_seq), 0)
                FROM members m JOIN conversations c ON c.id = m.conversation JOIN devices d ON d.id = m.device
@@ -303,10 +305,8 @@ pub struct Bot {
 impl Bot {
     /// Runs until it is logged in.
     pub async fn start(options: Options) -> Self {
-        let counters = options.counters.clone();
-        let stop = CancellationToken::new();
-        let (rotate, asked) = mpsc::channel(1);
-        let (ready, logged_in) = oneshot::channel();
+        let (counters, stop) = (options.counters.clone(), CancellationToken::new());
+        let ((rotate, asked), (ready, logged_in)) = (mpsc::channel(1), oneshot::channel());
         let running =
             tokio::spawn(bot::run(options, Controls { stop: stop.clone(), rotate: asked, ready: Some(ready) }));
         if logged_in.await.is_err() {

@@ -114,6 +114,9 @@ impl Disk for ListedDisk {
     fn renew(&self, _: &Path) -> Result<(), DiskError> {
         Ok(())
     }
+    fn make_dir(&self, _: &Path) -> Result<(), DiskError> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

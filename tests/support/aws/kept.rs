@@ -57,9 +57,26 @@ pub struct Measured {
     pub maximum: f64,
 }
 
+impl Object {
+    fn is_evidence(&self) -> bool {
+        self.metadata.get("wickrio-type").is_some_and(|kind| kind == "evidence")
+    }
+}
+
 impl Moto {
-    /// All objects of a bucket, by name, newest versions only.
+    /// All objects of a bucket but the evidence, by name, newest versions only.
     pub async fn objects(&self, bucket: &str) -> Vec<Object> {
+        let everything = self.everything(bucket).await;
+        everything.into_iter().filter(|object| !object.is_evidence()).collect()
+    }
+
+    /// The evidence in a bucket.
+    pub async fn evidence(&self, bucket: &str) -> Vec<Object> {
+        self.everything(bucket).await.into_iter().filter(Object::is_evidence).collect()
+    }
+
+    /// All objects of a bucket, by name, newest versions only.
+    pub async fn everything(&self, bucket: &str) -> Vec<Object> {
         let mut keys = Vec::new();
         let mut pages = self.s3().list_objects_v2().bucket(bucket).into_paginator().send();
         while let Some(page) = pages.next().await {

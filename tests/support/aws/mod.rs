@@ -84,7 +84,7 @@ fn script(name: &str) -> PathBuf {
 }
 
 /// The interpreter of an environment that `tests/setup` has made.
-fn python(environment: &str) -> PathBuf {
+pub fn python(environment: &str) -> PathBuf {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/aws").join(environment);
     assert!(directory.join("pins.txt").exists(), "`{}` is not there: run `tests/setup`", directory.display());
     directory.join("bin/python")

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use retaind::bot::commit::{CommitError, Committer, Directories, Neighbours};
 use retaind::bot::disk::Disk;
+use retaind::bot::evidence::{Attestor, Settings};
 use retaind::bot::files::Names;
 use retaind::bot::segment::RotationLimits;
 use retaind::bot::ship::runner::{News, Runner, Watcher};
@@ -17,9 +18,11 @@ use retaind::bot::state::{self, Queue};
 use retaind::core::clock::Clock;
 use retaind::core::pause;
 use retaind::device::store::{Access, Store};
+use retaind::evidence::entry;
 use retaind::protocol::ids::ConversationId;
 use retaind::protocol::wire::Delivery;
 use retaind::report::counters::Counters;
+use retaind::report::events::Events;
 use retaind::state::vault::Vault;
 use tokio::runtime::Runtime;
 
@@ -44,6 +47,7 @@ pub struct Setting {
     pub state_file: PathBuf,
     pub vault: Arc<Vault>,
     pub directories: Directories,
+    pub evidence: Settings,
     pub policy: RotationLimits,
     pub workers: usize,
     pub disk: Arc<dyn Disk>,
@@ -75,7 +79,7 @@ impl Bot {
         let names = Arc::new(Names::new(setting.disk.clone(), &setting.directories.files));
         let counters = Arc::new(Counters::default());
         let neighbours = Neighbours { ship: Arc::new(Bell::default()), counters: counters.clone() };
-        let committer = Committer::recover(
+        let mut committer = Committer::recover(
             store.again(Access::Write)?,
             setting.disk.clone(),
             setting.directories.clone(),
@@ -84,6 +88,7 @@ impl Bot {
             setting.clock.clone(),
             neighbours,
         )?;
+        committer.attest(Some(&setting.evidence), attestor())?;
         let queue = Arc::new(Queue::open(store.again(Access::Write)?)?);
         let (blobs, workers) = (setting.blobs.clone(), setting.workers);
         let stages = setting.kind.stages(Around { store, names, counters, blobs, workers })?;
@@ -196,8 +201,13 @@ impl Bot {
     pub fn drain(&mut self) -> Result<(), Ended> {
         while self.pass() {}
         while self.commit(usize::MAX)? {}
-        self.rotate()
+        self.committer(Committer::finish)
     }
+}
+
+fn attestor() -> Attestor {
+    let [name, device, network_id, version] = ["compliance_1_bot", "00", "1", "0.1.0"].map(str::to_owned);
+    Attestor { bot: entry::Bot { name, device, network_id, version }, events: Events::only_logged() }
 }
 
 /// Files that were reported as damaged, in any life.

@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::trace;
 use retaind::bot::disk::{Disk, DiskCall, DiskError, DiskFile, DiskReader, renewed};
 
 /// What survives of a write wholly or not at all.
@@ -197,13 +198,6 @@ impl Content {
 fn pieces(offset: usize, bytes: &[u8]) -> Vec<&[u8]> {
     let (first, rest) = bytes.split_at(bytes.len().min(SECTOR_BYTES - offset % SECTOR_BYTES));
     std::iter::once(first).chain(rest.chunks(SECTOR_BYTES)).collect()
-}
-
-/// For whoever looks into a seed: `RETAIND_TRACE=1`.
-pub fn trace(what: &str) {
-    if std::env::var_os("RETAIND_TRACE").is_some() {
-        eprintln!("{what}");
-    }
 }
 
 fn power_off() -> io::Error {
@@ -559,6 +553,10 @@ impl Disk for SimDisk {
         };
         self.call(Call::Rename, rename).map_err(failed)?;
         self.sync_dir(path.parent().unwrap())
+    }
+    /// Every directory is there.
+    fn make_dir(&self, dir: &Path) -> Result<(), DiskError> {
+        self.named((Call::SyncNames, DiskCall::MakeDir), dir, |_, _| Ok(()))
     }
 }
 

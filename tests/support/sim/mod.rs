@@ -12,8 +12,17 @@ pub mod bot;
 pub mod bucket;
 pub mod campaign;
 pub mod disk;
+pub mod evidence;
+mod left;
 pub mod network;
 pub mod recording;
 pub mod stages;
 pub mod vfs;
 pub mod world;
+
+/// For whoever looks into a seed: `RETAIND_TRACE=1`.
+pub fn trace(what: &str) {
+    if std::env::var_os("RETAIND_TRACE").is_some() {
+        eprintln!("{what}");
+    }
+}

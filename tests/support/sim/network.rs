@@ -113,7 +113,7 @@ impl Network {
         for line in &mut self.lines {
             if let Some(seq) = cursors.get(&line.id) {
                 assert!(*seq <= line.head, "acknowledged what was never sent: {} of {}", seq, line.id);
-                super::disk::trace(&format!("acknowledged {} {seq}", &line.id.to_string()[..6]));
+                super::trace(&format!("acknowledged {} {seq}", &line.id.to_string()[..6]));
                 line.acknowledged = line.acknowledged.max(*seq);
                 line.delivered = line.delivered.max(line.acknowledged);
             }

@@ -205,7 +205,7 @@ impl Stages for MlsStages {
     fn connect(&mut self, network: &mut Network) -> Result<(), Ended> {
         self.recalls = self.recall.asked();
         let safe = Safe::stored(&self.store)?;
-        safe.iter().for_each(|(id, seq)| super::disk::trace(&format!("has {} {seq}", &id.to_string()[..6])));
+        safe.iter().for_each(|(id, seq)| super::trace(&format!("has {} {seq}", &id.to_string()[..6])));
         let lost = safe.not_acknowledged(&network.states())?;
         network.acknowledge(&lost.iter().map(|(id, seq)| (*id, seq)).collect());
         self.inputs.iter_mut().for_each(|inputs| inputs.push_back(Input::Reconnected));

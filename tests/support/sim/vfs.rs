@@ -293,7 +293,7 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
         open.syncs_directory = synced.is_err();
     }
     if synced.is_err() {
-        super::disk::trace(&format!("sync of {} fails", open.path.display()));
+        super::trace(&format!("sync of {} fails", open.path.display()));
     }
     code(synced, ffi::SQLITE_IOERR_FSYNC)
 }

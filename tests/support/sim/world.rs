@@ -4,26 +4,29 @@
 //! when the power goes. So a seed that fails does so again, step by step.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, Cursor, Read};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use retaind::bot::commit::Directories;
+use retaind::bot::evidence::Settings;
 use retaind::bot::segment::{Basename, RotationLimits};
-use retaind::bot::ship::{Destination, LocalDestination, ShipKind};
+use retaind::bot::ship::{Destination, LocalDestination};
 use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::{Builder, Runtime};
 
 use super::bot::{Bot, Ended, Reports, Setting};
 use super::bucket::Bucket;
-use super::disk::{Broken, Call, Fate, Harm, Much, SimDisk, trace};
+use super::disk::{Broken, Call, Fate, Harm, Much, SimDisk};
+use super::evidence;
+use super::left::Left;
 use super::network::{Network, SimBlobs};
 use super::stages::Kind;
+use super::trace;
 use super::vfs::Mounted;
 use crate::support::clock::HandClock;
-use crate::support::oracle::{Archive, Obligations, Verdict};
+use crate::support::oracle::{Obligations, Verdict};
 use crate::support::traffic::Dice;
 
 /// 2023-08-04 19:10:58 UTC
@@ -223,6 +226,12 @@ impl World {
                 messages: mounted.root().join("messages"),
                 basename: Basename::new("m").unwrap(),
                 files: mounted.root().join("files"),
+            },
+            evidence: Settings {
+                directory: mounted.root().join("_evidence"),
+                interval: Some(Duration::from_secs(45)),
+                checkpoints: Duration::from_secs(90),
+                origin: None,
             },
             policy: RotationLimits {
                 size_max: 1000 + dice.below(20_000),
@@ -626,19 +635,24 @@ impl World {
         for _ in 0..2 {
             self.stop_and_start()?;
         }
+        // the last start has made evidence, too
+        for _ in 0..2 {
+            self.step(|world, bot| bot.ship(&world.runtime))?;
+        }
         Ok(())
     }
 
     fn end(mut self) -> Life {
         self.disk.set_fate(None);
         self.bot = None;
-        let archive = Left::of(&self);
+        let archive = Left::of(&self.setting, &self.disk, &self.bucket);
         self.life.verdict = self.obligations.judge(&archive);
         let mut left = archive.unfinished.clone();
         left.extend(self.disk.overwritten().iter().map(|path| format!("overwritten: {}", path.display())));
         if self.life.stuck.is_none() {
             left.extend(waiting(&self.setting.state).into_iter().map(|item| format!("in the ship queue: {item}")));
         }
+        left.extend(evidence::complaints(&archive.evidence, &archive.messages));
         if self.ships_to_bucket {
             left.extend(archive.here.iter().map(|name| format!("still on the disk: {name}")));
         }
@@ -692,60 +706,4 @@ fn fate(seed: u64, one_of: u64) -> Fate {
         let (much, kind) = errors[usize::try_from(dice.below(errors.len() as u64)).unwrap()];
         Some(Harm::Error(much, kind))
     })
-}
-
-/// What was left on the disk and in the bucket.
-struct Left {
-    messages: Vec<(String, Vec<u8>)>,
-    files: BTreeMap<String, Vec<u8>>,
-    /// Names that should not be there at the end.
-    unfinished: Vec<String>,
-    /// Names of what is on the disk.
-    here: Vec<String>,
-}
-
-impl Left {
-    fn of(world: &World) -> Self {
-        let mut left = Self { messages: Vec::new(), files: BTreeMap::new(), unfinished: Vec::new(), here: Vec::new() };
-        let Directories { messages, files, .. } = &world.setting.directories;
-        for (path, bytes) in world.disk.files() {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.parent() == Some(messages) {
-                left.here.push(name.clone());
-                if name.ends_with(".txt") { left.messages.push((name, bytes)) } else { left.unfinished.push(name) }
-            } else if path.parent() == Some(files) {
-                left.here.push(name.clone());
-                if name.starts_with('.') { left.unfinished.push(name) } else { drop(left.files.insert(name, bytes)) }
-            }
-        }
-        for (name, object) in world.bucket.objects() {
-            match object.kind {
-                ShipKind::Message => left.messages.push((name, object.bytes)),
-                ShipKind::File => drop(left.files.insert(name, object.bytes)),
-            }
-        }
-        let number = |name: &str| -> u64 {
-            let stem = name.strip_suffix(".txt").unwrap();
-            stem.rsplit_once('_').map_or(u64::MAX, |(_, number)| number.parse().unwrap())
-        };
-        left.messages.sort_by_key(|(name, _)| number(name));
-        // a file that was shipped and not yet removed is one file
-        left.messages.dedup_by(|one, other| one == other);
-        left
-    }
-}
-
-impl Archive for Left {
-    fn message_files(&self) -> Vec<(String, Box<dyn BufRead + '_>)> {
-        let open = |(name, bytes): &(String, Vec<u8>)| -> (String, Box<dyn BufRead>) {
-            (name.clone(), Box::new(Cursor::new(bytes.clone())))
-        };
-        self.messages.iter().map(open).collect()
-    }
-    fn file_names(&self) -> BTreeSet<String> {
-        self.files.keys().cloned().collect()
-    }
-    fn file(&self, name: &str) -> Box<dyn Read + '_> {
-        Box::new(Cursor::new(self.files[name].clone()))
-    }
 }
