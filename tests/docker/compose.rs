@@ -52,7 +52,8 @@ fn compose_starts_a_stand_in_and_a_bot_that_archives_into_it() {
         let objects =
             aws_sdk_s3::Client::from_conf(config).list_objects_v2().bucket("bot-compliance").send().await.unwrap();
         let keys: Vec<&str> = objects.contents().iter().filter_map(|object| object.key()).collect();
-        assert!(!keys.is_empty(), "{}", bot.log());
+        let (evidence, keys): (Vec<&str>, Vec<&str>) = keys.into_iter().partition(|key| key.contains("/_evidence/"));
+        assert!(!keys.is_empty() && !evidence.is_empty(), "{}", bot.log());
         assert!(keys.iter().all(|key| key.starts_with("network1234567890/receivedMessages_")), "{keys:?}");
         compose(&["down", "--volumes"]);
     });

@@ -155,6 +155,9 @@ fn a_bot_starts_by_the_guides_line_with_password_bucket_and_key_in_a_secret() {
         assert_eq!(std::fs::read_dir(bot.messages()).unwrap().count(), 0, "files stay only until the bucket has them");
         let objects = moto.s3().list_objects_v2().bucket("bucket-name").send().await.unwrap();
         let keys: Vec<&str> = objects.contents().iter().filter_map(|object| object.key()).collect();
+        let (evidence, keys): (Vec<&str>, Vec<&str>) = keys.into_iter().partition(|key| key.contains("/_evidence/"));
+        // a key, two entries and the head of the stop
+        assert_eq!(evidence.len(), 4, "{evidence:?}");
         assert!(keys.len() == 1 && keys[0].starts_with("folder-name/receivedMessages_"), "{keys:?}");
     });
 }
